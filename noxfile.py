@@ -1,0 +1,274 @@
+"""Every command of the repository: `nox` tests, `nox -s train -- dqn gym:CartPole-v1` trains, `nox -l` lists all.
+
+Packages are found under packages/, never listed here: a new one is tested because it is there.
+"""
+
+import functools
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+import tomllib
+
+import nox
+
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.error_on_missing_interpreters = False
+nox.options.sessions = [
+  "lint", "types", "imports", "tests", "isolation", "lowest", "reverb_stack", "conformance", "pythons", "template",
+  "docs",
+]  # fmt: skip
+
+ROOT = pathlib.Path(__file__).parent
+DIST = ROOT / "dist"
+CONSTRAINTS = ROOT / "constraints"
+UV = shutil.which("uv")
+
+
+# The packages, read from their pyproject.toml.
+
+
+@functools.cache
+def project(name: str) -> dict:
+  return tomllib.loads((ROOT / "packages" / name / "pyproject.toml").read_text())["project"]
+
+
+PACKAGES = sorted(path.parent.name for path in ROOT.glob("packages/*/pyproject.toml"))
+AGENTS = {name: list(project(name)["entry-points"]["acme.agents"])[0] for name in PACKAGES
+          if "acme.agents" in project(name).get("entry-points", {})}  # fmt: skip
+
+
+def requirement_name(requirement: str) -> str:
+  return re.match(r"[\w-]+", requirement)[0]
+
+
+@functools.cache
+def needs(name: str, extras: bool = True) -> tuple[str, ...]:
+  """The packages of this repository that `name` needs, itself first, with those of its extras."""
+  declared = list(project(name).get("dependencies", []))
+  if extras:
+    for extra in project(name).get("optional-dependencies", {}).values():
+      declared += extra
+  found = [name]
+  for requirement in map(requirement_name, declared):
+    if requirement in PACKAGES and requirement != name:
+      found += [need for need in needs(requirement, False) if need not in found]
+  return tuple(dict.fromkeys(found))
+
+
+def dependents(name: str) -> list[str]:
+  return [other for other in PACKAGES if name in needs(other)]
+
+
+# Building and installing.
+
+
+@functools.cache
+def built() -> dict[str, pathlib.Path]:
+  """Builds the wheel of every package once a run of nox, and returns them by package."""
+  with tempfile.TemporaryDirectory() as folder:
+    for name in PACKAGES:
+      source = str(ROOT / "packages" / name)
+      command = [UV, "build", "-q", "--wheel", "-o", folder, source] if UV else [
+        "pip", "wheel", "-q", "--no-deps", "-w", folder, source]  # fmt: skip
+      subprocess.run(command, check=True)
+    shutil.rmtree(DIST, ignore_errors=True)
+    shutil.copytree(folder, DIST)
+  return {name: next(DIST.glob(f"{name.replace('-', '_')}-*.whl")) for name in PACKAGES}
+
+
+def wheel(name: str, extra: str | None = None) -> str:
+  path = built()[name]
+  return f"{path}[{extra}]" if extra else str(path)
+
+
+def all_extras(name: str) -> str:
+  return ",".join(project(name).get("optional-dependencies", {}))
+
+
+def install(session: nox.Session, *names: str, constraints: str | None = "jax", others: tuple[str, ...] = ()) -> None:
+  """Installs built wheels with their needs from this repository, and other requirements, under a constraint file."""
+  wheels = {need: wheel(need) for name in names for need in needs(name.partition("[")[0])}
+  for name in names:
+    package, _, extra = name.partition("[")
+    wheels[package] = wheel(package, extra.rstrip("]") or None)
+  options = ["-c", str(CONSTRAINTS / f"{constraints}.txt")] if constraints else []
+  # The version stays the same from build to build, so an older build must not stand in for this one.
+  fresh = [f"--reinstall-package={name}" for name in wheels] if session.venv_backend == "uv" else ["--force-reinstall"]
+  session.install("-q", *options, *fresh, *wheels.values(), *others)
+
+
+def pytest(session: nox.Session, *args: str) -> None:
+  with tempfile.TemporaryDirectory() as folder:  # Away from the sources, so that what is tested is what was installed.
+    session.chdir(folder)
+    session.run("pytest", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-p", "no:cacheprovider", *args)
+    session.chdir(ROOT)
+
+
+def with_extras(name: str) -> str:
+  return f"{name}[{all_extras(name)}]" if all_extras(name) else name
+
+
+# What a user runs.
+
+
+@nox.session
+def train(session: nox.Session) -> None:
+  """Train an agent: nox -s train -- AGENT ENV [options of `acme run`]."""
+  if len(session.posargs) < 2:
+    session.error("Expected an agent and an environment: nox -s train -- dqn gym:CartPole-v1")
+  agent, environment = session.posargs[:2]
+  by_name = {agent: package for package, agent in AGENTS.items()}
+  if agent not in by_name:
+    session.error(f"No agent is called {agent!r}; there are {', '.join(sorted(by_name))}.")
+  extra = environment.partition(":")[0]
+  suites = project("acme-envs").get("optional-dependencies", {})
+  chosen = f"[{extra}]" if extra in suites else ""
+  editable: list[str] = []
+  for name in sorted({*needs(by_name[agent], False), *needs("acme-experiments", False)}):
+    editable += ["-e", str(ROOT / "packages" / name) + (chosen if name == "acme-envs" else "")]
+  session.install("-q", *editable, "-c", str(CONSTRAINTS / "jax.txt"))
+  session.run("acme", "run", *session.posargs)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+  """Build the wheel of every package into dist/."""
+  session.log("Built " + ", ".join(path.name for path in built().values()))
+
+
+# Tests.
+
+
+@nox.session
+@nox.parametrize("package", PACKAGES, ids=PACKAGES)
+def tests(session: nox.Session, package: str) -> None:
+  """A package's tests, against its built wheel."""
+  install(session, with_extras(package), "acme-testing", *test_needs(package), others=("pytest",))
+  pytest(session, str(ROOT / "packages" / package / "tests"), *session.posargs)
+
+
+def test_needs(package: str) -> list[str]:
+  """What else a package's tests import: `test-needs` of [tool.acme] in its pyproject.toml."""
+  text = tomllib.loads((ROOT / "packages" / package / "pyproject.toml").read_text())
+  return text.get("tool", {}).get("acme", {}).get("test-needs", [])
+
+
+@nox.session
+@nox.parametrize("package", PACKAGES, ids=PACKAGES)
+def isolation(session: nox.Session, package: str) -> None:
+  """A package installed with only what it declares: all its modules import, and no more came than it may bring."""
+  install(session, package, constraints=None)
+  session.run("python", str(ROOT / "tests" / "isolation.py"), package)
+
+
+@nox.session
+@nox.parametrize("package", PACKAGES, ids=PACKAGES)
+def lowest(session: nox.Session, package: str) -> None:
+  """A package's tests on the lowest versions that it declares."""
+  if session.venv_backend != "uv":
+    session.skip("only uv resolves to the lowest versions: pip install uv")
+  wheels = {need: wheel(need) for other in ("acme-testing", *test_needs(package), package)
+            for need in needs(other.partition("[")[0])}  # fmt: skip
+  wheels[package] = wheel(package, all_extras(package) or None)
+  fresh = [f"--reinstall-package={name}" for name in wheels]
+  session.install("-q", "--resolution=lowest-direct", *fresh, *wheels.values(), "pytest>=8")
+  pytest(session, str(ROOT / "packages" / package / "tests"), "-m", "not slow", *session.posargs)
+
+
+@nox.session
+def reverb_stack(session: nox.Session) -> None:
+  """The JAX agents on the versions that can live beside dm-reverb."""
+  packages = [name for name in PACKAGES if "acme-jax" in needs(name)]
+  install(session, *packages, "acme-testing", "acme-envs[gym,bsuite]", constraints="reverb", others=("pytest",))
+  pytest(session, *[str(ROOT / "packages" / name / "tests") for name in packages], "-m", "not slow", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("package", list(AGENTS), ids=list(AGENTS))
+def conformance(session: nox.Session, package: str) -> None:
+  """The conformance battery, for each package with an agent."""
+  install(session, package, "acme-testing")
+  pytest(session, "--pyargs", "acme_testing", f"--acme-agent={AGENTS[package]}", *session.posargs)
+
+
+@nox.session(python=["3.12", "3.13"])
+def pythons(session: nox.Session) -> None:
+  """The core packages and the agents on newer Pythons."""
+  packages = [name for name in PACKAGES if name == "acme-core" or name in AGENTS]
+  install(session, *packages, "acme-testing", "acme-envs[gym,bsuite]", constraints=None, others=("pytest",))
+  pytest(session, *[str(ROOT / "packages" / name / "tests") for name in packages], "-m", "not slow", *session.posargs)
+
+
+@nox.session
+def template(session: nox.Session) -> None:
+  """The package that `acme new-agent` writes: rendered, built, and held to the battery as it stands."""
+  install(session, "acme-experiments", "acme-jax", "acme-testing", "acme-envs[gym]", others=("pytest",))
+  folder = session.create_tmp()
+  shutil.rmtree(pathlib.Path(folder) / "acme-example", ignore_errors=True)
+  session.run("acme", "new-agent", "example", "--out", folder)
+  session.install("-q", "--reinstall-package=acme-example" if session.venv_backend == "uv" else "--force-reinstall",
+                  "--no-deps", str(pathlib.Path(folder) / "acme-example"))  # fmt: skip
+  pytest(session, "--pyargs", "acme_testing", "--acme-agent=example")
+  pytest(session, str(pathlib.Path(folder) / "acme-example" / "tests"))
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+  """The Python in README files runs, the cross-package tests of tests/ pass."""
+  install(session, *AGENTS, "acme-experiments", "acme-testing", "acme-envs[gym,bsuite]",
+          others=("pytest", "pytest-markdown-docs", "nox"))  # fmt: skip
+  readmes = [str(path) for path in (ROOT / "README.md", *sorted(ROOT.glob("packages/*/README.md"))) if path.exists()]
+  pytest(session, str(ROOT / "tests"), *session.posargs)
+  pytest(session, "--markdown-docs", *readmes)
+
+
+# Habits.
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+  """Lint and format."""
+  session.install("-q", "ruff", "-c", str(CONSTRAINTS / "tools.txt"))
+  session.run("ruff", "check", ".")
+  session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+  """Types, strict for core."""
+  packages = [name for name in PACKAGES if name != "acme-experiments"]
+  install(session, *packages, "acme-experiments", "acme-envs[gym]", others=("mypy", f"-c{CONSTRAINTS / 'tools.txt'}"))
+  session.run("mypy", "--strict", "--allow-any-generics", "--allow-subclassing-any", "-p", "acme")
+  for name in PACKAGES:
+    if name != "acme-core":
+      session.run("mypy", "-p", name.replace("-", "_"))
+
+
+@nox.session
+def imports(session: nox.Session) -> None:
+  """Who may import whom."""
+  install(session, *PACKAGES, others=("import-linter",))
+  session.run("lint-imports")
+
+
+@nox.session
+def changed(session: nox.Session) -> None:
+  """The sessions of what differs from a revision (main unless given), and of all that depends on it."""
+  base = session.posargs[0] if session.posargs else "main"
+  diff = subprocess.run(
+    ["git", "diff", "--name-only", base], cwd=ROOT, check=True, capture_output=True, text=True
+  ).stdout.splitlines()
+  touched = {match[1] for path in diff if (match := re.match(r"packages/([\w-]+)/", path))} & set(PACKAGES)
+  if any(not path.startswith("packages/") for path in diff):
+    touched = set(PACKAGES)
+  affected = sorted({dependent for name in touched for dependent in dependents(name)})
+  session.log(f"Changed: {', '.join(sorted(touched)) or 'nothing'}; affected: {', '.join(affected) or 'nothing'}")
+  for name in affected:
+    for kind in ("tests", "isolation", *(["conformance"] if name in AGENTS else [])):
+      session.notify(f"{kind}({name})")
+  if affected:
+    for kind in ("lint", "types", "imports"):
+      session.notify(kind)

@@ -1,0 +1,48 @@
+"""Acme's heir: the interfaces of reinforcement-learning agents, and the loop that runs them.
+
+acme.EnvironmentLoop(environment, agent).run(num_episodes=300)
+"""
+
+from acme import (
+  agents,
+  builders,
+  checkpointing,
+  configs,
+  core,
+  counting,
+  loggers,
+  plugins,
+  replay,
+  specs,
+  types,
+  wrappers,
+)
+from acme.core import Actor, Learner, Saveable, VariableSource
+from acme.environment_loop import EnvironmentLoop, episode_seed, evaluate
+from acme.specs import EnvironmentSpec, make_environment_spec
+
+__version__ = "0.1.0"
+
+__all__ = [
+  "Actor",
+  "EnvironmentLoop",
+  "EnvironmentSpec",
+  "Learner",
+  "Saveable",
+  "VariableSource",
+  "agents",
+  "builders",
+  "checkpointing",
+  "configs",
+  "core",
+  "counting",
+  "episode_seed",
+  "evaluate",
+  "loggers",
+  "make_environment_spec",
+  "plugins",
+  "replay",
+  "specs",
+  "types",
+  "wrappers",
+]

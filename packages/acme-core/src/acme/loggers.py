@@ -1,0 +1,239 @@
+"""Where results go: the terminal, a CSV file, memory, or several of them.
+
+A row is a mapping from names to numbers, strings or small arrays.
+"""
+
+import abc
+import csv
+import os
+import pathlib
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TextIO
+
+import numpy as np
+
+from acme import core, types
+
+Row = Mapping[str, Any]
+
+
+class Logger(core.Saveable):
+  """Takes rows."""
+
+  @abc.abstractmethod
+  def write(self, row: Row) -> None:
+    """Takes one row."""
+
+  def close(self) -> None:
+    """Writes what is held back, and frees files."""
+
+  def save(self) -> types.State:
+    return {}
+
+  def restore(self, state: types.State) -> None:
+    """Forgets the rows written after `save`, where rows are kept."""
+    del state
+
+
+class NullLogger(Logger):
+  """Keeps nothing."""
+
+  def write(self, row: Row) -> None:
+    del row
+
+
+class TerminalLogger(Logger):
+  """Prints one readable line a row: `[train] episode_return = 200 | steps = 4,000`."""
+
+  def __init__(self, label: str = "", stream: TextIO | None = None) -> None:
+    """Makes a logger; `label` begins each line, `stream` is standard output where it is None."""
+    self._label = f"[{label}] " if label else ""
+    self._stream = stream
+
+  def write(self, row: Row) -> None:
+    text = " | ".join(f"{name} = {_readable(value)}" for name, value in row.items())
+    print(self._label + text, file=self._stream if self._stream is not None else sys.stdout, flush=True)
+
+
+class InMemoryLogger(Logger):
+  """Keeps rows in the list `rows`."""
+
+  def __init__(self) -> None:
+    self.rows: list[dict[str, Any]] = []
+
+  def write(self, row: Row) -> None:
+    self.rows.append(dict(row))
+
+  def save(self) -> types.State:
+    return {"rows": len(self.rows)}
+
+  def restore(self, state: types.State) -> None:
+    del self.rows[state["rows"] :]
+
+
+class CSVLogger(Logger):
+  """Appends rows to a CSV file, each on disk when `write` returns to the operating system.
+
+  A column that appears later is added at the right (the file is rewritten under a temporary name, then renamed), and is
+  empty in earlier rows. An existing file is appended to.
+  """
+
+  def __init__(self, path: str | os.PathLike[str]) -> None:
+    """Opens or makes the file, and its folder."""
+    self._path = pathlib.Path(path)
+    self._path.parent.mkdir(parents=True, exist_ok=True)
+    self._columns: list[str] = []
+    self._num_rows = 0
+    if self._path.exists():
+      self._columns, rows = self._read()
+      self._num_rows = len(rows)
+      self._rewrite(rows)  # Drops a line that a crash left half-written.
+    self._file = self._open()
+
+  def write(self, row: Row) -> None:
+    missing = [name for name in row if name not in self._columns]
+    if missing:
+      self._file.close()
+      self._columns += missing
+      self._rewrite(self._read()[1] if self._num_rows else [])
+      self._file = self._open()
+    values = {name: _plain(value) for name, value in row.items()}
+    csv.DictWriter(self._file, self._columns).writerow(values)
+    self._file.flush()
+    self._num_rows += 1
+
+  def close(self) -> None:
+    self._file.close()
+
+  def save(self) -> types.State:
+    return {"rows": self._num_rows}
+
+  def restore(self, state: types.State) -> None:
+    self._file.close()
+    self._num_rows = min(self._num_rows, state["rows"])
+    if self._path.stat().st_size:
+      self._rewrite(self._read()[1][: self._num_rows])
+    self._file = self._open()
+
+  def _open(self) -> TextIO:
+    return self._path.open("a", newline="")
+
+  def _read(self) -> tuple[list[str], list[dict[str, str]]]:
+    """The columns and the whole rows of the file: a last line without its newline is not whole."""
+    lines = self._path.read_text().splitlines(keepends=True)
+    reader = csv.DictReader(line for line in lines if line.endswith("\n"))
+    rows = list(reader)
+    return list(reader.fieldnames or []), rows
+
+  def _rewrite(self, rows: Sequence[Row]) -> None:
+    temporary = self._path.with_name(self._path.name + ".tmp")
+    with temporary.open("w", newline="") as file:
+      if self._columns:
+        writer = csv.DictWriter(file, self._columns)
+        writer.writeheader()
+        writer.writerows(rows)
+      file.flush()
+      os.fsync(file.fileno())
+    temporary.replace(self._path)
+
+
+class Dispatcher(Logger):
+  """Writes every row to several loggers."""
+
+  def __init__(self, loggers: Sequence[Logger]) -> None:
+    self._loggers = tuple(loggers)
+
+  def write(self, row: Row) -> None:
+    for logger in self._loggers:
+      logger.write(row)
+
+  def close(self) -> None:
+    for logger in self._loggers:
+      logger.close()
+
+  def save(self) -> types.State:
+    return [logger.save() for logger in self._loggers]
+
+  def restore(self, state: types.State) -> None:
+    for logger, logger_state in zip(self._loggers, state, strict=True):
+      logger.restore(logger_state)
+
+
+class _Wrapper(Logger):
+  """A logger before another one."""
+
+  def __init__(self, to: Logger) -> None:
+    self._to = to
+
+  def close(self) -> None:
+    self._to.close()
+
+  def save(self) -> types.State:
+    return self._to.save()
+
+  def restore(self, state: types.State) -> None:
+    self._to.restore(state)
+
+
+class Prefix(_Wrapper):
+  """Puts `prefix` before every name of a row."""
+
+  def __init__(self, to: Logger, prefix: str) -> None:
+    super().__init__(to)
+    self._prefix = prefix
+
+  def write(self, row: Row) -> None:
+    self._to.write({self._prefix + name: value for name, value in row.items()})
+
+
+def is_evaluation(row: Row) -> bool:
+  """Whether a row reports an evaluation: one of its names begins with `eval`."""
+  return any(name.startswith("eval") for name in row)
+
+
+class TimeFilter(_Wrapper):
+  """Passes on at most one row in `seconds`, every evaluation row, and on closing the last one held back."""
+
+  def __init__(self, to: Logger, seconds: float, always: Callable[[Row], bool] = is_evaluation) -> None:
+    """Makes a filter; rows of which `always` is true pass at once."""
+    super().__init__(to)
+    self._seconds = seconds
+    self._always = always
+    self._last = -float("inf")
+    self._held: Row | None = None
+
+  def write(self, row: Row) -> None:
+    if self._always(row):
+      self._to.write(row)
+      return
+    now = time.monotonic()
+    if now - self._last < self._seconds:
+      self._held = row
+      return
+    self._last = now
+    self._held = None
+    self._to.write(row)
+
+  def close(self) -> None:
+    if self._held is not None:
+      self._to.write(self._held)
+      self._held = None
+    super().close()
+
+
+def _readable(value: Any) -> str:
+  if isinstance(value, bool | str):
+    return str(value)
+  if isinstance(value, int | np.integer):
+    return f"{value:,}"
+  array = np.asarray(value)
+  if array.ndim == 0 and array.dtype.kind == "f":
+    return f"{float(array):,.4g}" if abs(array) < 1000 else f"{float(array):,.0f}"
+  return str(value)
+
+
+def _plain(value: Any) -> Any:
+  """Numbers as Python prints them, so that they read back exactly; arrays as lists."""
+  return value.tolist() if isinstance(value, np.ndarray | np.generic) else value

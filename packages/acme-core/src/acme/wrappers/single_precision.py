@@ -1,0 +1,59 @@
+"""Floats of 64 bits as 32, integers of 64 bits as 32."""
+
+import dm_env
+import numpy as np
+import tree
+from dm_env import specs
+
+from acme import types
+from acme.wrappers import base
+
+_SINGLE = {np.dtype(np.float64): np.dtype(np.float32), np.dtype(np.int64): np.dtype(np.int32)}
+
+
+class SinglePrecision(base.EnvironmentWrapper):
+  """Gives and takes single precision, as accelerators and replay prefer it."""
+
+  def __init__(self, environment: dm_env.Environment) -> None:
+    super().__init__(environment)
+    self._action_dtypes = tree.map_structure(lambda spec: spec.dtype, environment.action_spec())
+
+  def reset(self) -> dm_env.TimeStep:
+    return self._convert(self._environment.reset())
+
+  def step(self, action: types.NestedArray) -> dm_env.TimeStep:
+    action = tree.map_structure(lambda dtype, a: np.asarray(a, dtype), self._action_dtypes, action)
+    return self._convert(self._environment.step(action))
+
+  def observation_spec(self) -> types.NestedSpec:
+    return tree.map_structure(_convert_spec, self._environment.observation_spec())
+
+  def action_spec(self) -> types.NestedSpec:
+    return tree.map_structure(_convert_spec, self._environment.action_spec())
+
+  def reward_spec(self) -> types.NestedSpec:
+    return tree.map_structure(_convert_spec, self._environment.reward_spec())
+
+  def discount_spec(self) -> types.NestedSpec:
+    return tree.map_structure(_convert_spec, self._environment.discount_spec())
+
+  def _convert(self, timestep: dm_env.TimeStep) -> dm_env.TimeStep:
+    def convert(value: types.NestedArray) -> types.NestedArray:
+      return None if value is None else tree.map_structure(_convert_value, value)
+
+    return timestep._replace(
+      observation=convert(timestep.observation), reward=convert(timestep.reward), discount=convert(timestep.discount)
+    )
+
+
+def _convert_value(value: types.NestedArray) -> types.NestedArray:
+  if isinstance(value, float):
+    return np.float32(value)
+  array = np.asarray(value)
+  single = _SINGLE.get(array.dtype)
+  return value if single is None else array.astype(single)
+
+
+def _convert_spec(spec: specs.Array) -> specs.Array:
+  single = _SINGLE.get(np.dtype(spec.dtype))
+  return spec if single is None else spec.replace(dtype=single)
