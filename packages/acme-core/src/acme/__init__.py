@@ -18,8 +18,10 @@ from acme import (
   wrappers,
 )
 from acme.core import Actor, Learner, Saveable, VariableSource
-from acme.environment_loop import EnvironmentLoop, episode_seed, evaluate
+from acme.environment_loop import EnvironmentLoop, evaluate
+from acme.episodes import episode_seed
 from acme.specs import EnvironmentSpec, make_environment_spec
+from acme.vector_environment_loop import VectorEnvironmentLoop
 
 __version__ = "0.1.0"
 
@@ -30,6 +32,7 @@ __all__ = [
   "Learner",
   "Saveable",
   "VariableSource",
+  "VectorEnvironmentLoop",
   "agents",
   "builders",
   "checkpointing",

@@ -9,7 +9,7 @@ import dm_env
 import numpy as np
 import tree
 
-from acme import core, counting, loggers, types
+from acme import core, counting, episodes, loggers, types
 
 Result = dict[str, Any]
 
@@ -27,12 +27,83 @@ class Observer(Protocol):
     """Returns metrics of the episode that ended, for its result."""
 
 
-class EnvironmentLoop(core.Saveable):
+class Loop(core.Saveable):
+  """What loops over one environment and over many have in common: running for so long, stopping, closing."""
+
+  _environment: Any
+  _logger: loggers.Logger
+  _counter: counting.Counter
+  _stop = False
+
+  @property
+  def counter(self) -> counting.Counter:
+    """What this loop counts on: its `steps` and `episodes`."""
+    return self._counter
+
+  def run(self, num_episodes: int | None = None, num_steps: int | None = None) -> int:
+    """Runs for some episodes or some steps; with neither, for ever.
+
+    After `num_steps` the episode in progress is left open, and the next run goes on with it.
+
+    Args:
+      num_episodes: episodes to end.
+      num_steps: environment steps to take.
+
+    Returns:
+      The number of environment steps taken.
+
+    Raises:
+      ValueError: both are given, or a negative one.
+    """
+    if num_episodes is not None and num_steps is not None:
+      raise ValueError("Expected num_episodes or num_steps, got both: give one, or neither to run for ever.")
+    for name, value in (("num_episodes", num_episodes), ("num_steps", num_steps)):
+      if value is not None and value < 0:
+        raise ValueError(f"{name}: expected 0 or more, got {value}.")
+    self._stop = False
+    steps = ended = 0
+    try:
+      while not self._stop and (num_steps is None or steps < num_steps):
+        if num_episodes is not None and ended >= num_episodes:
+          break
+        more_steps, results = self._step()
+        steps += more_steps
+        ended += len(results)
+    except BaseException:
+      self._environment.close()
+      raise
+    return steps
+
+  def stop(self) -> None:
+    """Makes `run` return after the step in progress; a signal handler may call it."""
+    self._stop = True
+
+  def close(self) -> None:
+    """Closes the environment and the logger."""
+    try:
+      self._environment.close()
+    finally:
+      self._logger.close()
+
+  def __enter__(self) -> "Loop":
+    return self
+
+  def __exit__(self, *_: object) -> None:
+    self.close()
+
+  def _step(self) -> tuple[int, Sequence[Result]]:
+    """Steps once; returns the environment steps taken and the results of the episodes that ended."""
+    raise NotImplementedError
+
+
+class EnvironmentLoop(Loop):
   """Runs an actor in an environment, and logs a result for each episode.
 
   With a `seed`, episode i is reset with a seed derived from (seed, i), where the environment has a method `seed(int)`
   (acme.wrappers.GymWrapper and what acme_envs makes have one). A loop so seeded can be saved within an episode: what is
   kept is the episode's seed and actions, and `restore` plays them again.
+
+  An exception that leaves `run` closes the environment.
   """
 
   def __init__(
@@ -65,137 +136,65 @@ class EnvironmentLoop(core.Saveable):
     self._logger = logger if logger is not None else loggers.TimeFilter(loggers.TerminalLogger(label), seconds=1.0)
     self._should_update = should_update
     self._observers = tuple(observers)
-    self._seed = seed if hasattr(environment, "seed") else None
+    self._episodes = episodes.Episodes(environment, seed)
     self._zero_return = tree.map_structure(lambda spec: np.zeros(spec.shape, spec.dtype), environment.reward_spec())
-    self._episode = 0  # Of the one in progress, or the next.
     self._timestep: dm_env.TimeStep | None = None  # None between episodes.
-    self._stop = False
-
-  @property
-  def counter(self) -> counting.Counter:
-    """What this loop counts on: its `steps` and `episodes`."""
-    return self._counter
+    self._return: types.NestedArray = self._zero_return
+    self._length = 0
 
   @property
   def reproducible(self) -> bool:
     """Whether every episode is seeded, so that the loop can be saved within one."""
-    return self._seed is not None
+    return self._episodes.reproducible
 
   @property
   def steps(self) -> int:
     """Environment steps taken, those of the episode in progress included."""
     return int(self._counter.get("steps")) + (self._length if self._timestep is not None else 0)
 
-  def run(self, num_episodes: int | None = None, num_steps: int | None = None) -> int:
-    """Runs for some episodes or some steps; with neither, for ever.
-
-    After `num_steps` the episode in progress is left open, and the next run goes on with it.
-
-    Args:
-      num_episodes: episodes to end.
-      num_steps: exact number of environment steps to take.
-
-    Returns:
-      The number of environment steps taken.
-
-    Raises:
-      ValueError: both are given, or a negative one.
-    """
-    if num_episodes is not None and num_steps is not None:
-      raise ValueError("Expected num_episodes or num_steps, got both: give one, or neither to run for ever.")
-    for name, value in (("num_episodes", num_episodes), ("num_steps", num_steps)):
-      if value is not None and value < 0:
-        raise ValueError(f"{name}: expected 0 or more, got {value}.")
-    self._stop = False
-    steps = episodes = 0
-    try:
-      while not self._stop and (num_steps is None or steps < num_steps):
-        if num_episodes is not None and episodes >= num_episodes:
-          break
-        result = self._step()
-        steps += 1
-        episodes += result is not None
-    except BaseException:
-      self._environment.close()
-      raise
-    return steps
-
   def run_episode(self) -> Result:
     """Runs to the end of one episode, and returns its result (also logged)."""
-    result = None
+    results: Sequence[Result] = ()
     try:
-      while result is None:
-        result = self._step()
+      while not results:
+        _, results = self._step()
     except BaseException:
       self._environment.close()
       raise
-    return result
+    return results[0]
 
-  def stop(self) -> None:
-    """Makes `run` return after the step in progress; a signal handler may call it."""
-    self._stop = True
-
-  def close(self) -> None:
-    """Closes the environment and the logger."""
-    try:
-      self._environment.close()
-    finally:
-      self._logger.close()
-
-  def __enter__(self) -> "EnvironmentLoop":
-    return self
-
-  def __exit__(self, *_: object) -> None:
-    self.close()
-
-  def _step(self) -> Result | None:
-    """Takes one step, beginning an episode where none is in progress; returns its result where it ends."""
+  def _step(self) -> tuple[int, Sequence[Result]]:
     current = self._timestep if self._timestep is not None else self._begin()
     t0 = time.perf_counter()
     action = self._actor.select_action(current.observation)
     t1 = time.perf_counter()
-    timestep = self._environment.step(action)
-    t2 = time.perf_counter()
-    self._record(action, timestep)
+    timestep = self._episodes.step(action)
+    self._environment_seconds += time.perf_counter() - t1
     self._action_seconds += t1 - t0
-    self._environment_seconds += t2 - t1
+    self._length += 1
+    if isinstance(self._return, np.ndarray | np.generic | float):
+      self._return = self._return + timestep.reward
+    else:
+      self._return = tree.map_structure(operator.add, self._return, timestep.reward)
     self._timestep = timestep
     self._actor.observe(action, timestep)
     for observer in self._observers:
       observer.observe(self._environment, timestep, action)
     if self._should_update:
       self._actor.update()
-    return self._end(timestep) if timestep.last() else None
+    return 1, (self._end(timestep),) if timestep.last() else ()
 
   def _begin(self) -> dm_env.TimeStep:
-    timestep = self._reset()
+    self._start = time.perf_counter()
+    timestep = self._episodes.reset()
+    self._environment_seconds = time.perf_counter() - self._start
+    self._action_seconds = 0.0
+    self._length = 0
+    self._return = self._zero_return
     self._actor.observe_first(timestep)
     for observer in self._observers:
       observer.observe_first(self._environment, timestep)
     return timestep
-
-  def _reset(self) -> dm_env.TimeStep:
-    """Resets the environment and the episode's own records."""
-    start = time.perf_counter()
-    if self._seed is not None:
-      self._environment.seed(episode_seed(self._seed, self._episode))
-    self._timestep = self._environment.reset()
-    self._start = start
-    self._length = 0
-    self._return = self._zero_return
-    self._actions: list[types.NestedArray] = []
-    self._action_seconds = 0.0
-    self._environment_seconds = time.perf_counter() - start
-    return self._timestep
-
-  def _record(self, action: types.NestedArray, timestep: dm_env.TimeStep) -> None:
-    self._length += 1
-    if isinstance(self._return, np.ndarray | np.generic | float):
-      self._return = self._return + timestep.reward
-    else:
-      self._return = tree.map_structure(operator.add, self._return, timestep.reward)
-    if self._seed is not None:
-      self._actions.append(action)
 
   def _end(self, last: dm_env.TimeStep) -> Result:
     seconds = time.perf_counter() - self._start
@@ -211,27 +210,15 @@ class EnvironmentLoop(core.Saveable):
     }
     for observer in self._observers:
       result.update(observer.get_metrics())
-    self._episode += 1
     self._timestep = None
     self._logger.write(result)
     return result
 
   def save(self) -> types.State:
-    """Returns the loop's state; within an episode, its actions so far.
-
-    Raises:
-      RuntimeError: within an episode of an environment that cannot be seeded.
-    """
-    state: dict[str, Any] = {"episode": self._episode, "counts": self._counter.save(), "actions": None}
+    """Returns the loop's state. Raises RuntimeError within an episode of an environment that cannot be seeded."""
+    state: dict[str, Any] = {"episodes": self._episodes.save(), "counts": self._counter.save()}
     if self._timestep is not None:
-      if self._seed is None:
-        raise RuntimeError(
-          "Cannot save within an episode: the environment has no seed(int) method, or the loop no seed, so the "
-          "episode could not be played again. Save between episodes (run(num_episodes=…))."
-        )
-      state["actions"] = tree.map_structure(lambda *a: np.stack(a), *self._actions) if self._actions else ()
-      state["length"] = self._length
-      state["observation"] = tree.flatten(self._timestep.observation)
+      state |= {"length": self._length, "return": tree.flatten(self._return)}
     return state
 
   def restore(self, state: types.State) -> None:
@@ -240,27 +227,14 @@ class EnvironmentLoop(core.Saveable):
     Raises:
       RuntimeError: the environment, seeded and played again, comes to another observation.
     """
-    self._episode = state["episode"]
     self._counter.restore(state["counts"])
-    self._timestep = None
-    if state["actions"] is None:
-      return
-    timestep = self._reset()
-    for i in range(state["length"]):
-      action = tree.map_structure(lambda a, i=i: a[i], state["actions"])
-      timestep = self._environment.step(action)
-      self._record(action, timestep)
-    self._timestep = timestep
-    if not all(map(np.array_equal, tree.flatten(timestep.observation), state["observation"])):
-      raise RuntimeError(
-        f"Episode {self._episode}, played again from its seed and its {state['length']} actions, came to another "
-        "observation: the environment is not deterministic given its seed, so it cannot be resumed within an episode."
-      )
-
-
-def episode_seed(seed: int, episode: int) -> int:
-  """The seed with which episode `episode` of a loop seeded with `seed` is reset."""
-  return int(np.random.SeedSequence([seed, episode]).generate_state(1)[0])
+    self._start = time.perf_counter()
+    self._timestep = self._episodes.restore(state["episodes"])
+    self._environment_seconds = time.perf_counter() - self._start
+    self._action_seconds = 0.0
+    if self._timestep is not None:
+      self._length = state["length"]
+      self._return = tree.unflatten_as(self._zero_return, state["return"])
 
 
 def evaluate(

@@ -26,7 +26,7 @@ class GymWrapper(dm_env.Environment):
     self._environment = environment
     self._observation_spec = _spec(environment.observation_space, "observation")
     self._action_spec = _spec(environment.action_space, "action")
-    self._to_action = _converter(environment.action_space)
+    self._to_action = converter(environment.action_space)
     self._reward_spec = specs.Array((), np.float32, name="reward")
     self._discount_spec = specs.BoundedArray((), np.float32, 0.0, 1.0, name="discount")
     # A leaf that already has its spec's dtype is passed on as it is; Dict and Tuple spaces are mapped over.
@@ -56,7 +56,7 @@ class GymWrapper(dm_env.Environment):
     # Gymnasium, and Gym since 0.26, return (observation, info).
     is_pair = isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)
     observation, self._last_info = result if is_pair else (result, {})
-    return dm_env.restart(self._observation(observation))
+    return dm_env.restart(self.convert(observation))
 
   def step(self, action: types.NestedArray) -> dm_env.TimeStep:
     """Takes a step; after the last one of an episode, resets instead and passes over the action, as dm_env asks."""
@@ -72,7 +72,7 @@ class GymWrapper(dm_env.Environment):
     self._over = bool(terminated or truncated)
     step_type = dm_env.StepType.LAST if self._over else dm_env.StepType.MID
     discount = np.float32(0.0 if terminated else 1.0)
-    return dm_env.TimeStep(step_type, np.float32(reward), discount, self._observation(observation))
+    return dm_env.TimeStep(step_type, np.float32(reward), discount, self.convert(observation))
 
   def observation_spec(self) -> types.NestedSpec:
     return self._observation_spec
@@ -103,7 +103,8 @@ class GymWrapper(dm_env.Environment):
       self._environment.seed(seed)
       return self._environment.reset()
 
-  def _observation(self, observation: Any) -> types.NestedArray:
+  def convert(self, observation: Any) -> types.NestedArray:
+    """An observation of the space as the spec has it."""
     if self._flat:
       return np.asarray(observation, self._dtypes)
     return _map(np.asarray, observation, self._dtypes)
@@ -142,16 +143,18 @@ def _spec(space: Any, name: str) -> types.NestedSpec:
   return specs.BoundedArray(space.shape, space.dtype, space.low, space.high, name=name)
 
 
-def _converter(space: Any) -> Any:
-  """A function from an action as the spec has it to one as the space has it."""
+def converter(space: Any) -> Any:
+  """Makes a function from an action as the spec has it to one as the space has it."""
   kind = _kind(space)
   if kind == "Dict":
-    converters = {key: _converter(value) for key, value in space.spaces.items()}
+    converters = {key: converter(value) for key, value in space.spaces.items()}
     return lambda action: {key: convert(action[key]) for key, convert in converters.items()}
   if kind == "Tuple":
-    converters_ = [_converter(value) for value in space.spaces]
-    return lambda action: tuple(convert(a) for convert, a in zip(converters_, action, strict=True))
+    in_order = [converter(value) for value in space.spaces]
+    return lambda action: tuple(convert(a) for convert, a in zip(in_order, action, strict=True))
+  start = getattr(space, "start", 0)  # The spec counts from 0 wherever the space starts.
   if kind == "Discrete":
-    start = int(getattr(space, "start", 0))  # The spec counts from 0 wherever the space starts.
-    return lambda action: int(action) + start
+    return lambda action: int(action) + int(start)
+  if kind == "MultiDiscrete":
+    return lambda action: np.asarray(action, space.dtype) + start
   return lambda action: np.asarray(action, space.dtype)
