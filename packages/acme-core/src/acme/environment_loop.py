@@ -30,10 +30,21 @@ class Observer(Protocol):
 class Loop(core.Saveable):
   """What loops over one environment and over many have in common: running for so long, stopping, closing."""
 
-  _environment: Any
-  _logger: loggers.Logger
-  _counter: counting.Counter
-  _stop = False
+  def __init__(
+    self,
+    environment: Any,
+    actor: core.Actor,
+    counter: counting.Counter | None,
+    logger: loggers.Logger | None,
+    should_update: bool,
+    label: str,
+  ) -> None:
+    self._environment = environment
+    self._actor = actor
+    self._counter = counting.Counter(counter, prefix=label)
+    self._logger = logger if logger is not None else loggers.TimeFilter(loggers.TerminalLogger(label), seconds=1.0)
+    self._should_update = should_update
+    self._stop = False
 
   @property
   def counter(self) -> counting.Counter:
@@ -130,11 +141,7 @@ class EnvironmentLoop(Loop):
       observers: who else watches.
       seed: what the episodes' seeds derive from; None leaves the environment's own.
     """
-    self._environment = environment
-    self._actor = actor
-    self._counter = counting.Counter(counter, prefix=label)
-    self._logger = logger if logger is not None else loggers.TimeFilter(loggers.TerminalLogger(label), seconds=1.0)
-    self._should_update = should_update
+    super().__init__(environment, actor, counter, logger, should_update, label)
     self._observers = tuple(observers)
     self._episodes = episodes.Episodes(environment, seed)
     self._zero_return = tree.map_structure(lambda spec: np.zeros(spec.shape, spec.dtype), environment.reward_spec())

@@ -130,11 +130,7 @@ class VectorEnvironmentLoop(Loop):
     """
     if isinstance(environments, Sequence):
       environments = SyncVectorEnvironment(environments, seed)
-    self._environment = environments
-    self._actor = actor
-    self._counter = counting.Counter(counter, prefix=label)
-    self._logger = logger if logger is not None else loggers.TimeFilter(loggers.TerminalLogger(label), seconds=1.0)
-    self._should_update = should_update
+    super().__init__(environments, actor, counter, logger, should_update, label)
     self._observation: types.NestedArray = None  # [N, …]; None before the first reset.
     self._lengths = np.zeros(environments.num_envs, np.int64)
     self._returns = np.zeros(environments.num_envs, np.float64)

@@ -11,11 +11,11 @@ from acme.wrappers import gym_wrapper
 _FIRST, _MID, _LAST = (np.int32(kind) for kind in dm_env.StepType)
 
 
-class GymVectorWrapper:
+class GymVectorWrapper(gym_wrapper.GymWrapper):
   """A Gymnasium vector environment (`gymnasium.make_vec`), for `acme.VectorEnvironmentLoop`.
 
-  Its autoreset mode must be NEXT_STEP, Gymnasium's default. Its environments draw from generators of their own, which
-  run on from episode to episode: a loop over it cannot be saved.
+  Its specs are those of one of the environments. Its autoreset mode must be NEXT_STEP, Gymnasium's default. Its
+  environments draw from generators of their own, which run on from episode to episode: a loop over it cannot be saved.
   """
 
   def __init__(self, environments: Any, seed: int | None = None) -> None:
@@ -30,48 +30,29 @@ class GymVectorWrapper:
         f"Expected a vector environment with autoreset mode NEXT_STEP, got {mode.name}: make it with "
         'vector_kwargs={"autoreset_mode": gymnasium.vector.AutoresetMode.NEXT_STEP}.'
       )
-    self._environments = environments
+    super().__init__(_SingleSpaces(environments))
+    self._environment = environments
+    self._to_action = gym_wrapper.converter(environments.action_space)
     self._seed = seed
     self._ended = np.zeros(environments.num_envs, bool)
-    self._single = gym_wrapper.GymWrapper(_SingleSpaces(environments))
-    self._to_action = gym_wrapper.converter(environments.action_space)
     self.num_envs: int = environments.num_envs
 
-  def observation_spec(self) -> types.NestedSpec:
-    """The spec of one environment's observation, without the leading [N]."""
-    return self._single.observation_spec()
-
-  def action_spec(self) -> types.NestedSpec:
-    """The spec of one environment's action."""
-    return self._single.action_spec()
-
-  def reward_spec(self) -> types.NestedSpec:
-    """The spec of one environment's reward."""
-    return self._single.reward_spec()
-
-  def discount_spec(self) -> types.NestedSpec:
-    """The spec of one environment's discount."""
-    return self._single.discount_spec()
-
   def reset(self) -> dm_env.TimeStep:
-    observation, _ = self._environments.reset(seed=self._seed)
+    observation, _ = self._environment.reset(seed=self._seed)
     self._seed = None
     self._ended[:] = False
     n = self.num_envs
     return dm_env.TimeStep(
-      np.full(n, _FIRST), np.zeros(n, np.float32), np.ones(n, np.float32), self._single.convert(observation)
+      np.full(n, _FIRST), np.zeros(n, np.float32), np.ones(n, np.float32), self.convert(observation)
     )
 
   def step(self, action: types.NestedArray) -> dm_env.TimeStep:
-    observation, reward, terminated, truncated, _ = self._environments.step(self._to_action(action))
+    observation, reward, terminated, truncated, _ = self._environment.step(self._to_action(action))
     ended = terminated | truncated
     step_type = np.where(self._ended, _FIRST, np.where(ended, _LAST, _MID))
     discount = np.where(terminated, np.float32(0.0), np.float32(1.0))
     self._ended = ended
-    return dm_env.TimeStep(step_type, reward.astype(np.float32), discount, self._single.convert(observation))
-
-  def close(self) -> None:
-    self._environments.close()
+    return dm_env.TimeStep(step_type, reward.astype(np.float32), discount, self.convert(observation))
 
 
 class _SingleSpaces:
