@@ -1,8 +1,8 @@
 """Checkpoints that survive what may happen to a machine.
 
-A checkpoint is a directory `step-000000050000` of two files: `arrays.npz`, every array of a state (never pickled), and
-`manifest.json`, the rest of the state, with versions and the checksum of the arrays. It is written under a temporary
-name, flushed to disk, then renamed; a torn or corrupt one is passed over with a warning.
+A checkpoint is a directory `step-000000050000` of `arrays.npz`, every array of a state (never pickled),
+`manifest.json`, the rest of the state, with versions, and the checksums of both. It is written under a temporary name,
+flushed to disk, then renamed; a torn or corrupt one is passed over with a warning.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from acme import types
 
 FORMAT = 1
 _NAME = re.compile(r"step-(\d{12})")
-_ARRAYS, _MANIFEST = "arrays.npz", "manifest.json"
+_ARRAYS, _MANIFEST, _CHECKSUMS = "arrays.npz", "manifest.json", "SHA256SUMS"
 
 
 class CheckpointError(RuntimeError):
@@ -48,6 +48,11 @@ class Checkpointer:
     self._keep = keep
     for torn in self._directory.glob("*.tmp"):
       shutil.rmtree(torn, ignore_errors=True)
+    for old in self._directory.glob("*.old"):  # A crash came between the two renames of `save`, or after them.
+      if old.with_suffix("").exists():
+        shutil.rmtree(old, ignore_errors=True)
+      else:
+        old.rename(old.with_suffix(""))
 
   def save(self, step: int, state: types.State, metadata: Mapping[str, Any] | None = None) -> pathlib.Path:
     """Writes a checkpoint, and returns its path.
@@ -66,14 +71,16 @@ class Checkpointer:
       temporary.mkdir(parents=True, exist_ok=True)
       write(temporary, state, {"step": step, "metadata": dict(metadata or {})})
       if path.exists():
-        shutil.rmtree(path)
+        path.rename(path.with_suffix(".old"))
       temporary.rename(path)
       _sync(self._directory)
+      shutil.rmtree(path.with_suffix(".old"), ignore_errors=True)
     except OSError as error:
-      shutil.rmtree(temporary, ignore_errors=True)
       raise CheckpointError(
         f"Could not write the checkpoint {path}: {error}. Earlier checkpoints are whole."
       ) from error
+    finally:
+      shutil.rmtree(temporary, ignore_errors=True)
     for _, old in self._checkpoints()[: -self._keep]:
       shutil.rmtree(old, ignore_errors=True)
     return path
@@ -102,14 +109,11 @@ def write(directory: pathlib.Path, state: types.State, header: Mapping[str, Any]
   """Writes a state into an existing directory, flushed to disk."""
   arrays: dict[str, np.ndarray] = {}
   structure = _encode(state, arrays, "state")
-  with (directory / _ARRAYS).open("wb") as file:
-    np.savez(file, allow_pickle=False, **arrays)
-    _flush(file)
-  manifest = {"format": FORMAT, "sha256": _checksum(directory / _ARRAYS), "structure": structure, **header}
-  with (directory / _MANIFEST).open("w") as file:
-    json.dump(manifest, file, allow_nan=True)
-    _flush(file)
-  _sync(directory)
+  np.savez(directory / _ARRAYS, allow_pickle=False, **arrays)
+  (directory / _MANIFEST).write_text(json.dumps({"format": FORMAT, "structure": structure, **header}))
+  (directory / _CHECKSUMS).write_text(_checksums(directory))
+  for path in (*directory.iterdir(), directory):
+    _sync(path)
 
 
 def read(directory: pathlib.Path) -> tuple[types.State, dict[str, Any]]:
@@ -122,16 +126,16 @@ def read(directory: pathlib.Path) -> tuple[types.State, dict[str, Any]]:
     manifest = json.loads((directory / _MANIFEST).read_text())
     if manifest["format"] != FORMAT:
       raise CheckpointError(f"{directory} has format {manifest['format']}; this acme-core reads format {FORMAT}.")
-    if _checksum(directory / _ARRAYS) != manifest["sha256"]:
-      raise CheckpointError(f"{directory / _ARRAYS} does not match its checksum: it is torn or was altered.")
+    if _checksums(directory) != (directory / _CHECKSUMS).read_text():
+      raise CheckpointError(f"{directory} does not match its checksums: it is torn or was altered.")
     with np.load(directory / _ARRAYS, allow_pickle=False) as arrays:
       return _decode(manifest["structure"], arrays), manifest
-  except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+  except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
     raise CheckpointError(f"{directory} is not a whole checkpoint: {error!r}") from error
 
 
 def _encode(value: Any, arrays: dict[str, np.ndarray], name: str) -> Any:
-  """A state as JSON, with its arrays set aside in `arrays` under the names that the JSON refers to."""
+  """A state as JSON, with its arrays set aside in `arrays` under keys that the JSON refers to; `name` is for errors."""
   if value is None or isinstance(value, bool | int | float | str):
     return value
   if isinstance(value, Mapping):
@@ -142,10 +146,13 @@ def _encode(value: Any, arrays: dict[str, np.ndarray], name: str) -> Any:
     items = [_encode(item, arrays, f"{name}.{i}") for i, item in enumerate(value)]
     return {"tuple" if isinstance(value, tuple) else "list": items}
   array = np.asarray(value)
-  if array.dtype == object:
-    raise TypeError(f"Expected arrays, numbers, strings and containers in a saved state, got {type(value)} at {name}.")
-  arrays[name] = array
-  return {"array": name}
+  if array.dtype.kind not in "biufcU":
+    raise TypeError(
+      f"Expected arrays, numbers and strings in a saved state, got {type(value)} {array.dtype} at {name}."
+    )
+  key = f"array{len(arrays)}"
+  arrays[key] = array
+  return {"array": key}
 
 
 def _decode(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
@@ -160,19 +167,18 @@ def _decode(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
   return tuple(items) if kind == "tuple" else items
 
 
-def _checksum(path: pathlib.Path) -> str:
-  with path.open("rb") as file:
-    return hashlib.file_digest(file, "sha256").hexdigest()
+def _checksums(directory: pathlib.Path) -> str:
+  """Those of arrays and manifest, as `sha256sum` prints and checks them."""
+  text = ""
+  for name in (_ARRAYS, _MANIFEST):
+    with (directory / name).open("rb") as file:
+      text += f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n"
+  return text
 
 
-def _flush(file: Any) -> None:
-  file.flush()
-  os.fsync(file.fileno())
-
-
-def _sync(directory: pathlib.Path) -> None:
-  """Flushes a directory's names to disk."""
-  descriptor = os.open(directory, os.O_RDONLY)
+def _sync(path: pathlib.Path) -> None:
+  """Flushes a file, or a directory's names, to disk."""
+  descriptor = os.open(path, os.O_RDONLY)
   try:
     os.fsync(descriptor)
   finally:

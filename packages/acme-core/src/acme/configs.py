@@ -97,7 +97,7 @@ def _check(name: str, hint: Any, value: Any) -> None:
       _check(f"{name}[{i}]", element_hint, element)
   elif hint in (int, float, bool):
     _check_number(name, hint, value)
-  elif isinstance(hint, type) and not isinstance(value, hint):
+  elif isinstance(hint, type) and hint is not Any and not isinstance(value, hint):
     raise TypeError(f"{name}: expected {hint.__name__}, got {value!r}.")
 
 

@@ -39,6 +39,8 @@ class Counter(core.Saveable):
 
   def get(self, name: str) -> float:
     """Returns this counter's own count of `name`; 0 before the first."""
+    if self._parent is not None:
+      return self._parent.get(self._prefix + name)
     return self.get_counts().get(self._prefix + name, 0)
 
   def save(self) -> Mapping[str, float]:

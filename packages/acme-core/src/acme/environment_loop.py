@@ -1,5 +1,6 @@
 """The loop in which an actor meets an environment."""
 
+import functools
 import operator
 import time
 from collections.abc import Mapping, Sequence
@@ -44,6 +45,7 @@ class Loop(core.Saveable):
     self._counter = counting.Counter(counter, prefix=label)
     self._logger = logger if logger is not None else loggers.TimeFilter(loggers.TerminalLogger(label), seconds=1.0)
     self._should_update = should_update
+    self._label = label
     self._stop = False
 
   @property
@@ -102,6 +104,12 @@ class Loop(core.Saveable):
   def __exit__(self, *_: object) -> None:
     self.close()
 
+  def _count_episode(self, length: int) -> dict[str, float]:
+    """All counts; what evaluations counted is left out of a training row, so that nobody takes it for one of theirs."""
+    counts = self._counter.increment(episodes=1, steps=length)
+    evaluation = self._label.startswith("eval")
+    return {name: count for name, count in counts.items() if evaluation or not name.startswith("eval")}
+
   def _step(self) -> tuple[int, Sequence[Result]]:
     """Steps once; returns the environment steps taken and the results of the episodes that ended."""
     raise NotImplementedError
@@ -144,7 +152,9 @@ class EnvironmentLoop(Loop):
     super().__init__(environment, actor, counter, logger, should_update, label)
     self._observers = tuple(observers)
     self._episodes = episodes.Episodes(environment, seed)
-    self._zero_return = tree.map_structure(lambda spec: np.zeros(spec.shape, spec.dtype), environment.reward_spec())
+    flat = isinstance(environment.reward_spec(), dm_env.specs.Array)
+    self._add = operator.add if flat else functools.partial(tree.map_structure, operator.add)
+    self._zero_return = tree.map_structure(lambda spec: np.zeros(spec.shape), environment.reward_spec())
     self._timestep: dm_env.TimeStep | None = None  # None between episodes.
     self._return: types.NestedArray = self._zero_return
     self._length = 0
@@ -179,10 +189,7 @@ class EnvironmentLoop(Loop):
     self._environment_seconds += time.perf_counter() - t1
     self._action_seconds += t1 - t0
     self._length += 1
-    if isinstance(self._return, np.ndarray | np.generic | float):
-      self._return = self._return + timestep.reward
-    else:
-      self._return = tree.map_structure(operator.add, self._return, timestep.reward)
+    self._return = self._add(self._return, timestep.reward)
     self._timestep = timestep
     self._actor.observe(action, timestep)
     for observer in self._observers:
@@ -205,10 +212,10 @@ class EnvironmentLoop(Loop):
 
   def _end(self, last: dm_env.TimeStep) -> Result:
     seconds = time.perf_counter() - self._start
-    counts = self._counter.increment(episodes=1, steps=self._length)
+    counts = self._count_episode(self._length)
     result = {
       "episode_length": self._length,
-      "episode_return": tree.map_structure(_number, self._return),
+      "episode_return": tree.map_structure(lambda total: np.asarray(total).tolist(), self._return),
       "truncated": bool(np.any(np.asarray(tree.flatten(last.discount)) > 0)),
       "steps_per_second": self._length / seconds,
       "environment_seconds": self._environment_seconds,
@@ -241,7 +248,8 @@ class EnvironmentLoop(Loop):
     self._action_seconds = 0.0
     if self._timestep is not None:
       self._length = state["length"]
-      self._return = tree.unflatten_as(self._zero_return, state["return"])
+      # Numpy's floats: JSON gives Python's, which added to a float32 would give a float32.
+      self._return = tree.unflatten_as(self._zero_return, [np.asarray(total) for total in state["return"]])
 
 
 def evaluate(
@@ -253,8 +261,3 @@ def evaluate(
     environment, actor, logger=loggers.NullLogger(), should_update=False, label="evaluation", seed=seed
   )
   return [loop.run_episode() for _ in range(num_episodes)]
-
-
-def _number(value: Any) -> Any:
-  array = np.asarray(value)
-  return array.item() if array.ndim == 0 else array

@@ -43,7 +43,7 @@ class Episodes(core.Saveable):
   def step(self, action: types.NestedArray) -> dm_env.TimeStep:
     """Takes a step, and remembers it."""
     if self._seed is not None:
-      self._actions.append(action)
+      self._actions.append(tree.map_structure(np.array, action))  # A copy: the actor may use its array again.
     self._timestep = self.environment.step(action)
     return self._timestep
 

@@ -5,6 +5,7 @@ A row is a mapping from names to numbers, strings or small arrays.
 
 import abc
 import csv
+import io
 import os
 import pathlib
 import sys
@@ -122,8 +123,9 @@ class CSVLogger(Logger):
 
   def _read(self) -> tuple[list[str], list[dict[str, str]]]:
     """The columns and the whole rows of the file: a last line without its newline is not whole."""
-    lines = self._path.read_text().splitlines(keepends=True)
-    reader = csv.DictReader(line for line in lines if line.endswith("\n"))
+    with self._path.open(newline="") as file:
+      text = file.read()
+    reader = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
     rows = list(reader)
     return list(reader.fieldnames or []), rows
 
@@ -189,8 +191,8 @@ class Prefix(_Wrapper):
 
 
 def is_evaluation(row: Row) -> bool:
-  """Whether a row reports an evaluation: one of its names begins with `eval`."""
-  return any(name.startswith("eval") for name in row)
+  """Whether a row reports an evaluation: one of its names begins with `eval`, perhaps after `prefix/`."""
+  return any(part.startswith("eval") for name in row for part in name.split("/"))
 
 
 class TimeFilter(_Wrapper):
@@ -215,6 +217,14 @@ class TimeFilter(_Wrapper):
     self._last = now
     self._held = None
     self._to.write(row)
+
+  def save(self) -> types.State:
+    held = None if self._held is None else {name: _plain(value) for name, value in self._held.items()}
+    return {"to": self._to.save(), "held": held}
+
+  def restore(self, state: types.State) -> None:
+    self._to.restore(state["to"])
+    self._held = state["held"]
 
   def close(self) -> None:
     if self._held is not None:

@@ -91,12 +91,9 @@ class Table:
   rate_limiter: RateLimiter = RateLimiter()
 
   def __post_init__(self) -> None:
-    if self.max_size < 1:
-      raise ValueError(f"Table {self.name!r}: expected a max_size of 1 or more, got {self.max_size!r}.")
-    if self.max_times_sampled is not None and self.max_times_sampled < 1:
-      raise ValueError(
-        f"Table {self.name!r}: expected max_times_sampled of 1 or more, or None, got {self.max_times_sampled!r}."
-      )
+    for field, value in (("max_size", self.max_size), ("max_times_sampled", self.max_times_sampled)):
+      if value is not None and value < 1:
+        raise ValueError(f"Table {self.name!r}: expected {field} of 1 or more, got {value!r}.")
     if self.rate_limiter.min_size > self.max_size:
       raise ValueError(
         f"Table {self.name!r}: min_size {self.rate_limiter.min_size} is more than max_size {self.max_size}: "

@@ -84,18 +84,12 @@ def batched(spec: types.NestedSpec, batch: int) -> types.NestedSpec:
 
 def describe(spec: types.NestedSpec) -> str:
   """A short name for a spec: `BoundedArray(shape=(1,), dtype=float32)`."""
-  return str(tree.map_structure(_Brief, spec))
 
-
-class _Brief:
-  """A spec whose repr is short, wherever in a nest it stands."""
-
-  def __init__(self, leaf: Array) -> None:
+  def brief(leaf: Array) -> str:
     values = f", num_values={leaf.num_values}" if isinstance(leaf, DiscreteArray) else ""
-    self._text = f"{type(leaf).__name__}(shape={leaf.shape}, dtype={leaf.dtype}{values})"
+    return f"{type(leaf).__name__}(shape={leaf.shape}, dtype={leaf.dtype}{values})"
 
-  def __repr__(self) -> str:
-    return self._text
+  return str(tree.map_structure(brief, spec))
 
 
 class Validator:

@@ -14,6 +14,7 @@ import tree
 
 from acme import core, counting, episodes, loggers, types
 from acme.environment_loop import Loop, Result
+from acme.wrappers.gym_vector_wrapper import GymVectorWrapper
 
 _FIRST, _LAST = int(dm_env.StepType.FIRST), int(dm_env.StepType.LAST)
 
@@ -120,7 +121,7 @@ class VectorEnvironmentLoop(Loop):
     """Makes a loop.
 
     Args:
-      environments: N dm_env environments of the same specs, or a vector environment.
+      environments: N dm_env environments of the same specs, or a vector environment, Gymnasium's or our own.
       actor: made for N environments: `DQN(spec, num_envs=N)`.
       counter: counts `{label}_episodes` and `{label}_steps`, for whoever shares it.
       logger: takes a result for each episode; None for a line on the terminal now and then.
@@ -128,7 +129,9 @@ class VectorEnvironmentLoop(Loop):
       label: the name under which steps are counted.
       seed: what the episodes' seeds derive from, where `environments` is a sequence; None leaves the environments' own.
     """
-    if isinstance(environments, Sequence):
+    if hasattr(environments, "single_observation_space"):
+      environments = GymVectorWrapper(environments, seed)
+    elif isinstance(environments, Sequence):
       environments = SyncVectorEnvironment(environments, seed)
     super().__init__(environments, actor, counter, logger, should_update, label)
     self._observation: types.NestedArray = None  # [N, …]; None before the first reset.
@@ -168,7 +171,7 @@ class VectorEnvironmentLoop(Loop):
 
   def _end(self, i: int, timestep: dm_env.TimeStep) -> Result:
     length = int(self._lengths[i])
-    counts = self._counter.increment(episodes=1, steps=length)
+    counts = self._count_episode(length)
     start, steps = self._window
     result = {
       "episode_length": length,

@@ -38,20 +38,12 @@ class SinglePrecision(base.EnvironmentWrapper):
     return tree.map_structure(_convert_spec, self._environment.discount_spec())
 
   def _convert(self, timestep: dm_env.TimeStep) -> dm_env.TimeStep:
-    def convert(value: types.NestedArray) -> types.NestedArray:
-      return None if value is None else tree.map_structure(_convert_value, value)
-
-    return timestep._replace(
-      observation=convert(timestep.observation), reward=convert(timestep.reward), discount=convert(timestep.discount)
-    )
+    return dm_env.TimeStep(timestep.step_type, *(tree.map_structure(_convert_value, value) for value in timestep[1:]))
 
 
 def _convert_value(value: types.NestedArray) -> types.NestedArray:
-  if isinstance(value, float):
-    return np.float32(value)
-  array = np.asarray(value)
-  single = _SINGLE.get(array.dtype)
-  return value if single is None else array.astype(single)
+  single = None if value is None else _SINGLE.get(np.asarray(value).dtype)
+  return value if single is None else single.type(value)
 
 
 def _convert_spec(spec: specs.Array) -> specs.Array:

@@ -1,0 +1,131 @@
+"""Config fields hold what their types say, and errors name field, expectation and value."""
+
+import dataclasses
+import math
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pytest
+
+from acme import configs
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+  rate: configs.Positive = 0.1
+  weight: configs.NonNegative = 0.0
+  share: configs.Fraction = 0.5
+  size: configs.PositiveInt = 3
+  count: configs.NonNegativeInt = 0
+  low: float = -1.0
+  steps: int = 0
+  flag: bool = False
+  clip: configs.Positive | None = None
+  sizes: tuple[configs.PositiveInt, ...] = (1,)
+  pair: tuple[float, float] = (0.0, 1.0)
+  kind: Literal["a", "b"] = "a"
+  name: str = "x"
+  either: int | str = 1
+  scaled: Annotated[float, configs.Range(-1, 1)] = 0.0
+  anything: Any = None
+
+  def __post_init__(self) -> None:
+    configs.validate(self)
+
+
+GOOD = [
+  ("rate", 1), ("rate", 1e-9), ("rate", np.float32(0.5)), ("weight", 0), ("share", 0), ("share", 1.0),
+  ("size", 1), ("size", np.int64(5)), ("count", 0), ("low", -5), ("flag", True), ("clip", None), ("clip", 2.0),
+  ("sizes", ()), ("sizes", (3, 4)), ("pair", (1, 2)), ("kind", "b"), ("name", ""), ("either", "s"), ("either", 2),
+  ("scaled", -1), ("anything", object()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("field, value", GOOD)
+def test_good_values(field, value):
+  assert getattr(Config(**{field: value}), field) is value
+
+
+BAD = [
+  ("rate", 0, ValueError, "Config.rate: expected a number above 0, got 0"),
+  ("rate", -1.0, ValueError, "above 0, got -1.0"),
+  ("rate", "0.1", TypeError, "Config.rate: expected a number, got '0.1'"),
+  ("rate", None, TypeError, "expected a number, got None"),
+  ("rate", True, TypeError, "expected a number, got True"),
+  ("rate", math.nan, ValueError, "finite number, got nan"),
+  ("rate", math.inf, ValueError, "finite number, got inf"),
+  ("rate", 1j, TypeError, "expected a number"),
+  ("rate", [0.1], TypeError, "expected a number"),
+  ("rate", np.ones(1), TypeError, "expected a number"),
+  ("weight", -1e-9, ValueError, "Config.weight: expected a number of 0 or more"),
+  ("share", 1.1, ValueError, r"in \[0, 1\], got 1.1"),
+  ("size", 0, ValueError, "Config.size: expected a number of 1 or more, got 0"),
+  ("size", 2.0, TypeError, "expected an integer, got 2.0"),
+  ("size", "2", TypeError, "expected an integer, got '2'"),
+  ("size", False, TypeError, "expected an integer, got False"),
+  ("count", -1, ValueError, "0 or more, got -1"),
+  ("low", math.inf, ValueError, "finite"),
+  ("steps", 1.5, TypeError, "integer"),
+  ("flag", 1, TypeError, "Config.flag: expected True or False, got 1"),
+  ("flag", "no", TypeError, "True or False"),
+  ("clip", 0, ValueError, "Config.clip: expected a number above 0"),
+  ("clip", "no", TypeError, "Config.clip: expected a number"),
+  ("sizes", [1], TypeError, r"Config.sizes: expected a tuple, got \[1\]"),
+  ("sizes", 1, TypeError, "expected a tuple"),
+  ("sizes", (1, 0), ValueError, r"Config.sizes\[1\]: expected a number of 1 or more, got 0"),
+  ("pair", (1.0,), ValueError, "Config.pair: expected 2 values"),
+  ("kind", "c", ValueError, "Config.kind: expected one of 'a', 'b', got 'c'"),
+  ("kind", None, ValueError, "expected one of"),
+  ("name", 3, TypeError, "Config.name: expected str, got 3"),
+  ("either", 1.5, TypeError, "Config.either: got 1.5, which is none of"),
+  ("scaled", -1.5, ValueError, r"in \[-1, 1\]"),
+]
+
+
+@pytest.mark.parametrize("field, value, kind, message", BAD, ids=lambda x: str(x)[:20])
+def test_bad_values(field, value, kind, message):
+  with pytest.raises(kind, match=message):
+    Config(**{field: value})
+
+
+@pytest.mark.parametrize(
+  "limits, inside, outside",
+  [
+    (configs.Range(), [-1e300, 0, 1e300], []),
+    (configs.Range(0), [0, 1], [-1]),
+    (configs.Range(0, open_low=True), [1e-9], [0]),
+    (configs.Range(0, 1, open_low=True), [1], [0, 2]),
+  ],
+  ids=str,
+)
+def test_ranges(limits, inside, outside):
+  assert all(x in limits for x in inside) and not any(x in limits for x in outside)
+
+
+def test_from_dict_makes_tuples_of_lists():
+  assert configs.from_dict(Config, {"sizes": [1, 2], "pair": [0, 1], "rate": 1}) == Config(
+    sizes=(1, 2), pair=(0, 1), rate=1
+  )
+  assert configs.from_dict(Config, {}) == Config()
+
+
+@pytest.mark.parametrize(
+  "values, message",
+  [
+    ({"rat": 1}, "Config has no field 'rat'. Did you mean rate"),
+    ({"zzz": 1}, "Config has no field 'zzz'. Known: rate, weight, share"),
+  ],
+)
+def test_from_dict_names_near_matches(values, message):
+  with pytest.raises(ValueError, match=message):
+    configs.from_dict(Config, values)
+
+
+def test_from_dict_validates():
+  with pytest.raises(TypeError, match="Config.rate"):
+    configs.from_dict(Config, {"rate": "fast"})
+
+
+def test_from_dict_gives_back_what_asdict_took():
+  config = Config(sizes=(4, 5), clip=1.0, kind="b")
+  assert configs.from_dict(Config, dataclasses.asdict(config)) == config

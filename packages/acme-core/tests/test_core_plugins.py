@@ -1,0 +1,114 @@
+"""Agents are found by name, loaded when asked for, and what is wrong with one is said."""
+
+import sys
+import textwrap
+
+import pytest
+
+from acme import plugins
+
+AGENT = """
+  from acme.plugins import AgentPlugin
+  AGENT = AgentPlugin(name="{name}", summary="A fake.", config=dict, builder=list, agent=list, actions="discrete")
+"""
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+  """Makes distributions on sys.path that offer agents, as pip would."""
+  made = []
+
+  def make(distribution, name, code=AGENT, target=None):
+    module = f"{distribution.replace('-', '_')}_module"
+    folder = tmp_path / distribution
+    info = folder / f"{distribution.replace('-', '_')}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (folder / f"{module}.py").write_text(textwrap.dedent(code.format(name=name)))
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[acme.agents]\n{name} = {target or module + ':AGENT'}\n")
+    monkeypatch.syspath_prepend(str(folder))
+    made.append(module)
+    return module
+
+  yield make
+  for module in made:
+    sys.modules.pop(module, None)
+
+
+def test_listing_imports_nothing(install):
+  module = install("fake-one", "fake_one", "raise RuntimeError('imported')")
+  assert plugins.list_agents()["fake_one"].value == f"{module}:AGENT"
+  assert module not in sys.modules
+
+
+def test_loading(install):
+  install("fake-one", "fake_one")
+  plugin = plugins.load_agent("fake_one")
+  assert plugin.name == "fake_one" and plugin.presets == {} and plugin.references == ()
+
+
+def test_two_packages_with_one_name(install):
+  install("fake-one", "fake_agent")
+  install("fake-two", "fake_agent")
+  with pytest.raises(plugins.PluginError) as error:
+    plugins.load_agent("fake_agent")
+  message = str(error.value)
+  assert "Two packages claim the agent name 'fake_agent'" in message and "Uninstall one" in message
+  assert "of fake-one" in message and "of fake-two" in message
+
+
+def test_two_packages_with_one_name_and_one_target(install):
+  install("fake-one", "fake_agent")
+  install("fake-two", "fake_agent", target="fake_one_module:AGENT")
+  with pytest.raises(plugins.PluginError, match="Two packages claim"):
+    plugins.list_agents()
+
+
+@pytest.mark.parametrize(
+  "code, cause",
+  [
+    ("import no_such_library", ModuleNotFoundError),
+    ("raise ValueError('no GPU')", ValueError),
+    ("OTHER = 1", AttributeError),
+    ("def (", SyntaxError),
+  ],
+)
+def test_a_package_that_fails_to_load(install, code, cause):
+  install("fake-one", "fake_one", code)
+  with pytest.raises(
+    plugins.PluginError, match="'fake_one', fake_one_module:AGENT of fake-one, failed to load"
+  ) as error:
+    plugins.load_agent("fake_one")
+  assert isinstance(error.value.__cause__, cause)
+
+
+def test_what_is_no_plugin(install):
+  install("fake-one", "fake_one", "AGENT = 3")
+  with pytest.raises(plugins.PluginError, match="of fake-one: expected an acme.plugins.AgentPlugin, got int"):
+    plugins.load_agent("fake_one")
+
+
+def test_a_plugin_of_another_name(install):
+  install("fake-one", "fake_one", AGENT.replace("{name}", "other"))
+  with pytest.raises(plugins.PluginError, match="'other'"):
+    plugins.load_agent("fake_one")
+
+
+def test_unknown_names(install):
+  install("fake-one", "fake_agent")
+  with pytest.raises(plugins.PluginError, match="No agent is called 'fake_agnt'. Did you mean fake_agent"):
+    plugins.load_agent("fake_agnt")
+  with pytest.raises(plugins.PluginError, match="No agent is called 'zzzzzzz'. Installed: .*fake_agent"):
+    plugins.load_agent("zzzzzzz")
+
+
+def test_nothing_installed(monkeypatch):
+  monkeypatch.setattr(plugins.metadata, "entry_points", lambda group: [])
+  assert plugins.list_agents() == {}
+  with pytest.raises(plugins.PluginError, match="Installed: none.*pip install acme-dqn"):
+    plugins.load_agent("dqn")
+
+
+def test_actions_of_a_plugin():
+  with pytest.raises(ValueError, match="'x': expected actions 'discrete' or 'continuous', got 'both'"):
+    plugins.AgentPlugin(name="x", summary="", config=dict, builder=list, agent=list, actions="both")

@@ -1,0 +1,115 @@
+"""D4PG's parts together: actions within their bounds, targets, priorities, warnings, configs."""
+
+import dataclasses
+
+import dm_env
+import numpy as np
+import pytest
+import tree
+from dm_env.specs import Array, BoundedArray, DiscreteArray
+
+import acme
+from acme import specs
+from acme_d4pg import D4PG, D4PGConfig
+from acme_d4pg.returns import WarnOfReturns
+from acme_testing import fakes
+
+SMALL = D4PGConfig(policy_hidden_sizes=(16,), critic_hidden_sizes=(16,), batch_size=8, min_replay_size=16, num_atoms=11,
+                   max_replay_size=1000, samples_per_insert=4.0)  # fmt: skip
+ACTIONS = {
+  "scalar": BoundedArray((), np.float32, -2.0, 2.0),
+  "vector": BoundedArray((3,), np.float32, [-1, 0, 2], [1, 10, 3]),
+  "matrix": BoundedArray((2, 2), np.float64, -1, 1),
+  "nested": {"arm": BoundedArray((2,), np.float32, -1, 1), "hand": (BoundedArray((1,), np.float32, 0, 5),)},
+}
+
+
+def _spec(actions):
+  return specs.EnvironmentSpec(
+    Array((4,), np.float32), actions, Array((), np.float32), BoundedArray((), np.float32, 0, 1)
+  )
+
+
+@pytest.mark.parametrize("num_envs", [None, 3])
+@pytest.mark.parametrize("actions", ACTIONS.values(), ids=ACTIONS)
+def test_actions_keep_their_spec(actions, num_envs):
+  agent = D4PG(_spec(actions), config=dataclasses.replace(SMALL, sigma=2.0), num_envs=num_envs)
+  observation = np.ones((4,) if num_envs is None else (num_envs, 4), np.float32)
+  for _ in range(20):
+    chosen = agent.select_action(observation)
+    for i in range(num_envs or 1):
+      action = chosen if num_envs is None else tree.map_structure(lambda leaf, i=i: leaf[i], chosen)
+      tree.map_structure(lambda spec, leaf: spec.validate(np.asarray(leaf)), actions, action)
+
+
+def test_learns_from_nested_actions():
+  environment = fakes.FakeEnvironment(_spec(ACTIONS["nested"]), episode_length=5)
+  agent = D4PG(acme.make_environment_spec(environment), config=SMALL)
+  before = agent.get_variables(["policy", "critic", "target_policy", "target_critic"])
+  for online, target in ((0, 2), (1, 3)):
+    tree.map_structure(np.testing.assert_array_equal, before[online], before[target])
+  acme.EnvironmentLoop(environment, agent, logger=acme.loggers.NullLogger()).run(num_steps=60)
+  after = agent.get_variables(["policy", "critic"])
+  for old, new in zip(before, after, strict=False):
+    assert all(tree.flatten(tree.map_structure(lambda a, b: not np.array_equal(a, b), old, new)))
+
+
+@pytest.mark.parametrize(
+  ("actions", "message"),
+  [
+    (DiscreteArray(3), "D4PG needs continuous actions"),
+    (Array((2,), np.float32), "finite bounds"),
+    (BoundedArray((1,), np.float32, -np.inf, np.inf), "finite bounds"),
+    (BoundedArray((1,), np.int32, 0, 3), "D4PG needs continuous actions"),
+  ],
+)
+def test_wrong_actions(actions, message):
+  with pytest.raises(ValueError, match=message):
+    D4PG(_spec(actions))
+
+
+@pytest.mark.parametrize(
+  "values",
+  [
+    {"vmin": 1.0, "vmax": 1.0},
+    {"num_atoms": 1},
+    {"critic_hidden_sizes": ()},
+    {"sigma": -0.1},
+    {"min_replay_size": 2_000_000},
+  ],
+)
+def test_wrong_configs(values):
+  with pytest.raises(ValueError, match="D4PGConfig"):
+    D4PGConfig(**values)
+
+
+class _NullAdder(acme.replay.Adder):
+  def add_first(self, timestep):
+    pass
+
+  def add(self, action, next_timestep, extras=()):
+    pass
+
+  def reset(self):
+    pass
+
+  def save(self):
+    return {}
+
+  def restore(self, state):
+    pass
+
+
+@pytest.mark.parametrize(
+  ("rewards", "warned"),
+  [([1.0, 1.0, 1.0], None), ([0.0, 0.0, 20.0], "from 5 to 20"), ([-30.0, 0.0, 0.0], "from -30 to 0")],
+)
+def test_warns_of_returns_outside_the_support(rewards, warned, recwarn):
+  adder = WarnOfReturns(_NullAdder(), 0.5, -10.0, 10.0)
+  adder.add_first(dm_env.restart(0))
+  for i, reward in enumerate(rewards):
+    make = dm_env.termination if i == len(rewards) - 1 else dm_env.transition
+    adder.add(0, make(reward, 0))
+  messages = [str(warning.message) for warning in recwarn]
+  assert len(messages) == (warned is not None)
+  assert warned is None or (warned in messages[0] and "[-10, 10]" in messages[0])

@@ -1,0 +1,64 @@
+"""The DeepMind Control Suite (Tassa et al. 2018, 1801.00690)."""
+
+import ctypes
+import os
+import sys
+from typing import Any
+
+import dm_env
+import numpy as np
+
+import acme
+from acme_envs import errors, wrappers
+
+
+def names() -> list[str]:
+  """Returns the suite's tasks, such as "cartpole:swingup"."""
+  return sorted(f"{domain}:{task}" for domain, task in _suite().ALL_TASKS)
+
+
+def make(name: str, *, seed: int | None = None, time_limit: float | None = None) -> dm_env.Environment:
+  """Makes a task with observations in one flat float32 array (names sorted) and actions in [-1, 1].
+
+  Args:
+    name: "domain:task".
+    seed: of the first episode; later ones go on from there. None takes a new one.
+    time_limit: seconds of simulated time until an episode is truncated; None for the task's own.
+  """
+  domain, task = name.split(":")
+  # A task that draws its own structure (lqr its masses) draws the same for every seed.
+  options: dict[str, Any] = {"random": 0} if time_limit is None else {"random": 0, "time_limit": time_limit}
+  environment = _Task(_suite().load(domain, task, task_kwargs=options))
+  environment.seed(seed)
+  canonical = wrappers.CanonicalSpec(environment, clip=True)
+  return acme.wrappers.SinglePrecision(wrappers.ConcatObservation(canonical))
+
+
+class _Task(acme.wrappers.EnvironmentWrapper):
+  """Adds `seed` and `render`."""
+
+  def seed(self, seed: int | None) -> None:
+    """Makes the next reset, and the episode after it, depend on `seed` alone."""
+    self._environment.task.random.seed(seed)
+
+  def render(self, height: int = 240, width: int = 320, camera: int = 0) -> np.ndarray:
+    """What a camera sees: uint8 [height, width, 3]."""
+    return np.asarray(self._environment.physics.render(height, width, camera_id=camera))
+
+
+def _suite() -> Any:
+  if "dm_control._render" not in sys.modules:  # Which reads the choice once.
+    _draw_without_a_display()
+  return errors.import_extra("dm_control.suite", "dm_control")
+
+
+def _draw_without_a_display() -> None:
+  """Chooses EGL where nothing is chosen and there is no screen: MuJoCo's own choice, GLFW, would then draw nothing."""
+  screen = any(os.environ.get(name) for name in ("MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY"))
+  if screen or sys.platform != "linux":
+    return
+  try:
+    ctypes.CDLL("libEGL.so.1")  # Without it, importing dm_control with this choice would fail.
+  except OSError:
+    return
+  os.environ["MUJOCO_GL"] = "egl"

@@ -1,0 +1,111 @@
+"""Environments by name."""
+
+import difflib
+import importlib
+import inspect
+from typing import Any
+
+import dm_env
+
+from acme_envs import errors
+
+SUITES = ("gym", "atari", "dm_control", "bsuite")
+
+
+def make(name: str, seed: int | None = None, *, render: bool = False, **options: Any) -> dm_env.Environment:
+  """Makes an environment: "gym:CartPole-v1", "atari:Pong", "dm_control:cartpole:swingup" or "bsuite:catch/0".
+
+  Floats are float32, integers int32, images uint8. Its method `seed(int)` makes the next reset, and the episode after
+  it, the same whatever was played before. What an environment is (a bandit's arms, say) is fixed by its name.
+
+  Args:
+    name: suite, colon, and the suite's own name for it; `list_environments(suite)` has them all.
+    seed: of the episodes; None takes the suite's own default, mostly a new one each time.
+    render: whether `render()` will be asked for pictures, uint8 [height, width, 3]; only Gymnasium needs to know.
+    **options: of the suite (see the functions `make` of acme_envs.gym, .atari, .dm_control and .bsuite).
+
+  Raises:
+    UnknownEnvironmentError: no suite or no environment is called so; the message lists near names.
+    MissingExtraError: the suite's packages are not installed; the message names the extra to install.
+    TypeError: an option that the suite does not have.
+  """
+  suite, _, rest = name.partition(":")
+  if suite not in SUITES or not rest:
+    raise errors.UnknownEnvironmentError(_explain(name, suite, rest))
+  module = importlib.import_module(f"acme_envs.{suite}")
+  _check_options(suite, module.make, options)
+  known = module.names()
+  if rest not in known and not (suite == "gym" and ":" in rest):  # "module:Name" makes Gymnasium import the module.
+    raise errors.UnknownEnvironmentError(f"{suite} has no environment {rest!r}. {_near(suite, rest, known)}")
+  if suite == "gym":
+    options["render"] = render
+  environment: dm_env.Environment = module.make(rest, seed=seed, **options)
+  return environment
+
+
+def list_environments(suite: str) -> list[str]:
+  """Returns the full names of a suite's environments, sorted.
+
+  Raises:
+    UnknownEnvironmentError: no suite is called so.
+    MissingExtraError: the suite's packages are not installed.
+  """
+  if suite not in SUITES:
+    raise errors.UnknownEnvironmentError(f"No suite is called {suite!r}. Suites: {', '.join(SUITES)}.")
+  return [f"{suite}:{name}" for name in importlib.import_module(f"acme_envs.{suite}").names()]
+
+
+def _explain(name: str, suite: str, rest: str) -> str:
+  """The message for a name without a suite that we know."""
+  if suite in SUITES:
+    return f"{name!r} names no environment. list_environments({suite!r}) has the names, such as {_EXAMPLES[suite]}."
+  matches = difflib.get_close_matches(suite, SUITES) if rest else []
+  if matches:
+    return f"No suite is called {suite!r}. Did you mean {' or '.join(f'{match}:{rest}' for match in matches)}?"
+  found: list[str] = []
+  for known_suite in SUITES:
+    try:
+      known = list_environments(known_suite)
+    except errors.MissingExtraError:
+      continue
+    if f"{known_suite}:{name}" in known:
+      return f"{name!r} lacks its suite. Did you mean {known_suite}:{name}?"
+    short = [full.removeprefix(f"{known_suite}:") for full in known]
+    found += [f"{known_suite}:{match}" for match in _matches(name, short)]
+  hint = f"Did you mean {' or '.join(found)}?" if found else f"Names look like {', '.join(_EXAMPLES.values())}."
+  return f"No environment is called {name!r}: a name begins with its suite ({', '.join(SUITES)}). {hint}"
+
+
+def _near(suite: str, name: str, known: list[str]) -> str:
+  matches = _matches(name, known)
+  if matches:
+    return f"Did you mean {' or '.join(f'{suite}:{match}' for match in matches)}?"
+  return f"list_environments({suite!r}) has the {len(known)} names, such as {_EXAMPLES[suite]}."
+
+
+def _matches(name: str, known: list[str]) -> list[str]:
+  """Up to three names that begin with `name`, or else near ones, whatever their case."""
+  by_lower = {candidate.lower(): candidate for candidate in known}
+  name = name.lower()
+  begun = [candidate for candidate in by_lower if name and candidate.startswith(name)]
+  return [by_lower[match] for match in begun[:3] or difflib.get_close_matches(name, by_lower, n=3, cutoff=0.7)]
+
+
+def _check_options(suite: str, function: Any, options: dict[str, Any]) -> None:
+  parameters = inspect.signature(function).parameters
+  if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+    return
+  known = [name for name in parameters if name not in ("name", "seed")]
+  for option in options:
+    if option not in known:
+      near = difflib.get_close_matches(option, known)
+      hint = f"Did you mean {' or '.join(near)}?" if near else f"It has: {', '.join(known)}."
+      raise TypeError(f"{suite} environments have no option {option!r}. {hint}")
+
+
+_EXAMPLES = {
+  "gym": "gym:CartPole-v1",
+  "atari": "atari:Pong",
+  "dm_control": "dm_control:cartpole:swingup",
+  "bsuite": "bsuite:catch/0",
+}

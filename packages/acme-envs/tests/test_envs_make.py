@@ -1,0 +1,132 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tree
+
+import acme
+import acme_envs
+
+MODULES = {"gym": "gymnasium", "atari": "ale_py", "dm_control": "dm_control", "bsuite": "bsuite"}
+SOME = [
+  "gym:CartPole-v1",
+  "gym:Pendulum-v1",
+  "gym:FrozenLake-v1",
+  "atari:Pong",
+  "dm_control:cartpole:swingup",
+  "dm_control:walker:walk",
+  "bsuite:catch/0",
+  "bsuite:mountain_car_noise/4",
+]
+
+
+def make(name, **options):
+  pytest.importorskip(MODULES[name.partition(":")[0]])
+  return acme_envs.make(name, **options)
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_what_is_made_is_single_precision_and_conforms(name):
+  environment = make(name, seed=0)
+  spec = acme.make_environment_spec(environment)
+  assert {leaf.dtype for leaf in tree.flatten(spec)} <= {np.dtype(d) for d in (np.float32, np.int32, np.uint8)}
+  assert spec.rewards.dtype == np.float32
+  findings = acme_envs.check_environment(environment, num_episodes=2)
+  assert not [finding for finding in findings if finding.severity == "error"]
+  environment.close()
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_what_is_made_can_be_drawn(name):
+  if name.startswith("gym"):
+    pytest.importorskip("pygame")
+  environment = make(name, render=True)
+  environment.reset()
+  image = environment.render()
+  assert image.dtype == np.uint8
+  assert image.ndim == 3
+  assert image.shape[2] == 3
+  assert image.std() > 0 or name.startswith("bsuite")
+  environment.close()
+
+
+@pytest.mark.parametrize("suite", acme_envs.SUITES)
+def test_every_suite_lists_its_names(suite):
+  pytest.importorskip(MODULES[suite])
+  names = acme_envs.list_environments(suite)
+  assert names == sorted(names)
+  assert set(SOME) & set(names) == {name for name in SOME if name.startswith(f"{suite}:")}
+
+
+@pytest.mark.parametrize(
+  ("name", "hint"),
+  [
+    ("gym:CartPol-v1", "gym:CartPole-v1"),
+    ("CartPole-v1", "Did you mean gym:CartPole-v1?"),
+    ("gymm:CartPole-v1", "gym:CartPole-v1"),
+    ("atari:pong", "atari:Pong"),
+    ("Pong", "Did you mean atari:Pong?"),
+    ("dm_control:cartpole:swngup", "dm_control:cartpole:swingup"),
+    ("cartpole:swingup", "dm_control:cartpole:swingup"),
+    ("bsuite:catsh/0", "bsuite:catch/0"),
+    ("catch/0", "bsuite:catch/0"),
+    ("bsuite:catch", "bsuite:catch/0"),
+    ("gym:math:NoSuch-v0", "NoSuch"),  # Imports math, which registers nothing.
+    ("gym:", "no environment"),
+    ("xyzzy", "gym, atari, dm_control, bsuite"),
+    ("", "gym, atari, dm_control, bsuite"),
+  ],
+)
+def test_unknown_names_list_near_ones(name, hint):
+  for suite, module in MODULES.items():
+    if f"{suite}:" in name + hint:
+      pytest.importorskip(module)
+  with pytest.raises(acme_envs.UnknownEnvironmentError) as error:
+    acme_envs.make(name)
+  assert hint in str(error.value)
+
+
+def test_unknown_options_are_named():
+  pytest.importorskip("ale_py")
+  with pytest.raises(TypeError, match="'frameskip'. Did you mean frame_skip"):
+    acme_envs.make("atari:Pong", frameskip=4)
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_a_missing_extra_is_named(name, monkeypatch):
+  suite = name.partition(":")[0]
+  for module in list(sys.modules):
+    if module.partition(".")[0] == MODULES[suite]:
+      monkeypatch.delitem(sys.modules, module)
+  monkeypatch.setitem(sys.modules, MODULES[suite], None)  # Makes importing it fail.
+  with pytest.raises(acme_envs.MissingExtraError, match=rf"pip install 'acme-envs\[{suite}\]'"):
+    acme_envs.make(name)
+
+
+def test_importing_imports_no_suite():
+  code = (
+    "import acme_envs, sys; "
+    "print({'gymnasium', 'ale_py', 'cv2', 'dm_control', 'mujoco', 'bsuite', 'imageio'} & set(sys.modules))"
+  )
+  assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_options_reach_gymnasium():
+  environment = make("gym:FrozenLake-v1", is_slippery=False, map_name="8x8")
+  assert environment.observation_spec().num_values == 64
+
+
+def test_dm_control_ends_at_its_time_limit_as_a_truncation():
+  environment = make("dm_control:cartpole:swingup", time_limit=0.05)
+  environment.reset()
+  timesteps = [environment.step(np.zeros(1, np.float32)) for _ in range(5)]
+  assert [timestep.last() for timestep in timesteps] == [False] * 4 + [True]
+  assert timesteps[-1].discount == 1
+
+
+def test_dm_control_actions_are_canonical():
+  environment = make("dm_control:finger:spin")
+  spec = environment.action_spec()
+  assert (spec.minimum, spec.maximum, spec.dtype) == (-1, 1, np.float32)
+  assert environment.observation_spec().shape == (9,)
