@@ -26,26 +26,7 @@ from acme.vector_environment_loop import VectorEnvironmentLoop
 __version__ = "0.1.0"
 
 __all__ = [
-  "Actor",
-  "EnvironmentLoop",
-  "EnvironmentSpec",
-  "Learner",
-  "Saveable",
-  "VariableSource",
-  "VectorEnvironmentLoop",
-  "agents",
-  "builders",
-  "checkpointing",
-  "configs",
-  "core",
-  "counting",
-  "episode_seed",
-  "evaluate",
-  "loggers",
-  "make_environment_spec",
-  "plugins",
-  "replay",
-  "specs",
-  "types",
-  "wrappers",
-]
+  "Actor", "EnvironmentLoop", "EnvironmentSpec", "Learner", "Saveable", "VariableSource", "VectorEnvironmentLoop",
+  "agents", "builders", "checkpointing", "configs", "core", "counting", "episode_seed", "evaluate", "loggers",
+  "make_environment_spec", "plugins", "replay", "specs", "types", "wrappers",
+]  # fmt: skip

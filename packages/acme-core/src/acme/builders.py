@@ -34,7 +34,6 @@ class Builder(abc.ABC, Generic[Networks]):
 
   def extras_spec(self, spec: specs.EnvironmentSpec, networks: Networks) -> types.NestedSpec:
     """The spec of the extras that the actor gives its adder with each action."""
-    del spec, networks
     return ()
 
   @abc.abstractmethod

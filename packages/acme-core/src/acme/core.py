@@ -54,7 +54,7 @@ class Actor(Saveable):
     return {}
 
   def restore(self, state: types.State) -> None:
-    del state
+    """Puts back what `save` returned; nothing, where an actor keeps no state."""
 
 
 class VariableSource(abc.ABC):

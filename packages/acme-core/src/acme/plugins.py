@@ -54,7 +54,7 @@ def list_agents() -> dict[str, metadata.EntryPoint]:
   found: dict[str, metadata.EntryPoint] = {}
   for entry_point in sorted(metadata.entry_points(group=GROUP)):
     other = found.setdefault(entry_point.name, entry_point)
-    if other.value != entry_point.value:
+    if _origin(other) != _origin(entry_point):
       raise PluginError(
         f"Two packages claim the agent name {entry_point.name!r}: {_origin(other)} and {_origin(entry_point)}. "
         "Uninstall one of them."
@@ -66,8 +66,8 @@ def load_agent(name: str) -> AgentPlugin:
   """Imports the agent called `name`.
 
   Raises:
-    PluginError: none is called so (near matches are named), its import fails (the cause is chained), or what it offers
-      is no AgentPlugin.
+    PluginError: none is called so (near matches are named), its import fails (the cause is chained), or what it
+      offers is no AgentPlugin of that name.
   """
   agents = list_agents()
   if name not in agents:
@@ -81,6 +81,8 @@ def load_agent(name: str) -> AgentPlugin:
     raise PluginError(f"The agent {name!r}, {_origin(entry_point)}, failed to load: {error!r}") from error
   if not isinstance(plugin, AgentPlugin):
     raise PluginError(f"{_origin(entry_point)}: expected an acme.plugins.AgentPlugin, got {type(plugin).__name__}.")
+  if plugin.name != name:
+    raise PluginError(f"{_origin(entry_point)}: its entry point is called {name!r}, the plug-in {plugin.name!r}.")
   return plugin
 
 

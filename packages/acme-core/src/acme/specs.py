@@ -123,12 +123,12 @@ class Validator:
     array = value if isinstance(value, np.ndarray) else np.asarray(value)
     if array.shape != spec.shape:
       raise ValueError(f"{name}: expected shape {spec.shape} as its spec says, got {array.shape}.")
-    kind = array.dtype.kind
-    # A Python float or int stands for a scalar of the spec's dtype; an array must have that dtype itself.
-    if array.dtype != spec.dtype and (array is value or kind not in "fib"):
+    # A Python number stands for a scalar of the spec's dtype; an array must have that dtype itself.
+    if array.dtype != spec.dtype and (array is value or not np.can_cast(array.dtype, spec.dtype, "same_kind")):
       raise ValueError(f"{name}: expected dtype {spec.dtype} as its spec says, got {array.dtype}.")
     # The sum is not finite if an element is not; it may also overflow, so look closer before complaining.
-    if kind == "f" and not math.isfinite(np.add.reduce(array, axis=None)) and not np.isfinite(array).all():
+    suspect = array.dtype.kind == "f" and not math.isfinite(np.add.reduce(array, axis=None, dtype=np.float64))
+    if suspect and not np.isfinite(array).all():
       raise ValueError(f"{name}: expected finite numbers, got {array!r}. The environment gave a NaN or an infinity.")
 
 

@@ -1,5 +1,6 @@
 """Gymnasium's vector environments as vector environments of ours."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import dm_env
@@ -30,7 +31,11 @@ class GymVectorWrapper(gym_wrapper.GymWrapper):
         f"Expected a vector environment with autoreset mode NEXT_STEP, got {mode.name}: make it with "
         'vector_kwargs={"autoreset_mode": gymnasium.vector.AutoresetMode.NEXT_STEP}.'
       )
-    super().__init__(_SingleSpaces(environments))
+    single = {
+      "observation_space": environments.single_observation_space,
+      "action_space": environments.single_action_space,
+    }
+    super().__init__(SimpleNamespace(**single))
     self._environment = environments
     self._to_action = gym_wrapper.converter(environments.action_space)
     self._seed = seed
@@ -53,11 +58,3 @@ class GymVectorWrapper(gym_wrapper.GymWrapper):
     discount = np.where(terminated, np.float32(0.0), np.float32(1.0))
     self._ended = ended
     return dm_env.TimeStep(step_type, reward.astype(np.float32), discount, self.convert(observation))
-
-
-class _SingleSpaces:
-  """The spaces of one of the environments, for GymWrapper to make specs of."""
-
-  def __init__(self, environments: Any) -> None:
-    self.observation_space = environments.single_observation_space
-    self.action_space = environments.single_action_space

@@ -29,9 +29,8 @@ class GymWrapper(dm_env.Environment):
     self._to_action = converter(environment.action_space)
     self._reward_spec = specs.Array((), np.float32, name="reward")
     self._discount_spec = specs.BoundedArray((), np.float32, 0.0, 1.0, name="discount")
-    # A leaf that already has its spec's dtype is passed on as it is; Dict and Tuple spaces are mapped over.
-    self._dtypes = tree.map_structure(lambda spec: spec.dtype, self._observation_spec)
-    self._flat = isinstance(self._observation_spec, specs.Array)
+    self.convert = reader(environment.observation_space)  # From an observation of the space to one of the spec.
+    self._is_tuple = _kind(environment.observation_space) == "Tuple"
     self._seed: int | None = None
     self._over = True
     self._last_info: dict[str, Any] = {}
@@ -55,6 +54,7 @@ class GymWrapper(dm_env.Environment):
     result = self._reset()
     # Gymnasium, and Gym since 0.26, return (observation, info).
     is_pair = isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)
+    is_pair = is_pair and (not self._is_tuple or isinstance(result[0], tuple))
     observation, self._last_info = result if is_pair else (result, {})
     return dm_env.restart(self.convert(observation))
 
@@ -103,21 +103,6 @@ class GymWrapper(dm_env.Environment):
       self._environment.seed(seed)
       return self._environment.reset()
 
-  def convert(self, observation: Any) -> types.NestedArray:
-    """An observation of the space as the spec has it."""
-    if self._flat:
-      return np.asarray(observation, self._dtypes)
-    return _map(np.asarray, observation, self._dtypes)
-
-
-def _map(convert: Any, value: Any, dtypes: Any) -> Any:
-  """Converts a Dict or Tuple observation, in the order of its spec: spaces sort their keys, wrappers may not."""
-  if isinstance(dtypes, dict):
-    return {key: _map(convert, value[key], dtype) for key, dtype in dtypes.items()}
-  if isinstance(dtypes, tuple):
-    return tuple(_map(convert, item, dtype) for item, dtype in zip(value, dtypes, strict=True))
-  return convert(value, dtypes)
-
 
 def _kind(space: Any) -> str:
   """The name of the library's own class that a space is of, where that is a base class of its own."""
@@ -128,33 +113,56 @@ def _kind(space: Any) -> str:
   raise TypeError(f"Expected a space of {', '.join(kinds)}, got {type(space).__name__}: it has no dm_env spec.")
 
 
-def _spec(space: Any, name: str) -> types.NestedSpec:
+def _leaves(space: Any) -> Any:
+  """A space as a nest, with other spaces than Dict and Tuple at the leaves."""
   kind = _kind(space)
   if kind == "Dict":
-    return {key: _spec(value, f"{name}[{key}]") for key, value in space.spaces.items()}
-  if kind == "Tuple":
-    return tuple(_spec(value, f"{name}[{i}]") for i, value in enumerate(space.spaces))
-  if kind == "Discrete":
-    return specs.DiscreteArray(int(space.n), np.int32, name=name)
-  if kind == "MultiDiscrete":
-    return specs.BoundedArray(space.shape, np.int32, 0, np.asarray(space.nvec) - 1, name=name)
-  if kind == "MultiBinary":
-    return specs.BoundedArray(space.shape, space.dtype, 0, 1, name=name)
-  return specs.BoundedArray(space.shape, space.dtype, space.low, space.high, name=name)
+    return {key: _leaves(value) for key, value in space.spaces.items()}
+  return tuple(map(_leaves, space.spaces)) if kind == "Tuple" else space
+
+
+def _spec(space: Any, name: str) -> types.NestedSpec:
+  def spec(path: tuple[Any, ...], leaf: Any) -> specs.Array:
+    name_ = name + "".join(f"[{key}]" for key in path)
+    kind = _kind(leaf)
+    if kind == "Discrete":
+      return specs.DiscreteArray(int(leaf.n), np.int32, name=name_)
+    if kind == "MultiDiscrete":
+      return specs.BoundedArray(leaf.shape, np.int32, 0, np.asarray(leaf.nvec) - 1, name=name_)
+    low, high = (0, 1) if kind == "MultiBinary" else (leaf.low, leaf.high)
+    return specs.BoundedArray(leaf.shape, leaf.dtype, low, high, name=name_)
+
+  return tree.map_structure_with_path(spec, _leaves(space))
+
+
+def reader(space: Any) -> Any:
+  """Makes a function from an observation as the space has it to one as the spec has it, in the order of the spec."""
+
+  def read(leaf: Any) -> Any:
+    if _kind(leaf) in ("Discrete", "MultiDiscrete"):
+      start = getattr(leaf, "start", 0)  # The spec counts from 0 wherever the space starts.
+      return lambda observation: np.asarray(observation - start, np.int32)
+    return lambda observation: np.asarray(observation, leaf.dtype)
+
+  return _apply(tree.map_structure(read, _leaves(space)))
 
 
 def converter(space: Any) -> Any:
   """Makes a function from an action as the spec has it to one as the space has it."""
-  kind = _kind(space)
-  if kind == "Dict":
-    converters = {key: converter(value) for key, value in space.spaces.items()}
-    return lambda action: {key: convert(action[key]) for key, convert in converters.items()}
-  if kind == "Tuple":
-    in_order = [converter(value) for value in space.spaces]
-    return lambda action: tuple(convert(a) for convert, a in zip(in_order, action, strict=True))
-  start = getattr(space, "start", 0)  # The spec counts from 0 wherever the space starts.
-  if kind == "Discrete":
-    return lambda action: int(action) + int(start)
-  if kind == "MultiDiscrete":
-    return lambda action: np.asarray(action, space.dtype) + start
-  return lambda action: np.asarray(action, space.dtype)
+
+  def convert(leaf: Any) -> Any:
+    start = getattr(leaf, "start", 0)
+    if _kind(leaf) == "Discrete":
+      return lambda action: int(action) + int(start)
+    if _kind(leaf) == "MultiDiscrete":
+      return lambda action: np.asarray(action, leaf.dtype) + start
+    return lambda action: np.asarray(action, leaf.dtype)
+
+  return _apply(tree.map_structure(convert, _leaves(space)))
+
+
+def _apply(functions: Any) -> Any:
+  """A nest of functions as one function of a nest of values."""
+  if callable(functions):
+    return functions
+  return lambda value: tree.map_structure_up_to(functions, lambda f, x: f(x), functions, value, check_types=False)

@@ -48,4 +48,10 @@ def _convert_value(value: types.NestedArray) -> types.NestedArray:
 
 def _convert_spec(spec: specs.Array) -> specs.Array:
   single = _SINGLE.get(np.dtype(spec.dtype))
-  return spec if single is None else spec.replace(dtype=single)
+  if single is None or not isinstance(spec, specs.BoundedArray) or isinstance(spec, specs.DiscreteArray):
+    return spec if single is None else spec.replace(dtype=single)
+  low, high = spec.minimum, spec.maximum
+  if single.kind == "i":
+    low, high = np.clip([low, high], -(2**31), 2**31 - 1)
+  with np.errstate(over="ignore"):  # Bounds beyond 32 bits become infinite, or above the largest integers.
+    return spec.replace(dtype=single, minimum=low, maximum=high)

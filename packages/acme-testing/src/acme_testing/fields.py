@@ -1,0 +1,169 @@
+"""Config fields: what they say of themselves, values they must refuse, and values that must change something."""
+
+import ast
+import dataclasses
+import inspect
+import math
+import textwrap
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from acme import configs, plugins
+from acme_testing import runs
+
+MAX_RUNS = 3  # Values tried for a field in each of the configs that `bases` gives.
+
+
+def names(plugin: plugins.AgentPlugin) -> list[str]:
+  """The names of the config's fields."""
+  return [field.name for field in dataclasses.fields(plugin.config())]
+
+
+def hint_of(plugin: plugins.AgentPlugin, field: str) -> Any:
+  """The annotated type of a field."""
+  return typing.get_type_hints(type(plugin.config()), include_extras=True)[field]
+
+
+def documentation(plugin: plugins.AgentPlugin) -> dict[str, str]:
+  """The docstring literal that follows each field, by name; a config that inherits has those of its bases too."""
+  found: dict[str, str] = {}
+  for cls in reversed(type(plugin.config()).__mro__):
+    if cls is object:
+      continue
+    (body,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+    assert isinstance(body, ast.ClassDef)
+    for statement, following in zip(body.body, body.body[1:], strict=False):
+      is_field = isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
+      if is_field and isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
+        found[statement.target.id] = str(following.value.value)  # type: ignore[attr-defined]
+  return found
+
+
+def bad_values(hint: Any) -> list[Any]:
+  """Values that a field of this type must refuse."""
+  kind, optional, limits = _read(hint)
+  bad: list[Any] = [] if optional else [None]
+  if kind in (int, float):
+    bad += ["1", "many", True, [1], math.nan, math.inf]
+    bad += [1.5] if kind is int else []
+    bad += [limits.low - 1] if limits.low > -math.inf else []
+    bad += [limits.low] if limits.open_low else []
+    bad += [limits.high + 1] if limits.high < math.inf else []
+  elif kind is bool:
+    bad += [2, "yes"]
+  elif typing.get_origin(kind) is tuple:
+    bad += [1, "ab", *((value,) for value in bad_values(typing.get_args(kind)[0]))]
+  elif typing.get_origin(kind) is Literal:
+    bad += ["no such choice", -12345]
+  elif kind is str:
+    bad += [1]
+  return bad
+
+
+def other_values(hint: Any, value: Any) -> list[Any]:
+  """Values other than `value` that a field of this type may take, those most likely to show in a short run first."""
+  kind, optional, limits = _read(hint)
+  found: list[Any] = []
+  if kind is bool:
+    found = [not value]
+  elif kind is int:
+    base = value if value is not None else 4
+    found = [base, 1, base // 2, base + 1, 2, base * 2, 0]
+  elif kind is float:
+    base = value if value is not None else 0.5
+    found = [base, base / 2, 0.01, base + 0.5, base * 2, 0.1, 0.0, -0.5]
+  elif typing.get_origin(kind) is Literal:
+    found = list(typing.get_args(kind))
+  elif typing.get_origin(kind) is tuple and value:
+    inner = typing.get_args(kind)[0]
+    found = [(other, *value[1:]) for other in other_values(inner, value[0])] + [(*value, value[-1]), value[:-1]]
+  if kind in (int, float):
+    found = [other for other in found if other in limits]
+  found += [None] if optional else []
+  return [other for i, other in enumerate(found) if other != value and other not in found[:i]]
+
+
+def _read(hint: Any) -> tuple[Any, bool, configs.Range]:
+  """The type under a hint, whether None is one of its values, and its range."""
+  optional, limits = False, configs.Range()
+  while typing.get_origin(hint) in (typing.Annotated, typing.Union, types.UnionType):
+    arguments = typing.get_args(hint)
+    if typing.get_origin(hint) is typing.Annotated:
+      limits = next((a for a in arguments[1:] if isinstance(a, configs.Range)), limits)
+      hint = arguments[0]
+    else:
+      optional = optional or type(None) in arguments
+      hint = next(a for a in arguments if a is not type(None))
+  return hint, optional, limits
+
+
+def bases(plugin: plugins.AgentPlugin, field: str) -> Iterator[Any]:
+  """Small configs in which a field may matter: the default, each preset, and the default with each switch turned.
+
+  Before them come those with the switches that the field's documentation names, as "With `categorical`: …" does.
+  """
+  documented = documentation(plugin).get(field, "")
+  others = [name for name in names(plugin) if name != field and _is_switch(hint_of(plugin, name))]
+  default = runs.small_config(plugin, type(plugin.config())())
+  for name in (name for name in others if f"`{name}`" in documented):
+    if getattr(default, name) is not True:  # A field is documented by what it does with a switch on.
+      yield from _turned(plugin, default, name)
+  yield runs.small_config(plugin)
+  yield default  # Another, where the plug-in's is a preset.
+  for preset in plugin.presets.values():
+    yield runs.small_config(plugin, preset())
+  for name in (name for name in others if f"`{name}`" not in documented):
+    yield from _turned(plugin, default, name)
+
+
+def _is_switch(hint: Any) -> bool:
+  kind, _, _ = _read(hint)
+  return kind is bool or typing.get_origin(kind) is Literal
+
+
+def _turned(plugin: plugins.AgentPlugin, config: Any, name: str) -> Iterator[Any]:
+  for value in other_values(hint_of(plugin, name), getattr(config, name)):
+    changed = replaced(config, name, value)
+    if changed is not None:
+      yield changed
+
+
+def replaced(config: Any, field: str, value: Any) -> Any:
+  """The config with another value of a field; None where it refuses that value."""
+  try:
+    return dataclasses.replace(config, **{field: value})
+  except (TypeError, ValueError):
+    return None
+
+
+def changes_something(
+  plugin: plugins.AgentPlugin, field: str, alternatives: Mapping[str, Sequence[Any]], outcomes: dict[str, str]
+) -> tuple[bool, list[Any]]:
+  """Whether some other value of a field changes the tables or a short run, and the values that were tried.
+
+  `outcomes` takes what each config led to: runs are costly, and every field starts from the same few configs.
+  """
+
+  def outcome(config: Any) -> str:
+    if repr(config) not in outcomes:
+      outcomes[repr(config)] = runs.Run(plugin, config).train().digest()
+    return outcomes[repr(config)]
+
+  tried: list[Any] = []
+  for base in bases(plugin, field):
+    value = getattr(base, field)
+    values = alternatives.get(field) or other_values(hint_of(plugin, field), value)
+    accepted = [(v, c) for v in values if (c := replaced(base, field, v)) is not None]
+    for other, config in accepted[:MAX_RUNS]:
+      tried.append(other)
+      if tables(plugin, config) != tables(plugin, base) or outcome(config) != outcome(base):
+        return True, tried
+  return False, tried
+
+
+def tables(plugin: plugins.AgentPlugin, config: Any) -> str:
+  """What the builder's tables are."""
+  builder, spec = plugin.builder(config), runs.default_spec(plugin)
+  return repr(builder.make_tables(spec, builder.make_networks(spec)))

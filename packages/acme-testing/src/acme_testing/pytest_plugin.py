@@ -1,0 +1,23 @@
+"""The option of `pytest --pyargs acme_testing --acme-agent=NAME`. Without it every other run is left alone."""
+
+import pathlib
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+  """Adds `--acme-agent`."""
+  parser.getgroup("acme").addoption(
+    "--acme-agent",
+    action="append",
+    default=[],
+    metavar="NAME",
+    help="hold the agent NAME, or NAME:PRESET, to the battery: pytest --pyargs acme_testing --acme-agent=NAME",
+  )
+
+
+def pytest_ignore_collect(collection_path: pathlib.Path, config: pytest.Config) -> bool | None:
+  """Passes over the battery where no agent is named, as when this package lies among a repository's tests."""
+  if collection_path == pathlib.Path(__file__).with_name("test_agent.py") and not config.getoption("--acme-agent"):
+    return True
+  return None

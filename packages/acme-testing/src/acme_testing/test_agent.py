@@ -1,0 +1,79 @@
+"""The battery as tests: `pytest --pyargs acme_testing --acme-agent=NAME`, or NAME:PRESET; not collected otherwise."""
+
+import ast
+import dataclasses
+import inspect
+
+import pytest
+
+from acme import plugins
+from acme_testing import checks, conformance
+
+PINNED = [
+  "check_record",
+  "check_specs",
+  "check_preset",
+  "check_observe_first_comes_first",
+  "check_learning_changes_parameters",
+  "check_resume_is_exact",
+  "check_saved_state_stands_still",
+  "check_same_seed_same_run",
+  "check_other_seed_other_run",
+  "check_get_variables",
+  "check_target_starts_equal",
+  "check_evaluation_is_greedy",
+  "check_evaluator_takes_new_parameters",
+  "check_evaluation_leaves_no_trace",
+  "check_observations_are_not_mutated",
+  "check_observations_are_copied",
+  "check_wrong_action_spec",
+  "check_bad_input",
+  "check_field_is_documented",
+  "check_field_refuses_bad_values",
+  "check_field_changes_something",
+  "check_priorities_are_written_back",
+  "check_diverging_loss",
+]
+
+
+def load(name: str) -> plugins.AgentPlugin:
+  """The agent of `NAME`, or of `NAME:PRESET` with that preset in the place of its default config."""
+  name, _, preset = name.partition(":")
+  plugin = plugins.load_agent(name)
+  if not preset:
+    return plugin
+  if preset not in plugin.presets:
+    raise plugins.PluginError(f"{name} has no preset {preset!r}; known: {', '.join(plugin.presets) or 'none'}.")
+  return dataclasses.replace(plugin, name=f"{name}:{preset}", config=plugin.presets[preset])  # type: ignore[arg-type]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+  """Makes a test of each check and case of each agent named."""
+  if "run_check" not in metafunc.fixturenames:
+    return
+  checks, ids = [], []
+  for name in metafunc.config.getoption("--acme-agent"):
+    try:
+      found = list(conformance.items(load(name)))
+    except plugins.PluginError as error:
+      raise pytest.Collector.CollectError(f"--acme-agent={name}: {error}") from None
+    checks += [check for _, check in found]
+    ids += [f"{name}-{check_name}" for check_name, _ in found]
+  metafunc.parametrize("run_check", checks, ids=ids)
+
+
+def test_agent(run_check):
+  """Holds one agent to one check."""
+  run_check()
+
+
+def test_battery_is_whole():
+  """Fails where a check is deleted, left out of the battery, or overridden by another of its name."""
+  source = ast.parse(inspect.getsource(checks))
+  defined = [node.name for node in source.body if isinstance(node, ast.FunctionDef) and node.name.startswith("check_")]
+  assert sorted(defined) == sorted(PINNED)
+  assert [check.__name__ for check in conformance.CHECKS] == PINNED
+  for check in conformance.CHECKS:
+    assert check is getattr(checks, check.__name__) and check.__module__ == checks.__name__, check
+    assert check.__code__.co_name == check.__name__, f"{check.__name__} was put in place of another check"
+  assert set(conformance.CASES) <= set(PINNED)
