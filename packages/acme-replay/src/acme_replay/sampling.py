@@ -1,0 +1,142 @@
+"""How items are chosen: a tree of sums for choices in proportion to priorities.
+
+Shapes: B batch.
+"""
+
+from typing import Any
+
+import numpy as np
+
+_FAN_OUT = 8
+_TOP = 2048  # The top level is no longer than this.
+_MAX_SCAN = 16_384  # Of longer levels the maximum is not sought.
+_MAX_PROPOSALS = 6  # Nodes proposed for each one accepted, at most.
+_BEFORE = np.tri(_FAN_OUT, k=-1)  # Times the children: the sums of those before each.
+
+
+class SumTree:
+  """Numbers of 0 or more, one of which is chosen with probability x_i / Σ_j x_j.
+
+  Each node is the sum of its 8 children, computed anew from them when one has changed: rounding errors do not pile up.
+  Changes are noted, and the nodes above them brought up to date when a choice is made, all at once.
+  """
+
+  def __init__(self, size: int) -> None:
+    # Levels are padded to whole groups of children; the padding stays 0.
+    self._levels = [np.zeros(-(-length // _FAN_OUT) * _FAN_OUT) for length in _lengths(size)]  # From leaves to top.
+    self._groups = [level.reshape(-1, _FAN_OUT) for level in self._levels]
+    self.leaves = self._levels[0][:size]
+    self._changed: list[np.ndarray] = []
+    self._changed_one: list[int] = []
+
+  @staticmethod
+  def size_in_bytes(size: int) -> int:
+    """Bytes that a tree of `size` leaves takes."""
+    return 8 * sum(_lengths(size))
+
+  def set(self, index: Any, value: Any) -> None:
+    """Sets leaves: `index` is an int, a slice, or an intp array, in which the last of equal ones counts."""
+    self.leaves[index] = value
+    if isinstance(index, slice):
+      self._changed.append(np.arange(index.start, index.stop))
+    elif isinstance(index, np.ndarray):
+      self._changed.append(index)
+    else:
+      self._changed_one.append(index)
+    if len(self._changed) + len(self._changed_one) > 1024:
+      self._update()
+
+  def sample(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Chooses leaves [B], and returns them with the probabilities [B] float64 with which each was chosen.
+
+    Raises:
+      ValueError: all are 0.
+    """
+    self._update()
+    total = self._levels[-1].sum()
+    if not total > 0:
+      raise ValueError("Every priority is 0, so no item can be chosen: give some a priority above 0.")
+    index = self._choose(rng, size, total)
+    values = self._levels[0].take(index)
+    while not values.all():  # A target within a rounding error of a node's end may fall on a leaf of 0.
+      missed = np.flatnonzero(values == 0)
+      index[missed] = self._choose(rng, len(missed), total)
+      values = self._levels[0].take(index)
+    return index, values / total
+
+  def _choose(self, rng: np.random.Generator, size: int, total: float) -> np.ndarray:
+    """Chooses leaves [B]: nodes of one level, by rejection where few are rejected, then leaves in them."""
+    for i, level in enumerate(self._levels):
+      if len(level) > _MAX_SCAN:
+        continue
+      most = level.max()
+      if most * len(level) <= _MAX_PROPOSALS * total:
+        return self._descend(i, *_reject(rng, size, level, most, total))
+    sums = level.cumsum()
+    target = rng.random(size) * sums[-1]
+    index = sums[:-1].searchsorted(target, side="right")  # Slow: the processor cannot foresee which way it goes.
+    return self._descend(i, index, target - (sums - level).take(index))
+
+  def _descend(self, level: int, index: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The leaves [B] below nodes [B] of a level, in which the targets [B] fall where a node's leaves lie end to end."""
+    columns = np.arange(len(target))
+    for groups in reversed(self._groups[:level]):
+      before = np.matmul(_BEFORE, groups.take(index, axis=0).T)  # [8, B], the sums of the children before each.
+      child = np.add.reduce((before[1:] <= target).view(np.uint8), axis=0, dtype=np.uint8)
+      index = index * _FAN_OUT + child
+      if groups is not self._groups[0]:
+        target = target - before.take(child * np.intp(len(target)) + columns)
+    return index
+
+  def _update(self) -> None:
+    """Computes the sums above the leaves that changed."""
+    if not self._changed and not self._changed_one:
+      return
+    if self._changed_one:
+      self._changed.append(np.array(self._changed_one, np.intp))
+    index = np.concatenate(self._changed) if len(self._changed) > 1 else self._changed[0]
+    self._changed, self._changed_one = [], []
+    for groups, above in zip(self._groups[:-1], self._levels[1:], strict=True):
+      index = index // _FAN_OUT  # Of the groups that changed, some more than once.
+      above[index] = _sums(groups.take(index, axis=0))
+
+  def restore(self, leaves: np.ndarray) -> None:
+    """Sets the first leaves, and the others to 0."""
+    self._changed, self._changed_one = [], []
+    self.leaves[:] = 0
+    self.leaves[: len(leaves)] = leaves
+    for groups, above in zip(self._groups[:-1], self._levels[1:], strict=True):
+      above[: len(groups)] = _sums(groups)
+
+
+def _reject(
+  rng: np.random.Generator, size: int, level: np.ndarray, most: float, total: float
+) -> tuple[np.ndarray, np.ndarray]:
+  """Chooses nodes [B] in proportion to their values, and targets [B] uniform below these.
+
+  A node is proposed with a target below the largest value, and accepted where the target is below its own.
+  """
+  index, target = np.empty(0, np.intp), np.empty(0)
+  while len(index) < size:
+    missing = size - len(index)
+    count = int(1.2 * missing * most * len(level) / total) + 16
+    proposed, targets = rng.integers(0, len(level), count), rng.random(count) * most
+    accepted = (targets < level.take(proposed)).nonzero()[0][:missing]
+    if not len(index):
+      index, target = proposed.take(accepted), targets.take(accepted)
+    else:
+      index, target = np.append(index, proposed[accepted]), np.append(target, targets[accepted])
+  return index, target
+
+
+def _sums(groups: np.ndarray) -> np.ndarray:
+  """The sum of each row: einsum is faster than `sum`, and adds the same way however many rows there are."""
+  return np.einsum("ij->i", groups)
+
+
+def _lengths(size: int) -> list[int]:
+  """How long the levels of a tree are, from leaves to top."""
+  lengths = [size]
+  while lengths[-1] > _TOP:
+    lengths.append(-(-lengths[-1] // _FAN_OUT))
+  return lengths
