@@ -62,6 +62,16 @@ def dependents(name: str) -> list[str]:
   return [other for other in PACKAGES if name in needs(other)]
 
 
+def stack(name: str) -> str:
+  """The constraint file whose versions a package lives with: one of the three stacks that never mix."""
+  declared = {requirement_name(r) for need in needs(name, False) for r in project(need).get("dependencies", [])}
+  return "reverb" if "dm-reverb" in declared else "tf" if "acme-tf" in declared or name == "acme-tf" else "jax"
+
+
+def of_stack(*stacks: str) -> list[str]:
+  return [name for name in PACKAGES if stack(name) in stacks]
+
+
 # Building and installing.
 
 
@@ -85,7 +95,8 @@ def wheel(name: str, extra: str | None = None) -> str:
 
 
 def all_extras(name: str) -> str:
-  return ",".join(project(name).get("optional-dependencies", {}))
+  """The extras of a package; the other backend has a session of its own."""
+  return ",".join(extra for extra in project(name).get("optional-dependencies", {}) if extra != "tf")
 
 
 def install(session: nox.Session, *names: str, constraints: str | None = "jax", others: tuple[str, ...] = ()) -> None:
@@ -146,7 +157,8 @@ def build(session: nox.Session) -> None:
 @nox.parametrize("package", PACKAGES, ids=PACKAGES)
 def tests(session: nox.Session, package: str) -> None:
   """A package's tests, against its built wheel."""
-  install(session, with_extras(package), "acme-testing", *test_needs(package), others=("pytest",))
+  wanted = (with_extras(package), "acme-testing", *test_needs(package))
+  install(session, *wanted, constraints=stack(package), others=("pytest",))
   pytest(session, str(ROOT / "packages" / package / "tests"), *session.posargs)
 
 
@@ -181,7 +193,7 @@ def lowest(session: nox.Session, package: str) -> None:
 @nox.session
 def reverb_stack(session: nox.Session) -> None:
   """The JAX agents on the versions that can live beside dm-reverb."""
-  packages = [name for name in PACKAGES if "acme-jax" in needs(name)]
+  packages = [name for name in of_stack("jax") if "acme-jax" in needs(name, False)]
   install(session, *packages, "acme-testing", "acme-envs[gym,bsuite]", constraints="reverb", others=("pytest",))
   pytest(session, *[str(ROOT / "packages" / name / "tests") for name in packages], "-m", "not slow", *session.posargs)
 
@@ -190,14 +202,14 @@ def reverb_stack(session: nox.Session) -> None:
 @nox.parametrize("package", list(AGENTS), ids=list(AGENTS))
 def conformance(session: nox.Session, package: str) -> None:
   """The conformance battery, for each package with an agent."""
-  install(session, package, "acme-testing")
+  install(session, package, "acme-testing", constraints=stack(package))
   pytest(session, "--pyargs", "acme_testing", f"--acme-agent={AGENTS[package]}", *session.posargs)
 
 
 @nox.session(python=["3.12", "3.13"])
 def pythons(session: nox.Session) -> None:
   """The core packages and the agents on newer Pythons."""
-  packages = [name for name in PACKAGES if name == "acme-core" or name in AGENTS]
+  packages = [name for name in of_stack("jax") if name == "acme-core" or name in AGENTS]
   install(session, *packages, "acme-testing", "acme-envs[gym,bsuite]", constraints=None, others=("pytest",))
   pytest(session, *[str(ROOT / "packages" / name / "tests") for name in packages], "-m", "not slow", *session.posargs)
 
@@ -218,9 +230,9 @@ def template(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
   """The Python in README files runs, the cross-package tests of tests/ pass."""
-  install(session, *AGENTS, "acme-experiments", "acme-testing", "acme-envs[gym,bsuite]",
-          others=("pytest", "pytest-markdown-docs", "nox"))  # fmt: skip
-  readmes = [str(path) for path in (ROOT / "README.md", *sorted(ROOT.glob("packages/*/README.md"))) if path.exists()]
+  packages = of_stack("jax")
+  install(session, *packages, "acme-envs[gym,bsuite]", others=("pytest", "pytest-markdown-docs"))
+  readmes = [str(ROOT / "README.md"), *(str(ROOT / "packages" / name / "README.md") for name in packages)]
   pytest(session, str(ROOT / "tests"), *session.posargs)
   pytest(session, "--markdown-docs", *readmes)
 
@@ -239,8 +251,8 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
   """Types, strict for core."""
-  packages = [name for name in PACKAGES if name != "acme-experiments"]
-  install(session, *packages, "acme-experiments", "acme-envs[gym]", others=("mypy", f"-c{CONSTRAINTS / 'tools.txt'}"))
+  install(session, *of_stack("jax"), "acme-envs[gym]", others=("mypy", f"-c{CONSTRAINTS / 'tools.txt'}"))
+  session.install("-q", "--no-deps", *[wheel(name) for name in of_stack("tf", "reverb")])  # TensorFlow has no types.
   session.run("mypy", "--strict", "--allow-any-generics", "--allow-subclassing-any", "-p", "acme")
   for name in PACKAGES:
     if name != "acme-core":
@@ -250,7 +262,8 @@ def types(session: nox.Session) -> None:
 @nox.session
 def imports(session: nox.Session) -> None:
   """Who may import whom."""
-  install(session, *PACKAGES, others=("import-linter",))
+  session.install("-q", "import-linter", "-c", str(CONSTRAINTS / "tools.txt"))
+  session.install("-q", "--no-deps", *[wheel(name) for name in PACKAGES])  # It reads them, and imports nothing.
   session.run("lint-imports")
 
 

@@ -1,0 +1,35 @@
+"""DQN and its extensions: double, n-step, prioritised, dueling, C51, QR-DQN, noisy nets, Munchausen; Rainbow.
+
+agent = acme_dqn.DQN(acme.make_environment_spec(environment), seed=0)
+acme.EnvironmentLoop(environment, agent).run(num_episodes=300)
+"""
+
+from acme import plugins
+from acme_dqn.agent import DQN
+from acme_dqn.builder import DQNBuilder
+from acme_dqn.config import DQNConfig
+
+__version__ = "0.1.0"
+
+__all__ = ["AGENT", "DQN", "DQNBuilder", "DQNConfig"]
+
+AGENT = plugins.AgentPlugin(
+  name="dqn",
+  summary="DQN: off-policy Q-learning for discrete actions, with every Rainbow extension as a switch.",
+  config=DQNConfig,
+  builder=DQNBuilder,
+  agent=DQN,
+  actions="discrete",
+  presets={"rainbow": DQNConfig.rainbow, "atari": DQNConfig.atari},
+  references=(
+    "Mnih et al. 2015, Nature 518",
+    "van Hasselt et al. 2015, arXiv 1509.06461",
+    "Schaul et al. 2015, arXiv 1511.05952",
+    "Wang et al. 2015, arXiv 1511.06581",
+    "Bellemare et al. 2017, arXiv 1707.06887",
+    "Dabney et al. 2017, arXiv 1710.10044",
+    "Fortunato et al. 2017, arXiv 1706.10295",
+    "Hessel et al. 2017, arXiv 1710.02298",
+    "Vieillard et al. 2020, arXiv 2007.14430",
+  ),
+)

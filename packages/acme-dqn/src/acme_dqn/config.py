@@ -1,0 +1,154 @@
+"""Every number and switch of DQN."""
+
+import dataclasses
+
+from acme import configs
+from acme.configs import Fraction, NonNegative, NonNegativeInt, Positive, PositiveInt
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DQNConfig:
+  """DQN's hyper-parameters.
+
+  The defaults are for small problems with vector observations. An SGD step is one gradient step on one batch; an
+  environment step is one action in one environment.
+  """
+
+  # What is learned.
+  discount: Fraction = 0.99
+  """γ, for each environment step. Mnih et al. 2015."""
+  n_step: PositiveInt = 5
+  """n, environment steps before a target bootstraps. 1 in Mnih et al. 2015, 3 in Hessel et al. 2017."""
+  double_q: bool = True
+  """The online network chooses the action that the target network values. 1509.06461. `munchausen` chooses none."""
+  huber_delta: Positive = 1.0
+  """δ of the Huber loss, in units of return; κ with `quantile`; no effect with `categorical`. Mnih et al. 2015."""
+  max_abs_reward: Positive | None = None
+  """Clips each environment step's reward to [−x, x]; None leaves it. 1 for Atari in Mnih et al. 2015."""
+
+  # Extensions, each a switch.
+  dueling: bool = True
+  """Separate streams for the value and the advantages. 1511.06581."""
+  categorical: bool = False
+  """C51: learns the distribution of returns over fixed atoms. 1707.06887. Excludes `quantile`."""
+  num_atoms: PositiveInt = 51
+  """With `categorical`: number of atoms. 1707.06887."""
+  vmin: float = -10.0
+  """With `categorical`: the lowest return that an atom stands for. 1707.06887."""
+  vmax: float = 10.0
+  """With `categorical`: the highest. Returns outside [vmin, vmax] cannot be told apart: set them to your task's."""
+  quantile: bool = False
+  """QR-DQN: learns the quantiles of the distribution of returns. 1710.10044. Excludes `categorical`."""
+  num_quantiles: PositiveInt = 200
+  """With `quantile`: number of quantiles. 1710.10044."""
+  noisy: bool = False
+  """Noise on the weights of every fully connected layer, learned; evaluation uses the mean weights. 1706.10295."""
+  noisy_sigma: Positive = 0.5
+  """With `noisy`: σ_0, the initial noise, in units of 1/√(fan-in). 1706.10295."""
+  munchausen: bool = False
+  """Soft targets, and the scaled log-policy added to the reward. 2007.14430."""
+  munchausen_alpha: Fraction = 0.9
+  """With `munchausen`: α, the scale of the log-policy. 2007.14430."""
+  munchausen_temperature: Positive = 0.03
+  """With `munchausen`: τ, the temperature of the policy, in units of return. 2007.14430."""
+  munchausen_clip: float = -1.0
+  """With `munchausen`: l_0, the least value of τ log π, 0 or below. 2007.14430."""
+
+  # Exploration.
+  epsilon: Fraction = 0.05
+  """Probability of a random action once the schedule has ended. 0.01 in Hessel et al. 2017, 0.1 in Mnih et al. 2015."""
+  epsilon_initial: Fraction = 1.0
+  """The same at an actor's first step, from where it falls in a straight line. Mnih et al. 2015."""
+  epsilon_decay_steps: NonNegativeInt = 1_000
+  """Environment steps of an actor over which it falls; 0 for `epsilon` from the start."""
+  eval_epsilon: Fraction = 0.0
+  """The same at evaluation: 0 is greedy."""
+
+  # Network and optimiser.
+  hidden_sizes: tuple[PositiveInt, ...] = (256, 256)
+  """Units of the fully connected layers, after an image's convolutions; with `dueling` the last is each stream's."""
+  learning_rate: Positive = 1e-3
+  """Adam's, per SGD step."""
+  adam_epsilon: Positive = 1e-8
+  """Adam's ε, added to the root of the second moment. 1.5e-4 in Hessel et al. 2017."""
+  max_gradient_norm: Positive | None = None
+  """Gradients are scaled down to this global norm; None leaves them. 10 in 1511.06581."""
+  batch_size: PositiveInt = 256
+  """Transitions in an SGD step."""
+  target_update_period: PositiveInt = 100
+  """SGD steps between copies of the online network to the target network."""
+  num_sgd_steps_per_step: PositiveInt = 1
+  """SGD steps in one learner step, each on its own batch, all in one compiled call."""
+
+  # Replay.
+  samples_per_insert: Positive = 32.0
+  """Transitions sampled for each one inserted, after the first `min_replay_size`."""
+  min_replay_size: PositiveInt = 1_000
+  """Transitions inserted before the first SGD step."""
+  max_replay_size: PositiveInt = 1_000_000
+  """Transitions held; then the oldest goes. Mnih et al. 2015."""
+  prioritized: bool = True
+  """Samples transitions by their TD error, new ones at the largest priority. 1511.05952. False samples uniformly."""
+  priority_exponent: NonNegative = 0.6
+  """With `prioritized`: α, of P(i) ∝ |δ_i|^α. 1511.05952 §3.3."""
+  importance_sampling_exponent: NonNegative = 0.2
+  """With `prioritized`: β, of the weights (1/P(i))^β, scaled to 1 at most in a batch. 1511.05952 §3.4."""
+
+  def __post_init__(self) -> None:
+    configs.validate(self)
+    if self.categorical and self.quantile:
+      raise ValueError("DQNConfig: categorical and quantile exclude each other, got both: set one to False.")
+    if self.vmin >= self.vmax:
+      raise ValueError(f"DQNConfig: expected vmin below vmax, got vmin={self.vmin!r} and vmax={self.vmax!r}.")
+    if self.num_atoms < 2:
+      raise ValueError(f"DQNConfig.num_atoms: expected 2 or more, got {self.num_atoms!r}.")
+    if self.munchausen_clip > 0:
+      raise ValueError(f"DQNConfig.munchausen_clip: expected 0 or below, got {self.munchausen_clip!r}.")
+    if self.dueling and not self.hidden_sizes:
+      raise ValueError("DQNConfig: dueling needs a layer in hidden_sizes for its streams, got ().")
+    if self.min_replay_size > self.max_replay_size:
+      raise ValueError(
+        f"DQNConfig: expected min_replay_size of at most max_replay_size, got {self.min_replay_size!r} and "
+        f"{self.max_replay_size!r}."
+      )
+
+  @classmethod
+  def rainbow(cls) -> "DQNConfig":
+    """Double + dueling + categorical + noisy + prioritised + n-step: the six of Hessel et al. 2017 (1710.02298).
+
+    Off stay `quantile`, which excludes `categorical`, and `munchausen`, which came later and has no double target.
+    The noise explores, so ε is 0. Sizes and rates stay those for small problems; for Atari use
+    `dataclasses.replace(DQNConfig.atari(), …)`.
+    """
+    return cls(
+      double_q=True,
+      dueling=True,
+      categorical=True,
+      noisy=True,
+      prioritized=True,
+      n_step=3,
+      priority_exponent=0.5,
+      importance_sampling_exponent=0.4,
+      epsilon=0.0,
+      epsilon_initial=0.0,
+    )
+
+  @classmethod
+  def atari(cls) -> "DQNConfig":
+    """DQN for Atari: the rates of Hessel et al. 2017 (1710.02298), table 1, exploring by ε."""
+    return cls(
+      dueling=True,
+      n_step=3,
+      max_abs_reward=1.0,
+      epsilon=0.01,
+      epsilon_initial=1.0,
+      epsilon_decay_steps=250_000,
+      hidden_sizes=(512,),
+      learning_rate=6.25e-5,
+      adam_epsilon=1.5e-4,
+      batch_size=32,
+      target_update_period=2_000,
+      samples_per_insert=8.0,
+      min_replay_size=20_000,
+      max_replay_size=1_000_000,
+    )

@@ -1,0 +1,158 @@
+"""DQN's training step, with every extension.
+
+  y_t = R_t + γ D_t Q_θ⁻(o_t, argmax_a Q_θ(o_t, a)),    L(θ) = E_i[w_i · loss(y_t, Q_θ(o_tm1, a_tm1))]
+
+where R_t and D_t are n-step sums (acme.types.Transition), and `losses` has the loss and target of each extension.
+
+References: Mnih et al. 2015; van Hasselt et al. 2015 (1509.06461); Schaul et al. 2015 (1511.05952) §3.4.
+Deviations: Adam in place of RMSProp.
+
+Shapes: B batch, A actions, K atoms or quantiles.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import optax
+
+from acme import counting, loggers, replay, types
+from acme_dqn import config as dqn_config
+from acme_dqn.jax import losses, networks
+from acme_jax import learning
+
+LossFn = Callable[[hk.Params, hk.Params, jax.Array, types.Transition], tuple[losses.Loss, jax.Array]]
+
+
+class TrainingState(NamedTuple):
+  """All that changes as the learner learns."""
+
+  params: hk.Params
+  target_params: hk.Params  # copied from params every config.target_update_period steps
+  opt_state: optax.OptState
+  steps: jax.Array  # [] int32, SGD steps taken
+  key: jax.Array  # constant; the noise of step i comes from fold_in(key, i)
+
+
+def make_optimizer(config: dqn_config.DQNConfig) -> optax.GradientTransformation:
+  """Adam, after a clip of the gradients' global norm where the config has one."""
+  adam = optax.adam(config.learning_rate, eps=config.adam_epsilon)
+  if config.max_gradient_norm is None:
+    return adam
+  return optax.chain(optax.clip_by_global_norm(config.max_gradient_norm), adam)
+
+
+def make_state(nets: networks.Networks, config: dqn_config.DQNConfig, seed: int) -> TrainingState:
+  """The first state: the target network is the online network. The seed is consumed."""
+  init_key, key = jax.random.split(jax.random.PRNGKey(seed))
+  params = jax.jit(nets.network.init)(init_key, nets.observation)
+  return TrainingState(params, params, make_optimizer(config).init(params), jnp.zeros((), jnp.int32), key)
+
+
+def make_loss(nets: networks.Networks, config: dqn_config.DQNConfig) -> LossFn:
+  """The function (params, target params, key, transitions) -> (losses and priorities [B], values of actions [B])."""
+  apply, values = nets.network.apply, nets.values
+  loss_one = _loss_of_outputs(config)
+
+  def loss(
+    params: hk.Params, target_params: hk.Params, key: jax.Array, transitions: types.Transition
+  ) -> tuple[losses.Loss, jax.Array]:
+    keys = jax.random.split(key, 4) if config.noisy else [None] * 4  # Noise of its own for each use (1706.10295).
+    observation, next_observation = transitions.observation, transitions.next_observation
+    discount_t = config.discount * transitions.discount  # [B], with the γ that the transition leaves out
+    out_tm1 = apply(params, keys[0], observation)  # [B, A] or [B, A, K]
+    out_t = apply(target_params, keys[1], next_observation)
+    if config.munchausen:
+      other = apply(target_params, keys[2], observation)  # of which the policy's log is a bonus
+    elif config.double_q:
+      other = values(apply(params, keys[3], next_observation))  # [B, A] chooses the action
+    else:
+      other = values(out_t)
+    result = jax.vmap(loss_one)(out_tm1, transitions.action, transitions.reward, discount_t, out_t, other)
+    q_tm1 = values(out_tm1)  # [B, A]
+    return result, jnp.take_along_axis(q_tm1, transitions.action[:, None], axis=1)[:, 0]
+
+  return loss
+
+
+def _loss_of_outputs(config: dqn_config.DQNConfig) -> Callable[..., losses.Loss]:
+  """The unbatched (out_tm1, a_tm1, r_t, discount_t, target out_t, other) -> Loss that the switches ask for.
+
+  `other` is the target network's out_tm1 for Munchausen, else the Q-values [A] that choose the action.
+  """
+  delta = config.huber_delta
+  atoms = jnp.asarray(networks.atoms(config))
+  if config.munchausen:
+    constants = losses.Munchausen(config.munchausen_alpha, config.munchausen_temperature, config.munchausen_clip)
+    if config.categorical:
+      return lambda out_tm1, a, r, d, out_t, value_tm1: losses.munchausen_categorical_q_learning(
+        atoms, out_tm1, a, r, d, value_tm1, out_t, constants
+      )
+    munchausen = losses.munchausen_quantile_q_learning if config.quantile else losses.munchausen_q_learning
+    return lambda out_tm1, a, r, d, out_t, value_tm1: munchausen(out_tm1, a, r, d, value_tm1, out_t, delta, constants)
+  if config.categorical:
+    return lambda out_tm1, a, r, d, out_t, selector: losses.categorical_q_learning(
+      atoms, out_tm1, a, r, d, out_t, selector
+    )
+  plain = losses.quantile_q_learning if config.quantile else losses.q_learning
+  return lambda out_tm1, a, r, d, out_t, selector: plain(out_tm1, a, r, d, out_t, selector, delta)
+
+
+def make_update(nets: networks.Networks, config: dqn_config.DQNConfig) -> learning.Update[TrainingState]:
+  """The pure function (state, sample) -> (state, priorities [B], metrics)."""
+  optimizer = make_optimizer(config)
+  loss = make_loss(nets, config)
+
+  def weighted(
+    params: hk.Params, target_params: hk.Params, key: jax.Array, sample: replay.Sample
+  ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    result, q_tm1 = loss(params, target_params, key, sample.data)
+    if config.prioritized:
+      weights = learning.importance_weights(sample.probabilities, config.importance_sampling_exponent)  # [B], max 1
+      return jnp.mean(weights * result.loss), (result.priority, q_tm1)
+    return jnp.mean(result.loss), (result.priority, q_tm1)
+
+  def update(state: TrainingState, sample: replay.Sample) -> tuple[TrainingState, jax.Array, learning.Metrics]:
+    key = jax.random.fold_in(state.key, state.steps)
+    (loss_value, (priorities, q_tm1)), gradients = jax.value_and_grad(weighted, has_aux=True)(
+      state.params, state.target_params, key, sample
+    )
+    updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    steps = state.steps + 1
+    target_params = optax.periodic_update(params, state.target_params, steps, config.target_update_period)
+    metrics = {"loss": loss_value, "priority": jnp.mean(priorities), "q": jnp.mean(q_tm1)}
+    return TrainingState(params, target_params, opt_state, steps, state.key), priorities, metrics
+
+  return update
+
+
+def make_learner(
+  nets: networks.Networks,
+  config: dqn_config.DQNConfig,
+  dataset: Iterator[replay.Sample],
+  *,
+  seed: int,
+  store: replay.Replay | None,
+  table: str,
+  logger: loggers.Logger | None,
+  counter: counting.Counter | None,
+) -> learning.JaxLearner[TrainingState]:
+  """Makes the learner, whose variables are "policy", the online network, and "target_policy"."""
+
+  def variables(state: TrainingState) -> dict[str, Any]:
+    return {"policy": state.params, "target_policy": state.target_params}
+
+  return learning.JaxLearner(
+    make_state(nets, config, seed),
+    make_update(nets, config),
+    dataset,
+    variables=variables,
+    num_sgd_steps=config.num_sgd_steps_per_step,
+    store=store,
+    table=table,
+    logger=logger,
+    counter=counter,
+  )

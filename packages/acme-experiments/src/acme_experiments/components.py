@@ -1,0 +1,105 @@
+"""What a run is made of: the environments, the agent, its evaluator, from an experiment's names and numbers."""
+
+import contextlib
+import pathlib
+from typing import Any
+
+import dm_env
+import numpy as np
+
+import acme
+import acme_envs
+from acme import checkpointing, configs, counting, loggers, plugins
+from acme_experiments.evaluation import Evaluator
+from acme_experiments.rundir import Experiment, UsageError, agent_version
+
+
+class Components:
+  """The parts of one run.
+
+  Attributes:
+    environment: for training.
+    agent: acts and learns in it.
+    evaluator: evaluates the agent in an environment of its own.
+    train_seed: what the seeds of the training episodes derive from.
+    metadata: what checkpoints say they are of.
+  """
+
+  def __init__(
+    self,
+    experiment: Experiment,
+    *,
+    logger: loggers.Logger | None = None,
+    counter: counting.Counter | None = None,
+    video: pathlib.Path | None = None,
+  ) -> None:
+    """Makes them.
+
+    Args:
+      experiment: says what.
+      logger: takes the learner's metrics.
+      counter: what the learner counts its steps on.
+      video: a file that an evaluation may be filmed to; None where none will be.
+
+    Raises:
+      PluginError: there is no such agent.
+      UsageError: there is no such environment, or config and agent do not fit it.
+    """
+    plugin = plugins.load_agent(experiment.agent)
+    seeds = np.random.SeedSequence(experiment.seed).generate_state(4)
+    environment_seed, evaluation_environment_seed, self.train_seed, evaluation_seed = map(int, seeds)
+    with contextlib.ExitStack() as on_error:
+      self.environment = make_environment(experiment.environment, environment_seed)
+      on_error.callback(self.environment.close)
+      evaluation_environment = make_environment(
+        experiment.environment, evaluation_environment_seed, render=video is not None
+      )
+      on_error.callback(evaluation_environment.close)
+      try:
+        if video is not None:
+          acme_envs.wrappers.VideoWrapper(evaluation_environment, video)  # Complains now of what it would miss later.
+        config = configs.from_dict(plugin.config, experiment.config)
+        spec = acme.make_environment_spec(self.environment)
+        self.agent = plugin.agent(spec, config=config, seed=experiment.seed, logger=logger, counter=counter)
+      except (ValueError, ImportError) as error:
+        raise UsageError(str(error)) from error
+      actor = self.agent.make_evaluator()
+      self.evaluator = Evaluator(
+        environment=evaluation_environment, actor=actor, seed=evaluation_seed, initial=actor.save()
+      )
+      on_error.pop_all()
+    self.metadata = {
+      "agent": experiment.agent,
+      "version": agent_version(experiment.agent),
+      "environment": experiment.environment,
+    }
+
+  def check(self, checkpoint: checkpointing.Checkpoint) -> None:
+    """Raises CheckpointError where a checkpoint is of another agent, version or environment."""
+    for name, expected in self.metadata.items():
+      found = checkpoint.metadata.get(name)
+      if found != expected:
+        raise checkpointing.CheckpointError(
+          f"The checkpoint at step {checkpoint.step:,} has {name} {found!r}, this run has {expected!r}: go on with "
+          "what it was made with. Nothing was changed."
+        )
+
+  def close(self) -> None:
+    """Closes both environments."""
+    try:
+      self.environment.close()
+    finally:
+      self.evaluator.environment.close()
+
+
+def make_environment(name: str, seed: int, *, render: bool = False) -> dm_env.Environment:
+  """Makes an environment; UsageError where its name or what it needs is unknown."""
+  try:
+    return acme_envs.make(name, seed=seed, render=render)
+  except (ValueError, ImportError) as error:
+    raise UsageError(str(error)) from error
+
+
+def to_json(config: Any) -> dict[str, Any]:
+  """A config by field, as JSON has it."""
+  return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(config).items()}

@@ -1,0 +1,228 @@
+"""From a command line to one of the commands: tyro reads it, from dataclasses; what is wrong becomes one line."""
+
+import contextlib
+import dataclasses
+import difflib
+import io
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, Any
+
+import tyro
+
+from acme import plugins
+from acme_experiments.rundir import UsageError
+
+Agent = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="AGENT")]
+Environment = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ENV")]
+Directory = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
+Name = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
+Number = Annotated[int, tyro.conf.arg(metavar="N")]
+MaybeNumber = Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")]
+Path = Annotated[str, tyro.conf.arg(metavar="PATH")]
+MaybeName = Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")]
+MaybePath = Annotated[str | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")]
+Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+  """Train an agent in an environment; `acme run AGENT --help` shows the agent's own options too."""
+
+  agent: Agent
+  """One of the agents that `acme list` shows, such as dqn."""
+  env: Environment
+  """Such as gym:CartPole-v1, atari:Pong, dm_control:cartpole:swingup or bsuite:catch/0."""
+  steps: MaybeNumber = None
+  """Environment steps to train for; 50000 where neither this nor --episodes is given."""
+  episodes: MaybeNumber = None
+  """Episodes to train for, in place of --steps."""
+  seed: Number = 0
+  """All randomness derives from it: the same seed gives the same run."""
+  out: MaybePath = None
+  """The run directory, which must not exist; by default runs/AGENT-ENV-SEED-TIME."""
+  preset: MaybeName = None
+  """A config that comes with the agent, to which --config options then apply."""
+  eval_every: MaybeNumber = None
+  """Environment steps between evaluations; 0 for none but the final one. By default a twentieth of --steps, or 2500."""
+  eval_episodes: Number = 10
+  """Greedy episodes in an evaluation; the final one has at least 20."""
+  checkpoint_every: MaybeNumber = None
+  """Environment steps between checkpoints; by default one comes every minute or so."""
+  video: Flag = False
+  """Film the first episode of each evaluation, under DIR/videos."""
+  quiet: Flag = False
+  """Print the result only."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Resume:
+  """Go on with a run that was stopped or killed, as if it had not been; or, with --steps, with one that is over."""
+
+  directory: Directory
+  """The run directory."""
+  steps: MaybeNumber = None
+  """Train up to so many environment steps in all, in place of what the run was started with."""
+  episodes: MaybeNumber = None
+  """Train up to so many episodes in all."""
+  quiet: Flag = False
+  """Print the result only."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Evaluate:
+  """Evaluate the newest parameters of a run, which may still be going on."""
+
+  directory: Directory
+  """The run directory."""
+  episodes: Number = 20
+  """Greedy episodes."""
+  video: MaybePath = None
+  """A file for a film of the first of them, such as best.mp4 or best.gif."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plot:
+  """Draw learning curves: a median over seeds for each agent and config, with its interquartile band."""
+
+  directories: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="DIR...", help_behavior_hint="")]
+  """Run directories; those that differ in nothing but the seed make one curve."""
+  out: Path
+  """The picture, such as curves.png, curves.pdf or curves.svg."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class List:
+  """Show the agents and environment suites that are installed."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CheckEnv:
+  """Check that an environment keeps to its specs, and say what is wrong where it does not."""
+
+  env: Environment
+  """The environment's name."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NewAgent:
+  """Write the package of a new agent, which installs, learns and passes the conformance tests as it stands."""
+
+  name: Name
+  """Lower-case letters, digits and dashes, such as my-dqn; the package is then acme-my-dqn."""
+  out: Path = "."
+  """The folder to write the package into."""
+
+
+Command = Run | Resume | Evaluate | Plot | List | CheckEnv | NewAgent
+_COMMANDS: dict[str, type] = {
+  "run": Run,
+  "resume": Resume,
+  "evaluate": Evaluate,
+  "plot": Plot,
+  "list": List,
+  "check-env": CheckEnv,
+  "new-agent": NewAgent,
+}
+
+
+def parse(arguments: Sequence[str]) -> tuple[Command, Any]:
+  """Reads a command line.
+
+  Returns:
+    The command, and for `acme run` the agent's config (None for the others).
+
+  Raises:
+    UsageError: it cannot be read; the message is one line.
+    PluginError: no such agent.
+    SystemExit: help was asked for, and printed.
+  """
+  commands: dict[str, Callable[..., Any]] = dict(_COMMANDS)
+  if arguments and not arguments[0].startswith("-") and arguments[0] not in commands:
+    raise UsageError(f"No command is called {arguments[0]!r}. {near(arguments[0], commands)}")
+  agent = next((a for a in arguments[1:2] if not a.startswith("-")), None)
+  if arguments[:1] == ["run"] and agent is not None:
+    commands["run"] = _run_with_config(plugins.load_agent(agent), _value_of("--preset", arguments))
+  errors = io.StringIO()
+  try:
+    with contextlib.redirect_stderr(errors):
+      command = tyro.extras.subcommand_cli_from_dict(
+        commands, prog="acme", description="Train, resume, evaluate and plot agents.", args=list(arguments)
+      )
+  except SystemExit as exit_:
+    if exit_.code in (0, None):
+      raise
+    raise UsageError(_one_line(errors.getvalue(), commands[arguments[0]] if arguments else None)) from None
+  return command, getattr(command, "config", None)
+
+
+def near(name: str, known: Iterable[str]) -> str:
+  """Near matches of a name among those known, as a sentence."""
+  known = list(known)
+  return _hint(difflib.get_close_matches(name, known), known)
+
+
+def _hint(matches: Sequence[str], known: Iterable[str]) -> str:
+  return f"Did you mean {' or '.join(matches)}?" if matches else f"Known: {', '.join(known) or 'none'}."
+
+
+def default_config(plugin: plugins.AgentPlugin, preset: str | None) -> Any:
+  """The config of a preset, or the default one; UsageError where there is no such preset."""
+  if preset is None:
+    return plugin.config()
+  if preset not in plugin.presets:
+    raise UsageError(f"The agent {plugin.name!r} has no preset {preset!r}. {near(preset, plugin.presets)}")
+  return plugin.presets[preset]()
+
+
+def _run_with_config(plugin: plugins.AgentPlugin, preset: str | None) -> type:
+  """`Run` with the agent's config as a field, whose default is the preset's."""
+  default = default_config(plugin, preset)
+  hint: Any = Annotated[plugin.config, tyro.conf.FlagConversionOff]  # type: ignore[name-defined]
+  cls = dataclasses.make_dataclass(
+    "Run", [("config", hint, dataclasses.field(default=default))], bases=(Run,), frozen=True, kw_only=True
+  )
+  cls.__doc__ = f"Train {plugin.name} in an environment: {plugin.summary}"
+  return cls
+
+
+def _value_of(option: str, arguments: Sequence[str]) -> str | None:
+  """The value of an option that has to be known before the others can be read."""
+  for argument, following in zip(arguments, [*arguments[1:], None], strict=True):
+    if argument == option:
+      return following
+    if argument.startswith(option + "="):
+      return argument.removeprefix(option + "=")
+  return None
+
+
+def _one_line(text: str, command: Any) -> str:
+  """The first paragraph of what tyro drew, as a line; an unknown option gets its near matches."""
+  lines = [line.strip(" │|") for line in text.splitlines()]
+  paragraphs: list[list[str]] = [[]]
+  for line in lines:
+    if line.startswith(("╭", "╰", "+-", "───", "---")):
+      paragraphs.append([])
+    elif line:
+      paragraphs[-1].append(line)
+  messages = [" ".join(paragraph) for paragraph in paragraphs[1:] if paragraph]  # [0] is empty, or a title.
+  message = messages[0] if messages else " ".join(lines)
+  if command is not None and (unknown := re.match(r"Unrecognized options: (--[\w.-]+)", message)):
+    return f"No option is called {unknown[1]}. {_near_options(unknown[1], command)}"
+  if value := re.match(r"Error parsing (\S+): .* could be instantiated from \[(.*?)\]", message):
+    return f"{value[1]} cannot be {value[2]}: see --help for what it takes."
+  return re.sub(r"Error parsing \S*\.?config: ", "", message)
+
+
+def _near_options(option: str, command: Any) -> str:
+  """Near matches of an option: among those of the config, where it would be one."""
+  fields = {field.name: field for field in dataclasses.fields(command)}
+  prefix = "--config." if option.startswith("--config.") else "--"
+  if prefix == "--config.":
+    if "config" not in fields:
+      return "Config options need the agent first: acme run AGENT ENV --config.FIELD VALUE."
+    config: Any = fields["config"].default
+    fields = {field.name: field for field in dataclasses.fields(config)}
+  known = [name.replace("_", "-") for name in fields if name != "config"]
+  matches = difflib.get_close_matches(option.removeprefix(prefix).replace("_", "-"), known)
+  return _hint([prefix + name for name in matches], [prefix + name for name in known])

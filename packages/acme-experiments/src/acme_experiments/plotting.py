@@ -1,0 +1,143 @@
+"""Learning curves: for each agent and config, the median over seeds and the band between the quartiles."""
+
+import csv
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import matplotlib.ticker
+import numpy as np
+
+from acme_experiments.rundir import RunDirectory, UsageError
+
+# Okabe and Ito's palette, told apart by the colour-blind; each with its own dashes, told apart in print too.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_DASHES = ("-", "--", "-.", ":")
+_STYLE: Any = {
+  "font.size": 10,
+  "axes.spines.top": False,
+  "axes.spines.right": False,
+  "axes.grid": True,
+  "grid.alpha": 0.25,
+  "legend.frameon": False,
+  "savefig.dpi": 200,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+  """The evaluations of one run.
+
+  Attributes:
+    agent: its name.
+    environment: its name.
+    config: the agent's config by field.
+    steps: [E] environment steps of the evaluations.
+    returns: [E] mean returns.
+  """
+
+  agent: str
+  environment: str
+  config: dict[str, Any]
+  steps: np.ndarray
+  returns: np.ndarray
+
+
+def plot(directories: Sequence[RunDirectory], path: pathlib.Path) -> None:
+  """Draws the curves of runs into a picture, one panel an environment.
+
+  Args:
+    directories: of runs; those that differ in nothing but the seed make one curve.
+    path: of the picture; its ending says the kind.
+
+  Raises:
+    UsageError: a run without evaluations, or an ending of no known kind.
+  """
+  from matplotlib.backends import backend_agg
+  from matplotlib.figure import Figure
+
+  curves = [read_curve(directory) for directory in directories]
+  if not curves:
+    raise UsageError("Expected one run directory or more, got none.")
+  environments = list(dict.fromkeys(curve.environment for curve in curves))
+  with matplotlib.rc_context(_STYLE):
+    figure = Figure(figsize=(5.2 * len(environments), 3.6), layout="constrained")
+    canvas = backend_agg.FigureCanvasAgg(figure)
+    supported = canvas.get_supported_filetypes()
+    if path.suffix.removeprefix(".") not in supported:
+      raise UsageError(f"--out: expected a name that ends in .{', .'.join(sorted(supported))}, got {path.name!r}.")
+    panels = figure.subplots(1, len(environments), squeeze=False)[0]
+    labels = _labels(curves)
+    for panel, environment in zip(panels, environments, strict=True):
+      _draw_panel(panel, environment, labels, curves)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+
+
+def read_curve(directory: RunDirectory) -> Curve:
+  """Reads the evaluations of a run; UsageError where there are none."""
+  experiment = directory.read_experiment()
+  file = directory.path / "eval.csv"
+  lines = file.read_text().splitlines(keepends=True) if file.exists() else []
+  rows = list(csv.DictReader(line for line in lines if line.endswith("\n")))  # The run may be writing another.
+  if not rows:
+    raise UsageError(f"{directory.path} has no evaluations yet: nothing to draw. (--eval-every 0 makes none.)")
+  return Curve(
+    agent=experiment.agent,
+    environment=experiment.environment,
+    config=dict(experiment.config),
+    steps=np.array([float(row["steps"]) for row in rows]),
+    returns=np.array([float(row["eval_return_mean"]) for row in rows]),
+  )
+
+
+def quartiles(curves: Sequence[Curve]) -> tuple[np.ndarray, np.ndarray]:
+  """The quartiles over several runs.
+
+  Args:
+    curves: of R runs.
+
+  Returns:
+    steps [E], at which any run was evaluated, up to where the shortest one ends; and the lower quartile, median and
+    upper quartile there, [3, E], between evaluations on a straight line.
+  """
+  first, last = max(curve.steps[0] for curve in curves), min(curve.steps[-1] for curve in curves)
+  steps = np.unique(np.concatenate([curve.steps for curve in curves]))
+  steps = steps[(steps >= first) & (steps <= last)]
+  returns = np.stack([np.interp(steps, curve.steps, curve.returns) for curve in curves])  # [R, E]
+  return steps, np.percentile(returns, [25, 50, 75], axis=0)
+
+
+def _draw_panel(panel: Any, environment: str, labels: Sequence[str], curves: Sequence[Curve]) -> None:
+  """Draws the curves of one environment; runs with one label are one curve, of one colour in every panel."""
+  for i, label in enumerate(dict.fromkeys(labels)):
+    pairs = zip(labels, curves, strict=True)
+    group = [curve for its_label, curve in pairs if its_label == label and curve.environment == environment]
+    if not group:
+      continue
+    steps, (low, median, high) = quartiles(group)
+    colour, dashes = _COLOURS[i % len(_COLOURS)], _DASHES[i % len(_DASHES)]
+    seeds = f"{len(group)} seed{'s' if len(group) > 1 else ''}"
+    marker = "o" if len(steps) == 1 else None
+    panel.plot(steps, median, dashes, color=colour, marker=marker, linewidth=1.6, label=f"{label} ({seeds})")
+    if len(group) > 1:
+      panel.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
+  panel.set_title(environment)
+  panel.set_xlabel("environment steps")
+  panel.set_ylabel("evaluation return (median, quartiles)")
+  panel.set_xlim(left=0)
+  panel.margins(x=0.02)
+  panel.xaxis.set_major_formatter(matplotlib.ticker.EngFormatter(sep=""))
+  panel.legend(loc="best", fontsize=9)
+
+
+def _labels(curves: Sequence[Curve]) -> list[str]:
+  """For each run the agent's name, and the fields in which its config differs from another of that agent."""
+  labels = []
+  for curve in curves:
+    others = [other.config for other in curves if other.agent == curve.agent]
+    fields = [name for name, value in curve.config.items() if any(other.get(name) != value for other in others)]
+    labels.append(" ".join([curve.agent, *(f"{name}={curve.config[name]}" for name in fields)]))
+  return labels

@@ -1,0 +1,118 @@
+"""How a run tells that it is getting on: a live display on a terminal, plain lines elsewhere, or nothing."""
+
+import collections
+import sys
+import time
+from typing import Any
+
+from acme import loggers
+from acme_experiments.rundir import Experiment
+
+_LIVE_SECONDS = 0.5  # Drawing takes about a millisecond: this keeps it far below 1 % of the time.
+_PLAIN_SECONDS = 10.0
+_RECENT = 10  # Episodes that the shown return is the mean of.
+
+
+class Progress:
+  """Shows nothing; the others override `show`."""
+
+  _seconds = float("inf")  # Between two shows.
+
+  def start(self, experiment: Experiment, steps: int) -> None:
+    """Begins, with `steps` done already."""
+    self._experiment = experiment
+    self._returns: collections.deque[float] = collections.deque(maxlen=_RECENT)
+    self._last, self._last_steps, self._rate = time.monotonic(), steps, 0.0
+
+  def update(self, steps: int, episodes: int) -> None:
+    """Takes the steps and episodes done so far; cheap enough to call ten times a second."""
+    now = time.monotonic()
+    if now - self._last < self._seconds:
+      return
+    self._rate = (steps - self._last_steps) / (now - self._last)
+    self._last, self._last_steps = now, steps
+    self.show(steps, episodes)
+
+  def episode(self, row: loggers.Row) -> None:
+    """Takes the row of an episode."""
+    if isinstance(row["episode_return"], float | int):
+      self._returns.append(row["episode_return"])
+
+  def evaluation(self, row: loggers.Row) -> None:
+    """Takes the row of an evaluation."""
+    mean, std, episodes = row["eval_return_mean"], row["eval_return_std"], row["eval_episodes"]
+    self.message(f"step {row['steps']:,}: evaluation {mean:,.2f} ± {std:,.2f} over {episodes} episodes")
+    self._last, self._last_steps = time.monotonic(), row["steps"]  # Its time does not count as training.
+
+  def show(self, steps: int, episodes: int) -> None:
+    """Shows how far the run is."""
+
+  def message(self, text: str) -> None:
+    """Shows a line that stays."""
+
+  def close(self) -> None:
+    """Ends the display."""
+
+  @property
+  def recent_return(self) -> str:
+    """The mean return of the newest episodes."""
+    return f"{sum(self._returns) / len(self._returns):,.1f}" if self._returns else "–"
+
+
+class Plain(Progress):
+  """Prints a line now and then."""
+
+  _seconds = _PLAIN_SECONDS
+
+  def show(self, steps: int, episodes: int) -> None:
+    self.message(
+      f"step {steps:,} of {self._experiment.goal}: {episodes:,} episodes, {self._rate:,.0f} steps/s, "
+      f"return {self.recent_return}"
+    )
+
+  def message(self, text: str) -> None:
+    print(text, flush=True)
+
+
+class Live(Progress):
+  """A bar on the terminal, drawn between pieces of training and never in a thread of its own."""
+
+  _seconds = _LIVE_SECONDS
+
+  def start(self, experiment: Experiment, steps: int) -> None:
+    from rich import progress  # Half of what this module would cost to import.
+
+    super().start(experiment, steps)
+    columns: list[Any] = [
+      progress.TextColumn("[bold]{task.description}"),
+      progress.BarColumn(bar_width=24),
+      progress.TextColumn("{task.percentage:>3.0f}% {task.fields[text]}"),
+      progress.TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+    ]
+    self._bar = progress.Progress(*columns, auto_refresh=False, speed_estimate_period=60)
+    goal = experiment.steps if experiment.steps is not None else experiment.episodes
+    done = steps if experiment.steps is not None else 0
+    name = f"{experiment.agent} {experiment.environment}"
+    self._task = self._bar.add_task(name, total=goal, completed=done, text="starting")
+    self._bar.start()
+    self._bar.refresh()
+
+  def show(self, steps: int, episodes: int) -> None:
+    done = steps if self._experiment.steps is not None else episodes
+    text = f"{steps:,} steps  {self._rate:,.0f}/s  return {self.recent_return}"
+    self._bar.update(self._task, completed=done, text=text)
+    self._bar.refresh()
+
+  def message(self, text: str) -> None:
+    self._bar.console.print(text, highlight=False, markup=False)
+
+  def close(self) -> None:
+    if hasattr(self, "_bar"):
+      self._bar.stop()
+
+
+def choose(quiet: bool) -> Progress:
+  """The display that fits where the output goes."""
+  if quiet:
+    return Progress()
+  return Live() if sys.stdout.isatty() else Plain()

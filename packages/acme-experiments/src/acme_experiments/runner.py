@@ -1,0 +1,268 @@
+"""One experiment, in its run directory: train by an exact schedule, evaluate, save.
+
+The schedule counts environment steps. At each event (an evaluation, a checkpoint, the end) the loop stands still
+between two steps, so where a run is stopped and resumed changes nothing that it computes.
+"""
+
+import contextlib
+import pathlib
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import acme
+from acme import counting, loggers
+from acme.environment_loop import Result
+from acme_experiments import evaluation, progress, records, saving, stopping
+from acme_experiments.components import Components
+from acme_experiments.rundir import RunDirectory, UsageError
+
+FINAL_EPISODES = 20  # The final evaluation has at least so many.
+_CHUNK_SECONDS = 0.1  # How long the loop runs between two looks at the clock.
+
+
+class Stopped(Exception):  # noqa: N818 - no error.
+  """The run was asked to stop by a signal, and is saved."""
+
+  def __init__(self, signal: int, steps: int) -> None:
+    super().__init__(f"Stopped and saved at step {steps:,}.")
+    self.signal = signal
+
+
+def run(directory: RunDirectory, display: progress.Progress | None = None) -> dict[str, Any]:
+  """Runs the experiment of a run directory to its end, from its newest checkpoint if there is one.
+
+  Args:
+    directory: as `RunDirectory.create` made it, or as a run that was stopped or killed left it.
+    display: is told how it goes; None for silence.
+
+  Returns:
+    The summary, which is also in summary.json.
+
+  Raises:
+    Stopped: SIGINT or SIGTERM came; everything is saved.
+    UsageError: another process runs in the directory, or its agent or environment cannot be made.
+    CheckpointError: the checkpoints are of another agent, version or environment, or the disk is full.
+  """
+  stop = stopping.StopRequest()
+  with directory.lock(), stop.installed():
+    directory.error.unlink(missing_ok=True)
+    try:
+      with contextlib.closing(_Run(directory, display or progress.Progress(), stop)) as this:
+        return this.run()
+    except (Stopped, UsageError, KeyboardInterrupt):
+      raise
+    except BaseException:
+      with contextlib.suppress(OSError):  # The disk may be what failed.
+        directory.error.write_text(traceback.format_exc())
+      raise
+
+
+def evaluate(directory: RunDirectory, episodes: int, video: pathlib.Path | None = None) -> dict[str, Any]:
+  """Evaluates the newest checkpoint of a run, which may be going on; with as many episodes, as its final evaluation.
+
+  Args:
+    directory: the run's.
+    episodes: how many.
+    video: a file for a film of the first episode; None for none.
+
+  Returns:
+    Statistics named as in summary.json, `eval_returns` and the checkpoint's `steps`.
+
+  Raises:
+    CheckpointError: there is no checkpoint, or it is of another agent, version or environment.
+  """
+  checkpoint = directory.load_checkpoint()
+  with contextlib.closing(Components(directory.read_experiment(), video=video)) as parts:
+    parts.check(checkpoint)
+    parts.agent.restore(checkpoint.state["agent"])
+    results = parts.evaluator.run(evaluation.FINAL, episodes, video=video)
+  return _statistics(results) | {"steps": checkpoint.step}
+
+
+class _Run:
+  """An experiment while it runs."""
+
+  def __init__(self, directory: RunDirectory, display: progress.Progress, stop: stopping.StopRequest) -> None:
+    """Builds everything, and restores the newest checkpoint if there is one."""
+    self._directory = directory
+    self._display = display
+    self._stop = stop
+    self._experiment = directory.read_experiment()
+    self._evaluations = 0  # Done so far.
+    self._save_due = False  # Whether a checkpoint waits for the end of an episode.
+    self._earlier_seconds = 0.0
+    self._chunk = 8
+    with contextlib.ExitStack() as on_error:
+      self._records = records.Records(directory.path)
+      on_error.callback(self._records.close)
+      counter = counting.Counter()
+      self._parts = Components(
+        self._experiment, logger=self._records.learner, counter=counter, video=self._video("final")
+      )
+      on_error.callback(self._parts.close)
+      self._loop = acme.EnvironmentLoop(
+        self._parts.environment,
+        self._parts.agent,
+        counter=counter,
+        logger=_Then(self._records.train, self._on_episode),
+        seed=self._parts.train_seed,
+      )
+      self._records.steps = lambda: self._loop.steps
+      self._saver = saving.Saver(directory, self._experiment.checkpoint_every)
+      self._restore()
+      on_error.pop_all()
+    self._started = time.monotonic()
+
+  def run(self) -> dict[str, Any]:
+    """Trains to the end, evaluates, and returns the summary."""
+    if not self._loop.reproducible:
+      warnings.warn(
+        f"{self._experiment.environment} cannot be seeded: checkpoints wait for the end of an episode, and a run "
+        "that is resumed is not the same as one never stopped.",
+        stacklevel=2,
+      )
+    self._display.start(self._experiment, self._loop.steps)
+    while not self._over or self._evaluation_due:
+      self._train()
+      if self._stop:
+        raise self._stopped()
+      if self._evaluation_due:
+        self._evaluate()
+      if self._saver.due_at(self._loop.steps):
+        self._save()
+    self._end_episode_if_it_must()
+    self._save()
+    return self._finish()
+
+  def close(self) -> None:
+    """Closes the environments, the files and the display."""
+    with contextlib.ExitStack() as stack:
+      for part in (self._display, self._records, self._parts):
+        stack.callback(part.close)
+
+  @property
+  def _seconds(self) -> float:
+    return self._earlier_seconds + time.monotonic() - self._started
+
+  @property
+  def _episodes(self) -> int:
+    return int(self._loop.counter.get("episodes"))
+
+  @property
+  def _over(self) -> bool:
+    return self._experiment.reached(self._loop.steps, self._episodes)
+
+  @property
+  def _evaluation_due(self) -> bool:
+    return self._experiment.evaluation_due(self._loop.steps, self._evaluations)
+
+  @property
+  def _can_save(self) -> bool:
+    between_episodes = self._loop.steps == self._loop.counter.get("steps")
+    return self._loop.reproducible or between_episodes
+
+  def _train(self) -> None:
+    """Runs the loop to the next event, in pieces short enough to show progress; their lengths decide nothing else."""
+    until = self._experiment.next_event(self._loop.steps, self._evaluations)
+    with self._stop.watching(self._loop):
+      while not self._stop and not self._over and self._loop.steps < until:
+        start = time.perf_counter()
+        steps = self._loop.run(num_steps=int(min(self._chunk, until - self._loop.steps)))
+        rate = steps / (time.perf_counter() - start)
+        self._chunk = max(1, min(2 * self._chunk, int(rate * _CHUNK_SECONDS)))
+        self._display.update(self._loop.steps, self._episodes)
+        if self._save_due or self._saver.due_by_time():
+          self._save()
+
+  def _on_episode(self, row: loggers.Row) -> None:
+    """Stops the loop at the end of an episode, where something waits for one."""
+    self._display.episode(row)
+    if self._save_due or (self._experiment.episodes is not None and self._over):
+      self._loop.stop()
+
+  def _evaluate(self) -> None:
+    results = self._run_evaluator(self._evaluations + 1, self._experiment.eval_episodes)
+    row = {"steps": self._loop.steps, "episodes": self._episodes, **evaluation.summarize(results)}
+    row["wall_seconds"] = self._seconds
+    self._records.evaluation(row)
+    self._evaluations += 1
+    self._display.evaluation(row)
+
+  def _run_evaluator(self, number: int, episodes: int) -> list[Result]:
+    """Runs an evaluation; where a signal comes meanwhile, it is as if it had not begun."""
+    video = self._video("final" if number == evaluation.FINAL else f"step-{self._loop.steps:012d}")
+    results = self._parts.evaluator.run(number, episodes, self._stop, video)
+    if self._stop:
+      raise self._stopped()
+    return results
+
+  def _video(self, name: str) -> pathlib.Path | None:
+    return self._directory.path / "videos" / f"{name}.mp4" if self._experiment.video else None
+
+  def _finish(self) -> dict[str, Any]:
+    """The final evaluation, on seeds of its own, and the summary."""
+    results = self._run_evaluator(evaluation.FINAL, max(FINAL_EPISODES, self._experiment.eval_episodes))
+    seconds = self._seconds
+    summary = _statistics(results) | {
+      "steps": self._loop.steps,
+      "episodes": self._episodes,
+      "wall_seconds": seconds,
+      "steps_per_second": self._loop.steps / seconds,
+    }
+    self._directory.write_summary(summary)
+    return summary
+
+  def _stopped(self) -> Stopped:
+    """Saves, for the signal that came."""
+    assert self._stop.signal is not None
+    self._end_episode_if_it_must()
+    self._save()
+    return Stopped(self._stop.signal, self._loop.steps)
+
+  def _end_episode_if_it_must(self) -> None:
+    """Runs to the end of an episode that cannot be played again, so that there is something to save."""
+    if not self._can_save:
+      self._display.message("Going on to the end of the episode: this environment cannot be saved within one.")
+      self._loop.run(num_episodes=1)
+
+  def _save(self) -> None:
+    """Writes a checkpoint, or leaves it for the end of the episode where it cannot be now."""
+    self._save_due = not self._can_save
+    if self._save_due or self._saver.has(self._loop.steps, self._evaluations):
+      return
+    self._records.flush()
+    state = {"agent": self._parts.agent.save(), "loop": self._loop.save(), "records": self._records.save()}
+    metadata = self._parts.metadata | {"wall_seconds": self._seconds}
+    self._saver.save(self._loop.steps, self._evaluations, state, metadata)
+
+  def _restore(self) -> None:
+    """Goes back to the newest checkpoint; without any, to the beginning."""
+    checkpoint = self._saver.load()
+    if checkpoint is None:
+      self._records.restore({})
+      return
+    self._parts.check(checkpoint)
+    self._parts.agent.restore(checkpoint.state["agent"])
+    self._loop.restore(checkpoint.state["loop"])
+    self._records.restore(checkpoint.state["records"])
+    self._evaluations = checkpoint.state["evaluations"]
+    self._earlier_seconds = checkpoint.metadata["wall_seconds"]
+
+
+class _Then(loggers.Logger):
+  """Writes a row, and calls a function with it."""
+
+  def __init__(self, to: loggers.Logger, then: Callable[[loggers.Row], None]) -> None:
+    self._to = to
+    self._then = then
+
+  def write(self, row: loggers.Row) -> None:
+    self._to.write(row)
+    self._then(row)
+
+
+def _statistics(results: list[Result]) -> dict[str, Any]:
+  return evaluation.summarize(results) | {"eval_returns": [evaluation.total_return(result) for result in results]}

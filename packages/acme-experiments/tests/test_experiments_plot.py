@@ -1,0 +1,68 @@
+import csv
+
+import numpy as np
+import pytest
+
+from acme_experiments import Experiment, RunDirectory, UsageError, plotting
+
+
+@pytest.fixture
+def make_curve(tmp_path):
+  def make(name, returns, steps=(10, 20, 30), agent="dqn", environment="gym:CartPole-v1", **config):
+    experiment = Experiment(agent=agent, environment=environment, config=config, steps=30)
+    directory = RunDirectory.create(tmp_path / name, experiment)
+    with (directory.path / "eval.csv").open("w", newline="") as file:
+      writer = csv.writer(file)
+      writer.writerow(["steps", "eval_return_mean"])
+      writer.writerows(zip(steps, returns, strict=False))
+      file.write("40,9")  # What a run that is going on has written by halves.
+    return directory
+
+  return make
+
+
+def test_quartiles(make_curve):
+  curves = [plotting.read_curve(make_curve(str(i), [i, 10 * i, 100 * i])) for i in range(5)]
+  steps, band = plotting.quartiles(curves)
+  assert steps.tolist() == [10, 20, 30]
+  assert band.tolist() == [[1, 10, 100], [2, 20, 200], [3, 30, 300]]
+
+
+def test_runs_evaluated_at_different_steps_are_interpolated_where_all_have_values(make_curve):
+  a = plotting.read_curve(make_curve("a", [0, 20], steps=(10, 30)))
+  b = plotting.read_curve(make_curve("b", [0, 20, 40], steps=(20, 30, 40)))
+  steps, band = plotting.quartiles([a, b])
+  assert steps.tolist() == [20, 30]
+  assert band[1].tolist() == [5, 20]
+
+
+def test_labels_name_what_differs(make_curve):
+  curves = [
+    plotting.read_curve(make_curve("a", [1], agent="dqn", rate=1, size=3)),
+    plotting.read_curve(make_curve("b", [1], agent="dqn", rate=2, size=3)),
+    plotting.read_curve(make_curve("c", [1], agent="d4pg", rate=7)),
+  ]
+  assert plotting._labels(curves) == ["dqn rate=1", "dqn rate=2", "d4pg"]
+
+
+@pytest.mark.parametrize("ending", ["png", "pdf", "svg"])
+def test_picture(make_curve, tmp_path, ending):
+  rng = np.random.default_rng(0)
+  directories = [
+    make_curve(f"{environment[:3]}{rate}{seed}", rng.normal(size=3), environment=environment, rate=rate)
+    for environment in ("gym:CartPole-v1", "bsuite:catch/0")
+    for rate in (1, 2)
+    for seed in range(3)
+  ]
+  path = tmp_path / "pictures" / f"curves.{ending}"
+  plotting.plot(directories, path)
+  assert path.stat().st_size > 5_000
+
+
+def test_what_cannot_be_drawn(make_curve, tmp_path):
+  with pytest.raises(UsageError, match="no evaluations yet"):
+    plotting.plot([make_curve("empty", [])], tmp_path / "a.png")
+  with pytest.raises(UsageError, match="expected a name that ends in"):
+    plotting.plot([make_curve("good", [1])], tmp_path / "a.xyz")
+  with pytest.raises(UsageError, match="one run directory or more"):
+    plotting.plot([], tmp_path / "a.png")

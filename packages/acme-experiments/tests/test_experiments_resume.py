@@ -1,0 +1,127 @@
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+
+import pytest
+
+from acme_experiments import Stopped, progress, run
+
+FOLDER = pathlib.Path(__file__).parent
+KILLS = int(os.environ.get("ACME_KILLS", "50"))
+
+
+def facts(path):
+  import run_facts  # In fake_agents/, which a fixture puts on the path.
+
+  return run_facts.facts(path)
+
+
+class SignalAt(progress.Progress):
+  """Sends this process signals when training reaches a step."""
+
+  def __init__(self, step, number, times=1):
+    self.step, self.number, self.times = step, number, times
+
+  def update(self, steps, episodes):
+    if steps >= self.step and self.times:
+      self.times -= 1
+      signal.raise_signal(self.number)
+      if self.times:
+        self.update(steps, episodes)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_save_and_stop_and_resuming_is_exact(make_run, acme_command, monkeypatch, number, code):
+  directory, whole = make_run(checkpoint_every=None), make_run("whole", checkpoint_every=None)
+  run(whole)
+  with monkeypatch.context() as patch:
+    patch.setattr("acme_experiments.progress.choose", lambda quiet: SignalAt(333, number))
+    found, text, _ = acme_command(f"resume {directory.path}")
+  assert found == code
+  assert "Stopped and saved at step" in text and f"acme resume {directory.path}" in text
+  assert 333 <= directory.load_checkpoint().step < 600
+  run(directory)
+  assert facts(directory.path) == facts(whole.path)
+
+
+def test_a_signal_during_an_evaluation_is_as_if_it_had_not_begun(make_run, monkeypatch):
+  import fake_agents
+
+  directory, whole = make_run(checkpoint_every=None), make_run("whole", checkpoint_every=None)
+  run(whole)
+  act, calls = fake_agents.FakeEvaluator.select_action, []
+  for call in (3, 30, 80):  # In the first evaluation, in another one, in the final one.
+    calls.clear()
+
+    def select_action(self, observation, call=call):
+      calls.append(1)
+      if len(calls) == call:
+        signal.raise_signal(signal.SIGTERM)
+      return act(self, observation)
+
+    monkeypatch.setattr(fake_agents.FakeEvaluator, "select_action", select_action)
+    with pytest.raises(Stopped):
+      run(directory)
+  monkeypatch.setattr(fake_agents.FakeEvaluator, "select_action", act)
+  run(directory)
+  assert facts(directory.path) == facts(whole.path)
+
+
+def test_a_second_ctrl_c_forces(make_run, acme_command, monkeypatch):
+  directory = make_run()
+  monkeypatch.setattr("acme_experiments.progress.choose", lambda quiet: SignalAt(250, signal.SIGINT, times=2))
+  code, text, error = acme_command(f"resume {directory.path}")
+  assert code == 130 and "step-000000000200" in text and "Traceback" not in error
+
+
+def test_handlers_are_put_back(make_run):
+  before = signal.getsignal(signal.SIGINT)
+  run(make_run(steps=10))
+  assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_run_made_longer_equals_one_that_was_that_long(make_run, acme_command):
+  short, long = make_run("short", steps=450), make_run("long", steps=900)
+  run(short)
+  run(long)
+  assert acme_command(f"resume {short.path} --steps 900")[0] == 0
+  assert facts(short.path) == facts(long.path)
+
+
+def test_kills_lose_nothing():
+  """At random times and before random file operations; ACME_KILLS=1000 for the long session."""
+  memory = pathlib.Path("/dev/shm")  # Where flushing to disk takes no time.
+  with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
+    report = drive("fake", folder, "--kills", str(KILLS))
+  assert report["kills"] >= KILLS
+
+
+@pytest.mark.parametrize("environment", ["gym:CartPole-v1"])
+def test_kills_of_dqn_lose_nothing(environment, tmp_path):
+  pytest.importorskip("acme_dqn")
+  kills = str(max(2, KILLS // 25))
+  config = '{"min_replay_size": 200, "batch_size": 32, "hidden_sizes": [32]}'
+  options = ("--lazy", "--config", config, "--steps", "900", "--seconds", "4", "--operations", "150")
+  report = drive("dqn", tmp_path, "--kills", kills, *options)
+  assert report["kills"] >= 2
+
+
+def drive(agent, folder, *options):
+  """Runs kill_driver.py, in a process that has not imported what does not survive a fork."""
+  path = os.pathsep.join([str(FOLDER / "fake_agents"), os.environ.get("PYTHONPATH", "")])
+  command = [
+    sys.executable,
+    str(FOLDER / "kill_driver.py"),
+    agent,
+    "gym:CartPole-v1",
+    "--folder",
+    str(folder),
+    *options,
+  ]
+  done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False)
+  assert done.returncode == 0, done.stderr
+  return json.loads(done.stdout.splitlines()[-1])

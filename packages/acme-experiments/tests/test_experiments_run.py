@@ -1,0 +1,283 @@
+import dataclasses
+import errno
+import json
+import math
+import resource
+import signal
+
+import dm_env
+import numpy as np
+import pytest
+
+import acme_envs
+from acme import checkpointing, wrappers
+from acme_experiments import RunDirectory, Stopped, UsageError, evaluate, progress, run
+
+
+def facts(path):
+  import run_facts  # In fake_agents/, which a fixture puts on the path.
+
+  return run_facts.facts(path)
+
+
+class Spy(progress.Progress):
+  """Calls a function when training reaches a step."""
+
+  def __init__(self, step, function):
+    self.step, self.function = step, function
+
+  def update(self, steps, episodes):
+    if steps >= self.step:
+      self.step = math.inf
+      self.function()
+
+
+class Broken(wrappers.EnvironmentWrapper):
+  """Gives a NaN after so many steps, and counts how often it is closed."""
+
+  closed = 0
+
+  def __init__(self, environment, good_steps):
+    super().__init__(environment)
+    self.left = good_steps
+
+  def step(self, action):
+    self.left -= 1
+    timestep = super().step(action)
+    return timestep if self.left else timestep._replace(observation=np.full_like(timestep.observation, np.nan))
+
+  def close(self):
+    Broken.closed += 1
+    super().close()
+
+
+class Unseeded(dm_env.Environment):
+  """An environment without a method `seed`."""
+
+  def __init__(self, environment):
+    self.inner = environment
+    for name in ("reset", "step", "observation_spec", "action_spec", "reward_spec", "discount_spec", "close"):
+      setattr(self, name, getattr(environment, name))
+
+  reset = step = observation_spec = action_spec = None
+
+
+def wrap_environments(monkeypatch, wrap):
+  make = acme_envs.make
+  monkeypatch.setattr(acme_envs, "make", lambda *args, **kwargs: wrap(make(*args, **kwargs)))
+
+
+def test_a_run_directory_holds_everything(make_run):
+  directory = make_run()
+  summary = run(directory)
+  assert summary == directory.read_summary()
+  assert summary["steps"] == 600 and summary["eval_episodes"] == 20 == len(summary["eval_returns"])
+  assert summary["eval_return_mean"] == np.mean(summary["eval_returns"])
+  assert summary["eval_return_std"] == np.std(summary["eval_returns"])
+  assert summary["steps_per_second"] == pytest.approx(600 / summary["wall_seconds"])
+  found = facts(directory.path)
+  assert [row["steps"] for row in found["eval"]] == ["200", "400", "600"]
+  assert sum(int(row["episode_length"]) for row in found["train"]) <= 600
+  assert [path.name for path in sorted(directory.checkpoints.iterdir())] == ["step-000000000500", "step-000000000600"]
+  assert list((directory.path / "tensorboard").glob("*tfevents*"))
+  assert (directory.path / "learner.csv").read_text().startswith("loss,learner_steps\n")
+
+
+def test_tensorboard_events_are_readable(make_run):
+  from tensorboardX.proto import event_pb2
+
+  directory = make_run()
+  run(directory)
+  (path,) = (directory.path / "tensorboard").iterdir()
+  data, tags, position = path.read_bytes(), set(), 0
+  while position < len(data):
+    length = int.from_bytes(data[position : position + 8], "little")
+    event = event_pb2.Event.FromString(data[position + 12 : position + 12 + length])
+    tags |= {value.tag for value in event.summary.value}
+    position += length + 16
+  assert {"train/episode_return", "eval/eval_return_mean", "learner/loss"} <= tags
+
+
+def test_the_same_seed_gives_the_same_run_and_another_another(make_run):
+  directories = [make_run(name, seed=seed) for name, seed in (("a", 1), ("b", 1), ("c", 2))]
+  for directory in directories:
+    run(directory)
+  a, b, c = (facts(directory.path) for directory in directories)
+  assert a == b
+  assert a["train"] != c["train"] and a["summary"] != c["summary"]
+
+
+def test_evaluations_and_checkpoints_change_nothing_in_training(make_run):
+  many, few = make_run("many", eval_every=50, checkpoint_every=37), make_run("few", eval_every=0)
+  run(many)
+  run(few)
+  a, b = facts(many.path), facts(few.path)
+  assert a["train"] == b["train"] and a["summary"] == b["summary"]
+  assert len(a["eval"]) == 12 and b["eval"] == []
+
+
+def test_training_and_evaluation_seeds_are_disjoint(make_run, monkeypatch):
+  seeds = []
+  real = wrappers.GymWrapper.seed
+  monkeypatch.setattr(wrappers.GymWrapper, "seed", lambda self, seed: (seeds.append(seed), real(self, seed))[1])
+  run(make_run())
+  assert len(seeds) == len(set(seeds)) > 30
+
+
+def test_episodes(make_run):
+  directory = make_run(steps=None, episodes=7, eval_every=0)
+  assert run(directory)["episodes"] == 7
+  assert len(facts(directory.path)["train"]) == 7
+
+
+def test_evaluate_repeats_the_final_evaluation(make_run):
+  directory = make_run()
+  summary = run(directory)
+  before = sorted(path.stat().st_mtime_ns for path in directory.path.rglob("*"))
+  assert evaluate(directory, 20)["eval_returns"] == summary["eval_returns"]
+  assert sorted(path.stat().st_mtime_ns for path in directory.path.rglob("*")) == before
+
+
+def test_evaluating_leaves_a_checkpoint_that_is_being_written_alone(make_run):
+  directory = make_run()
+  run(directory)
+  torn = directory.checkpoints / "step-000000000700.tmp"
+  torn.mkdir()
+  evaluate(directory, 1)
+  assert torn.exists()
+
+
+def test_two_processes_cannot_run_in_one_directory(make_run):
+  directory = make_run()
+
+  def again():
+    with pytest.raises(UsageError, match="is in use: process"):
+      run(RunDirectory(directory.path))
+
+  run(directory, Spy(100, again))
+  assert directory.read_summary() is not None
+
+
+# What may go wrong.
+
+
+def test_nan_ends_the_run_with_earlier_data_whole_and_environments_closed(make_run, monkeypatch, acme_command):
+  Broken.closed = 0
+  wrap_environments(monkeypatch, lambda environment: Broken(environment, good_steps=250))
+  directory = make_run(eval_every=0)
+  code, _, error = acme_command(f"resume {directory.path}")
+  assert code == 1
+  assert "observation: expected finite numbers" in error and "step-000000000200" in error and error.count("\n") == 1
+  assert "Traceback" in directory.error.read_text()
+  assert Broken.closed >= 2
+  assert directory.load_checkpoint().step == 200
+
+
+def test_a_diverged_loss_ends_the_run(make_run, acme_command):
+  directory = make_run(config={"nan_at": 150})
+  code, _, error = acme_command(f"resume {directory.path}")
+  assert code == 1 and "loss is nan" in error and "step-000000000100" in error
+
+
+def test_a_full_disk_while_saving_leaves_the_earlier_checkpoint(make_run, monkeypatch, acme_command):
+  directory, whole = make_run(), make_run("whole")
+  run(whole)
+  write, calls = checkpointing.write, []
+
+  def full(folder, *args):
+    calls.append(1)
+    if len(calls) == 3:
+      (folder / "arrays.npz").write_bytes(b"half")
+      raise OSError(errno.ENOSPC, "No space left on device")
+    return write(folder, *args)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(checkpointing, "write", full)
+    code, _, error = acme_command(f"resume {directory.path}")
+  assert code == 1
+  assert "No space left on device" in error and "step-000000000200" in error
+  assert acme_command(f"resume {directory.path}")[0] == 0
+  assert facts(directory.path) == facts(whole.path)
+
+
+def test_a_full_disk_while_logging_loses_no_earlier_row(make_run, acme_command):
+  directory, whole = make_run(eval_every=0), make_run("whole", eval_every=0)
+  run(whole)
+  limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+  size = (whole.path / "train.csv").stat().st_size
+  resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, limit[1]))
+  try:
+    code, _, error = acme_command(f"resume {directory.path}")
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+  assert code == 1 and "File too large" in error
+  assert acme_command(f"resume {directory.path}")[0] == 0
+  assert facts(directory.path) == facts(whole.path)
+
+
+@pytest.mark.parametrize(
+  ("changes", "named"),
+  [
+    ({"agent": "continuous-fake"}, "'fake', this run has 'continuous-fake'"),
+    ({"environment": "gym:MountainCar-v0"}, "'gym:CartPole-v1', this run has 'gym:MountainCar-v0'"),
+  ],
+)
+def test_a_checkpoint_of_something_else_is_refused(make_run, acme_command, changes, named):
+  directory = make_run()
+  run(directory)
+  before = (directory.path / "train.csv").read_bytes()
+  directory.write_experiment(dataclasses.replace(directory.read_experiment(), steps=900, **changes))
+  for command in ("resume", "evaluate"):
+    code, _, error = acme_command(f"{command} {directory.path}")
+    assert code == 1 and named in error
+  assert (directory.path / "train.csv").read_bytes() == before
+  assert directory.load_checkpoint().step == 600
+
+
+def test_a_checkpoint_of_another_version_is_refused(make_run, monkeypatch):
+  directory = make_run()
+  run(directory)
+  directory.write_experiment(dataclasses.replace(directory.read_experiment(), steps=900))
+  monkeypatch.setattr("acme_experiments.components.agent_version", lambda name: "fake-agents 0.2.0")
+  with pytest.raises(checkpointing.CheckpointError, match=r"'fake-agents 0.1.0', this run has 'fake-agents 0.2.0'"):
+    run(directory)
+
+
+def test_a_corrupt_checkpoint_is_passed_over(make_run):
+  directory = make_run()
+  summary = run(directory)
+  (directory.checkpoints / "step-000000000600" / "arrays.npz").write_bytes(b"torn")
+  directory.summary.unlink()
+  with pytest.warns(UserWarning, match="does not match its checksum"):
+    assert run(directory)["eval_returns"] == summary["eval_returns"]
+
+
+def test_a_damaged_config_is_named(make_run, acme_command):
+  directory = make_run()
+  directory.config.write_text('{"format": 1, "experiment": {')
+  code, _, error = acme_command(f"resume {directory.path}")
+  assert code == 2 and "config.json cannot be read" in error
+  directory.config.write_text(json.dumps({"format": 9}))
+  assert "format 9" in acme_command(f"resume {directory.path}")[2]
+
+
+# Environments that cannot be seeded.
+
+
+def test_without_seeds_a_run_is_saved_between_episodes(make_run, monkeypatch):
+  wrap_environments(monkeypatch, Unseeded)
+  directory = make_run(steps=500, checkpoint_every=30)
+  with pytest.warns(UserWarning, match="cannot be seeded"):
+    summary = run(directory)
+  assert 500 <= summary["steps"] < 1100
+  assert directory.load_checkpoint().step == summary["steps"]
+
+
+def test_without_seeds_a_signal_waits_for_the_end_of_the_episode(make_run, monkeypatch):
+  wrap_environments(monkeypatch, Unseeded)
+  directory = make_run(steps=5000, checkpoint_every=5000, eval_every=0)
+  with pytest.warns(UserWarning), pytest.raises(Stopped):
+    run(directory, Spy(50, lambda: signal.raise_signal(signal.SIGINT)))
+  assert sum(int(row["episode_length"]) for row in __import__("run_facts").rows(directory.path / "train.csv")) == (
+    directory.load_checkpoint().step
+  )

@@ -1,0 +1,145 @@
+"""The learner's scaffolding, on a one-parameter regression."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from acme import counting, loggers, replay
+from acme_jax import learning
+
+
+class State(NamedTuple):
+  w: jax.Array
+  steps: jax.Array
+
+
+def update(state, sample):
+  error = sample.data - state.w  # [B]
+  w = state.w + 0.1 * jnp.mean(error)
+  return State(w, state.steps + 1), jnp.abs(error), {"loss": jnp.mean(error**2)}
+
+
+class Store:
+  """Gives data[i] as the i-th sample, and keeps the priorities."""
+
+  def __init__(self, data):
+    self.data = data
+    self.log = []
+
+  def __iter__(self):
+    for i, data in enumerate(self.data):
+      self.log.append(("sample", i))
+      data = np.asarray(data, np.float32)
+      yield replay.Sample(data, np.arange(len(data)) + 10 * i, np.full(len(data), 0.5), 10)
+
+  def update_priorities(self, table, keys, priorities):
+    assert table == "replay"
+    self.log.append(("priorities", keys.tolist(), priorities.tolist()))
+
+
+def make(store, *, prioritized=True, **kwargs: Any):
+  state = State(jnp.zeros(()), jnp.zeros((), jnp.int32))
+  return learning.JaxLearner(
+    state,
+    update,
+    iter(store),
+    variables=lambda s: {"policy": s.w, "steps": s.steps},
+    store=store if prioritized else None,
+    **kwargs,
+  )
+
+
+def test_priorities_are_handed_back_before_the_next_sample():
+  store = Store([[1, 2], [3, 4], [5, 6]])
+  learner = make(store)
+  learner.run(2)
+  assert store.log == [("sample", 0), ("priorities", [0, 1], [1, 2]), ("sample", 1)]
+
+
+def test_nobody_wants_priorities():
+  store = Store([[1, 2], [3, 4]])
+  make(store, prioritized=False).run(2)
+  assert store.log == [("sample", 0), ("sample", 1)]
+
+
+def test_saving_changes_nothing_and_restoring_goes_on_bit_for_bit():
+  data = np.random.default_rng(0).normal(size=(6, 4))
+  store, other = Store(data), Store(data)
+  a = make(store)
+  a.run(3)
+  state = a.save()
+  handed_back = len(store.log)
+  a.run(3)
+  b = make(other)
+  next(b._dataset), next(b._dataset), next(b._dataset)
+  other.log.clear()
+  b.restore(state)
+  b.run(3)
+  assert other.log == store.log[handed_back:]
+  for left, right in zip(a.save()["state"], b.save()["state"], strict=True):
+    np.testing.assert_array_equal(left, right)
+  assert a.save()["steps"] == 6
+
+
+def test_scan_is_the_same_as_single_steps():
+  data = np.random.default_rng(0).normal(size=(4, 2))
+  one, many = Store(data), Store(data.reshape(2, 4))
+  a, b = make(one), make(many, num_sgd_steps=2)
+  a.run(4), b.run(2)
+  np.testing.assert_allclose(a.get_variables(["policy"]), b.get_variables(["policy"]), rtol=1e-6)
+  assert a.save()["steps"] == b.save()["steps"] == 4
+  first = [entry for entry in many.log if entry[0] == "priorities"][0]
+  assert len(first[1]) == len(first[2]) == 4
+
+
+@pytest.mark.parametrize("prioritized", [True, False])
+def test_a_loss_that_is_not_finite_is_an_error_one_step_later(prioritized):
+  store = Store([[1, 2], [np.nan, 4], [5, 6], [7, 8]])
+  learner = make(store, prioritized=prioritized)
+  learner.run(2)
+  with pytest.raises(FloatingPointError, match=r"loss is nan at SGD step 2.*max_gradient_norm"):
+    learner.save()
+  with pytest.raises(FloatingPointError, match="SGD step 2"):
+    learner.step()
+  assert not any("nan" in str(entry) for entry in store.log)
+
+
+def test_get_variables_honours_names():
+  learner = make(Store([[1, 2]]))
+  steps, w = learner.get_variables(["steps", "policy"])
+  assert (steps, w) == (0, 0)
+  with pytest.raises(KeyError, match="'target'; known: policy, steps"):
+    learner.get_variables(["target"])
+
+
+def test_logs_at_most_every_so_often_and_counts():
+  rows, counter = loggers.InMemoryLogger(), counting.Counter()
+  learner = make(Store([[1, 2]] * 5), logger=rows, counter=counter, log_seconds=1e6, num_sgd_steps=2)
+  learner.run(5)
+  (row,) = rows.rows
+  assert row["loss"] == pytest.approx((1 + (2 - 0.1) ** 2) / 2)
+  assert row["learner_steps"] == 2
+  assert counter.get_counts() == {"learner_steps": 10}
+
+
+@pytest.mark.parametrize(
+  ("leaves", "message"),
+  [
+    ([np.zeros(())], r"has 1 arrays, expected 2"),
+    ([np.zeros((2,), np.float32), np.zeros((), np.int32)], r"float32\[2\] at \.w, expected float32\[\]"),
+    ([np.zeros((), np.float64), np.zeros((), np.int32)], r"float64\[\] at \.w, expected float32\[\]"),
+  ],
+)
+def test_restoring_something_else_is_an_error(leaves, message):
+  learner = make(Store([]))
+  with pytest.raises(ValueError, match=message):
+    learner.restore({"steps": 0, "state": leaves, "pending": None})
+
+
+def test_importance_weights():
+  weights = learning.importance_weights(jnp.array([0.1, 0.4, 0.5]), 0.5)
+  np.testing.assert_allclose(weights, np.array([1, 0.5, np.sqrt(0.2)]), rtol=1e-6)
+  np.testing.assert_array_equal(learning.importance_weights(jnp.array([0.1, 0.4]), 0.0), [1, 1])
