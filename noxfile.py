@@ -251,7 +251,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
   """Types, strict for core."""
-  install(session, *of_stack("jax"), "acme-envs[gym]", others=("mypy", f"-c{CONSTRAINTS / 'tools.txt'}"))
+  install(session, *of_stack("jax"), "acme-envs[gym]", others=("mypy", "-c", str(CONSTRAINTS / "tools.txt")))
   session.install("-q", "--no-deps", *[wheel(name) for name in of_stack("tf", "reverb")])  # TensorFlow has no types.
   session.run("mypy", "--strict", "--allow-any-generics", "--allow-subclassing-any", "-p", "acme")
   for name in PACKAGES:
