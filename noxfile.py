@@ -252,7 +252,8 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
   """Types, strict for core."""
   install(session, *of_stack("jax"), "acme-envs[gym]", others=("mypy", "-c", str(CONSTRAINTS / "tools.txt")))
-  session.install("-q", "--no-deps", *[wheel(name) for name in of_stack("tf", "reverb")])  # TensorFlow has no types.
+  if others := of_stack("tf", "reverb"):
+    session.install("-q", "--no-deps", *map(wheel, others))  # Without TensorFlow, which has no types.
   session.run("mypy", "--strict", "--allow-any-generics", "--allow-subclassing-any", "-p", "acme")
   for name in PACKAGES:
     if name != "acme-core":
@@ -263,7 +264,7 @@ def types(session: nox.Session) -> None:
 def imports(session: nox.Session) -> None:
   """Who may import whom."""
   session.install("-q", "import-linter", "-c", str(CONSTRAINTS / "tools.txt"))
-  session.install("-q", "--no-deps", *[wheel(name) for name in PACKAGES])  # It reads them, and imports nothing.
+  session.install("-q", "--no-deps", *map(wheel, PACKAGES))  # It reads them, and imports nothing.
   session.run("lint-imports")
 
 

@@ -57,7 +57,7 @@ def test_every_agent_is_held_to_the_contracts():
   for package in PACKAGES:
     if "acme.agents" in _project(package).get("entry-points", {}):
       module = _module(package).name
-          assert module in contracts["importlinter:contract:others-know-no-agent"]["forbidden_modules"].split()
+      assert module in contracts["importlinter:contract:others-know-no-agent"]["forbidden_modules"].split()
       assert f"{module}.config" in contracts["importlinter:contract:config-without-backend"]["source_modules"].split()
 
 
