@@ -4,7 +4,7 @@ Shapes: B batch, D numbers in an action, K atoms.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import haiku as hk
 import jax
@@ -35,7 +35,7 @@ def make_networks(spec: specs.EnvironmentSpec, config: d4pg_config.D4PGConfig) -
   def critic(observation: types.NestedArray, action: jax.Array) -> jax.Array:
     return continuous.Critic(spec.observations, config.num_atoms, config.critic_hidden_sizes)(observation, action)
 
-  policy_network = hk.without_apply_rng(hk.transform(policy))
+  policy_network: Any = hk.without_apply_rng(hk.transform(policy))  # Haiku overloads this beyond what mypy follows.
   return Networks(
     policy_network,
     hk.without_apply_rng(hk.transform(critic)),
