@@ -34,9 +34,10 @@ class SignalAt(progress.Progress):
         self.update(steps, episodes)
 
 
+@pytest.mark.parametrize("envs", [1, 3])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signals_save_and_stop_and_resuming_is_exact(make_run, acme_command, monkeypatch, number, code):
-  directory, whole = make_run(checkpoint_every=None), make_run("whole", checkpoint_every=None)
+def test_signals_save_and_stop_and_resuming_is_exact(make_run, acme_command, monkeypatch, number, code, envs):
+  directory, whole = (make_run(name, checkpoint_every=None, envs=envs) for name in ("run", "whole"))
   run(whole)
   with monkeypatch.context() as patch:
     patch.setattr("acme_experiments.progress.choose", lambda quiet: SignalAt(333, number))

@@ -40,6 +40,7 @@ def _run(command: parsing.Run, config: Any = None) -> None:
     agent=command.agent,
     environment=command.env,
     seed=command.seed,
+    envs=command.envs,
     preset=command.preset,
     config=components.to_json(config),
     steps=steps,

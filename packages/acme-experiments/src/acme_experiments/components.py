@@ -18,7 +18,7 @@ class Components:
   """The parts of one run.
 
   Attributes:
-    environment: for training.
+    environments: for training, as many as the experiment says.
     agent: acts and learns in it.
     evaluator: evaluates the agent in an environment of its own.
     train_seed: what the seeds of the training episodes derive from.
@@ -49,8 +49,11 @@ class Components:
     seeds = np.random.SeedSequence(experiment.seed).generate_state(4)
     environment_seed, evaluation_environment_seed, self.train_seed, evaluation_seed = map(int, seeds)
     with contextlib.ExitStack() as on_error:
-      self.environment = make_environment(experiment.environment, environment_seed)
-      on_error.callback(self.environment.close)
+      self.environments = []
+      for i in range(experiment.envs):
+        seed = int(np.random.SeedSequence([environment_seed, i]).generate_state(1)[0])
+        self.environments.append(make_environment(experiment.environment, seed))
+        on_error.callback(self.environments[-1].close)
       evaluation_environment = make_environment(
         experiment.environment, evaluation_environment_seed, render=video is not None
       )
@@ -59,8 +62,11 @@ class Components:
         if video is not None:
           acme_envs.wrappers.VideoWrapper(evaluation_environment, video)  # Complains now of what it would miss later.
         config = configs.from_dict(plugin.config, experiment.config)
-        spec = acme.make_environment_spec(self.environment)
-        self.agent = plugin.agent(spec, config=config, seed=experiment.seed, logger=logger, counter=counter)
+        spec = acme.make_environment_spec(self.environments[0])
+        num_envs = experiment.envs if experiment.envs > 1 else None
+        self.agent = plugin.agent(
+          spec, config=config, seed=experiment.seed, num_envs=num_envs, logger=logger, counter=counter
+        )
       except (ValueError, ImportError) as error:
         raise UsageError(str(error)) from error
       actor = self.agent.make_evaluator()
@@ -85,11 +91,10 @@ class Components:
         )
 
   def close(self) -> None:
-    """Closes both environments."""
-    try:
-      self.environment.close()
-    finally:
-      self.evaluator.environment.close()
+    """Closes all environments."""
+    with contextlib.ExitStack() as stack:
+      for environment in (*self.environments, self.evaluator.environment):
+        stack.callback(environment.close)
 
 
 def make_environment(name: str, seed: int, *, render: bool = False) -> dm_env.Environment:

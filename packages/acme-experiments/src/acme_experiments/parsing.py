@@ -39,6 +39,8 @@ class Run:
   """Episodes to train for, in place of --steps."""
   seed: Number = 0
   """All randomness derives from it: the same seed gives the same run."""
+  envs: Number = 1
+  """Environments to act in at once, with one call of the policy for all."""
   out: MaybePath = None
   """The run directory, which must not exist; by default runs/AGENT-ENV-SEED-TIME."""
   preset: MaybeName = None

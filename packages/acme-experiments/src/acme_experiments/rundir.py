@@ -45,6 +45,7 @@ class Experiment:
     agent: the name of an installed agent.
     environment: a name that `acme_envs.make` takes.
     seed: what every other seed of the run derives from.
+    envs: environments that the agent acts in at once.
     preset: the preset the config began with, if any; a note, since `config` holds every field.
     config: the agent's config, every field by name.
     steps: environment steps to train for; None where `episodes` says when to end.
@@ -58,6 +59,7 @@ class Experiment:
   agent: str
   environment: str
   seed: int = 0
+  envs: int = 1
   preset: str | None = None
   config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   steps: int | None = None
@@ -70,7 +72,15 @@ class Experiment:
   def __post_init__(self) -> None:
     if (self.steps is None) == (self.episodes is None):
       raise UsageError("Expected either steps or episodes: give one of them.")
-    least = {"seed": 0, "steps": 1, "episodes": 1, "eval_every": 0, "eval_episodes": 1, "checkpoint_every": 1}
+    least = {
+      "seed": 0,
+      "envs": 1,
+      "steps": 1,
+      "episodes": 1,
+      "eval_every": 0,
+      "eval_episodes": 1,
+      "checkpoint_every": 1,
+    }
     for name, low in least.items():
       value = getattr(self, name)
       if value is not None and value < low:

@@ -103,18 +103,25 @@ class _Run:
         self._experiment, logger=self._records.learner, counter=counter, video=self._video("final")
       )
       on_error.callback(self._parts.close)
-      self._loop = acme.EnvironmentLoop(
-        self._parts.environment,
-        self._parts.agent,
-        counter=counter,
-        logger=_Then(self._records.train, self._on_episode),
-        seed=self._parts.train_seed,
-      )
+      self._loop = self._make_loop(counter)
       self._records.steps = lambda: self._loop.steps
       self._saver = saving.Saver(directory, self._experiment.checkpoint_every)
       self._restore()
       on_error.pop_all()
     self._started = time.monotonic()
+
+  def _make_loop(self, counter: counting.Counter) -> acme.EnvironmentLoop | acme.VectorEnvironmentLoop:
+    """Makes the training loop over one environment, or over several at once."""
+    environments, agent, seed = self._parts.environments, self._parts.agent, self._parts.train_seed
+    logger = _Then(self._records.train, self._on_episode)
+    if len(environments) == 1:
+      return acme.EnvironmentLoop(environments[0], agent, counter=counter, logger=logger, seed=seed)
+    loop = acme.VectorEnvironmentLoop(environments, agent, counter=counter, logger=logger, seed=seed)
+    if not loop.reproducible:
+      raise UsageError(
+        f"{self._experiment.environment} cannot be seeded, so that several could not be saved: leave out --envs."
+      )
+    return loop
 
   def run(self) -> dict[str, Any]:
     """Trains to the end, evaluates, and returns the summary."""

@@ -24,8 +24,9 @@ class Saver:
     self._seconds = 0.0  # What the last one took.
 
   def due_at(self, steps: int) -> bool:
-    """Whether a checkpoint belongs at this step."""
-    return self._every is not None and steps % self._every == 0
+    """Whether a checkpoint belongs at this step: several environments may step beyond a multiple at once."""
+    newest = 0 if self._newest is None else self._newest[0]
+    return self._every is not None and steps // self._every > newest // self._every
 
   def due_by_time(self) -> bool:
     """Whether a minute is over, where the clock decides; big checkpoints come less often."""

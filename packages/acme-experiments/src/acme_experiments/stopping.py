@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-import acme
+from acme.environment_loop import Loop
 
 
 class StopRequest:
@@ -18,7 +18,7 @@ class StopRequest:
 
   def __init__(self) -> None:
     self.signal: int | None = None
-    self._loop: acme.EnvironmentLoop | None = None
+    self._loop: Loop | None = None
 
   def __bool__(self) -> bool:
     return self.signal is not None
@@ -37,7 +37,7 @@ class StopRequest:
         signal.signal(number, handler)
 
   @contextlib.contextmanager
-  def watching(self, loop: acme.EnvironmentLoop) -> Iterator[None]:
+  def watching(self, loop: Loop) -> Iterator[None]:
     """Has `loop` stopped in place of the one watched so far."""
     before, self._loop = self._loop, loop
     try:

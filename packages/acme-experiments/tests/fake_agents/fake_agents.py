@@ -26,11 +26,12 @@ class FakeConfig:
 class FakeAgent(core.Actor):
   """Acts by a linear policy; every step moves the parameters by noise and by what was observed."""
 
-  def __init__(self, spec, *, config=None, seed=0, logger=None, counter=None):
+  def __init__(self, spec, *, config=None, seed=0, num_envs=None, logger=None, counter=None):
     actions = specs.require_discrete(spec, "fake")
     self.config = config if config is not None else FakeConfig()
     self.rng = np.random.default_rng(seed)
     self.weights = self.rng.normal(size=(math.prod(spec.observations.shape), actions.num_values))
+    self.num_envs = num_envs
     self.logger = logger
     self.counter = counter
     self.steps = 0
@@ -40,16 +41,21 @@ class FakeAgent(core.Actor):
     return FakeEvaluator(self)
 
   def select_action(self, observation):
+    if self.num_envs is not None:
+      return np.array([self._act(o) for o in observation], np.int32)
+    return self._act(observation)
+
+  def _act(self, observation):
     greedy = int(np.argmax(np.ravel(observation) @ self.weights))
     return np.int32(self.rng.integers(self.weights.shape[1]) if self.rng.random() < 0.1 else greedy)
 
   def observe_first(self, timestep):
-    self._learn(timestep.observation, 0.0)
+    self._learn(timestep.observation, 0.0 if self.num_envs is None else np.zeros(self.num_envs))
 
   def observe(self, action, next_timestep):
     if not np.all(np.isfinite(next_timestep.observation)):
       raise ValueError("observation: expected finite numbers. The environment gave a NaN or an infinity.")
-    self._learn(next_timestep.observation, float(next_timestep.reward))
+    self._learn(next_timestep.observation, next_timestep.reward)
 
   def update(self, wait=False):
     self.steps += 1
@@ -61,8 +67,9 @@ class FakeAgent(core.Actor):
       self.logger.write({"loss": loss, "learner_steps": self.steps})
 
   def _learn(self, observation, reward):
-    noise = self.rng.normal(size=self.weights.shape)
-    self.weights += self.config.learning_rate * (noise * reward + np.ravel(observation)[:, None] * self.memory.mean())
+    for o, r in [(observation, reward)] if self.num_envs is None else zip(observation, reward, strict=True):
+      noise = self.rng.normal(size=self.weights.shape)
+      self.weights += self.config.learning_rate * (noise * float(r) + np.ravel(o)[:, None] * self.memory.mean())
 
   def save(self):
     return {
