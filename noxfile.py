@@ -177,9 +177,9 @@ def isolation(session: nox.Session, package: str) -> None:
 
 
 @nox.session
-@nox.parametrize("package", PACKAGES, ids=PACKAGES)
+@nox.parametrize("package", of_stack("jax"), ids=of_stack("jax"))
 def lowest(session: nox.Session, package: str) -> None:
-  """A package's tests on the lowest versions that it declares."""
+  """A package's tests on the lowest versions that it declares; those of TensorFlow are the Reverb stack's."""
   if session.venv_backend != "uv":
     session.skip("only uv resolves to the lowest versions: pip install uv")
   wheels = {need: wheel(need) for other in ("acme-testing", *test_needs(package), package)
@@ -192,9 +192,11 @@ def lowest(session: nox.Session, package: str) -> None:
 
 @nox.session
 def reverb_stack(session: nox.Session) -> None:
-  """The JAX agents on the versions that can live beside dm-reverb."""
-  packages = [name for name in of_stack("jax") if "acme-jax" in needs(name, False)]
-  install(session, *packages, "acme-testing", "acme-envs[gym,bsuite]", constraints="reverb", others=("pytest",))
+  """Both backends of every agent, beside dm-reverb: JAX and TensorFlow of the versions that it lives with."""
+  packages = [name for name in PACKAGES if {"acme-jax", "acme-tf"} & set(needs(name))]
+  packages = [name for name in packages if name != "acme-reverb"]
+  wanted = [f"{name}[tf]" if "tf" in project(name).get("optional-dependencies", {}) else name for name in packages]
+  install(session, *wanted, "acme-testing", "acme-envs[gym,bsuite]", constraints="reverb", others=("pytest",))
   pytest(session, *[str(ROOT / "packages" / name / "tests") for name in packages], "-m", "not slow", *session.posargs)
 
 
@@ -217,7 +219,7 @@ def pythons(session: nox.Session) -> None:
 @nox.session
 def template(session: nox.Session) -> None:
   """The package that `acme new-agent` writes: rendered, built, and held to the battery as it stands."""
-  install(session, "acme-experiments", "acme-jax", "acme-testing", "acme-envs[gym]", others=("pytest",))
+  install(session, "acme-experiments", "acme-jax", "acme-replay", "acme-testing", "acme-envs[gym]", others=("pytest",))
   folder = session.create_tmp()
   shutil.rmtree(pathlib.Path(folder) / "acme-example", ignore_errors=True)
   session.run("acme", "new-agent", "example", "--out", folder)

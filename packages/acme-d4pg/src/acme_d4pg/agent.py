@@ -14,6 +14,7 @@ class D4PG(agents.Agent):
     spec: specs.EnvironmentSpec,
     *,
     config: d4pg_config.D4PGConfig | None = None,
+    backend: str = "jax",
     seed: int = 0,
     num_envs: int | None = None,
     replay: acme_agent.MakeReplay | None = None,
@@ -25,6 +26,7 @@ class D4PG(agents.Agent):
     Args:
       spec: the environment's specs, from `acme.make_environment_spec`; actions are any nest of bounded floats.
       config: every number and switch; None for `D4PGConfig()`.
+      backend: "jax" for JAX and Haiku, "tf" for TensorFlow and Sonnet, which `pip install "acme-d4pg[tf]"` brings.
       seed: of everything random in the agent.
       num_envs: how many environments it acts in at once; None for one.
       replay: (tables, step spec, seed) -> store; None for `acme_replay.EmbeddedReplay`.
@@ -32,14 +34,15 @@ class D4PG(agents.Agent):
       counter: what the learner counts its steps on.
 
     Raises:
-      ValueError: an action is not a float, or has no finite bounds.
+      ValueError: an action is not a float, or has no finite bounds; or there is no such backend.
+      ImportError: the backend is not installed.
     """
     if replay is None:
       import acme_replay
 
       replay = acme_replay.EmbeddedReplay
     super().__init__(
-      builder.D4PGBuilder(config),
+      builder.D4PGBuilder(config, backend=backend),
       spec,
       make_replay=replay,
       seed=seed,

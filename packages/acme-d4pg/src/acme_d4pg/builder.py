@@ -10,19 +10,29 @@ from acme_d4pg import config as d4pg_config
 from acme_d4pg import returns
 
 TABLE = "replay"
+BACKENDS = ("jax", "tf")
 
 
 class D4PGBuilder(builders.Builder[Any]):
   """Makes D4PG's components."""
 
-  def __init__(self, config: d4pg_config.D4PGConfig | None = None) -> None:
-    """Makes a builder; None for `D4PGConfig()`."""
+  def __init__(self, config: d4pg_config.D4PGConfig | None = None, *, backend: str = "jax") -> None:
+    """Makes a builder; arguments as in `acme_d4pg.D4PG`."""
+    if backend not in BACKENDS:
+      raise ValueError(f"backend: expected one of {', '.join(map(repr, BACKENDS))}, got {backend!r}.")
     self.config = config if config is not None else d4pg_config.D4PGConfig()
+    self.backend = backend
 
   @functools.cached_property
   def _backend(self) -> Any:
     """The module with `make_networks`, `make_learner` and `make_actor`, imported when one is wanted."""
-    return importlib.import_module("acme_d4pg.jax")
+    try:
+      return importlib.import_module(f"acme_d4pg.{self.backend}")
+    except ModuleNotFoundError as error:
+      extra = "acme-d4pg" if self.backend == "jax" else f"acme-d4pg[{self.backend}]"
+      raise ImportError(
+        f'The backend {self.backend!r} of D4PG needs {error.name}, which is not installed: pip install "{extra}"'
+      ) from error
 
   @property
   def samples_per_step(self) -> int:

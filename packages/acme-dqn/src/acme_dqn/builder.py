@@ -13,20 +13,30 @@ from acme import builders, core, counting, loggers, replay, specs, types
 from acme_dqn import config as dqn_config
 
 TABLE = "replay"
+BACKENDS = ("jax", "tf")
 
 
 class DQNBuilder(builders.Builder[Any]):
   """Makes DQN's components."""
 
-  def __init__(self, config: dqn_config.DQNConfig | None = None, *, network: Any = None) -> None:
-    """Makes a builder; `network` as in `acme_dqn.DQN`."""
+  def __init__(self, config: dqn_config.DQNConfig | None = None, *, backend: str = "jax", network: Any = None) -> None:
+    """Makes a builder; arguments as in `acme_dqn.DQN`."""
+    if backend not in BACKENDS:
+      raise ValueError(f"backend: expected one of {', '.join(map(repr, BACKENDS))}, got {backend!r}.")
     self.config = config if config is not None else dqn_config.DQNConfig()
+    self.backend = backend
     self._network = network
 
   @functools.cached_property
   def _backend(self) -> Any:
     """The module with `make_networks`, `make_learner` and `make_actor`, imported when one is wanted."""
-    return importlib.import_module("acme_dqn.jax")
+    try:
+      return importlib.import_module(f"acme_dqn.{self.backend}")
+    except ModuleNotFoundError as error:
+      extra = "acme-dqn" if self.backend == "jax" else f"acme-dqn[{self.backend}]"
+      raise ImportError(
+        f'The backend {self.backend!r} of DQN needs {error.name}, which is not installed: pip install "{extra}"'
+      ) from error
 
   @property
   def samples_per_step(self) -> int:

@@ -1,0 +1,47 @@
+"""D4PG's two losses, for a batch of transitions.
+
+Shapes: B batch, D numbers in an action, K atoms.
+"""
+
+import tensorflow as tf
+import trfl
+
+
+def categorical_td_loss(
+  atoms: tf.Tensor, logits_tm1: tf.Tensor, r_t: tf.Tensor, discount_t: tf.Tensor, logits_t: tf.Tensor
+) -> tf.Tensor:
+  """Cross-entropy of the critic against the projected target distribution.
+
+    L = −Σ_i (Φ(r_t + discount_t z, softmax(logits_t)))_i log softmax(logits_tm1)_i
+
+  where Φ projects onto the atoms z (Bellemare et al. 2017, 1707.06887, eq. 7). No gradient flows through the target.
+
+  Args:
+    atoms: z, [K] returns.
+    logits_tm1: [B, K], of the critic for (o_tm1, a_tm1).
+    r_t: [B], the n-step reward.
+    discount_t: [B], γ^n times the environment's discounts.
+    logits_t: [B, K], of the target critic for (o_t, target policy's action).
+
+  Returns:
+    The loss, [B].
+  """
+  return trfl.categorical_dist_td_learning(atoms, logits_tm1, r_t, discount_t, atoms, logits_t).loss
+
+
+def policy_gradient_loss(q: tf.Tensor, action: tf.Tensor, clipping: float | None) -> tf.Tensor:
+  """A loss whose gradient for the action is −dq/da, scaled down to norm `clipping`; within a `tf.function` only.
+
+    L = ½ ‖stop(a + clip(dq/da)) − a‖²
+
+  Reference: Silver et al. 2014; Lillicrap et al. 2015 (1509.02971), eq. 6.
+
+  Args:
+    q: [B], computed from `action`.
+    action: a, [B, D], the policy's, through which the gradient flows.
+    clipping: the largest norm, for each transition; None for any.
+
+  Returns:
+    The loss, [B].
+  """
+  return trfl.dpg(q, action, dqda_clipping=clipping, clip_norm=True).loss

@@ -1,0 +1,81 @@
+"""D4PG's TensorFlow half as an agent: actions within their bounds, learning, and that each half stands alone."""
+
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tree
+from dm_env.specs import Array, BoundedArray
+
+import acme
+from acme import specs
+from acme_d4pg import D4PG, D4PGBuilder, D4PGConfig
+from acme_testing import fakes
+
+SMALL = D4PGConfig(policy_hidden_sizes=(16,), critic_hidden_sizes=(16,), batch_size=8, min_replay_size=16, num_atoms=11,
+                   max_replay_size=1000, samples_per_insert=4.0)  # fmt: skip
+ACTIONS = {
+  "scalar": BoundedArray((), np.float32, -2.0, 2.0),
+  "vector": BoundedArray((3,), np.float32, [-1, 0, 2], [1, 10, 3]),
+  "matrix": BoundedArray((2, 2), np.float64, -1, 1),
+  "nested": {"arm": BoundedArray((2,), np.float32, -1, 1), "hand": (BoundedArray((1,), np.float32, 0, 5),)},
+}
+NAMES = ["policy", "critic", "target_policy", "target_critic"]
+
+
+@pytest.fixture
+def tf():
+  return pytest.importorskip("sonnet", reason='needs pip install "acme-d4pg[tf]"')
+
+
+def _spec(actions):
+  scalar = Array((), np.float32)
+  return specs.EnvironmentSpec(Array((4,), np.float32), actions, scalar, BoundedArray((), np.float32, 0, 1))
+
+
+@pytest.mark.parametrize("num_envs", [None, 3])
+@pytest.mark.parametrize("actions", ACTIONS.values(), ids=ACTIONS)
+def test_actions_keep_their_spec(tf, actions, num_envs):
+  agent = D4PG(_spec(actions), config=dataclasses.replace(SMALL, sigma=2.0), backend="tf", num_envs=num_envs)
+  observation = np.ones((4,) if num_envs is None else (num_envs, 4), np.float32)
+  for _ in range(5):
+    chosen = agent.select_action(observation)
+    for i in range(num_envs or 1):
+      action = chosen if num_envs is None else tree.map_structure(lambda leaf, i=i: leaf[i], chosen)
+      tree.map_structure(lambda spec, leaf: spec.validate(np.asarray(leaf)), actions, action)
+
+
+@pytest.mark.parametrize("prioritized", [False, True])
+def test_every_parameter_learns(tf, prioritized):
+  environment = fakes.FakeEnvironment(_spec(ACTIONS["nested"]), episode_length=5)
+  config = dataclasses.replace(SMALL, prioritized=prioritized)
+  agent = D4PG(acme.make_environment_spec(environment), config=config, backend="tf")
+  before = agent.get_variables(NAMES)
+  for online, target in ((0, 2), (1, 3)):
+    tree.map_structure(np.testing.assert_array_equal, before[online], before[target])
+  acme.EnvironmentLoop(environment, agent, logger=acme.loggers.NullLogger()).run(num_steps=60)
+  for old, new in zip(before[:2], agent.get_variables(NAMES[:2]), strict=True):
+    assert [name for name in old if np.array_equal(old[name], new[name])] == []
+
+
+def test_unknown_backend():
+  with pytest.raises(ValueError, match="backend: expected one of 'jax', 'tf', got 'torch'"):
+    D4PGBuilder(backend="torch")
+
+
+def test_missing_tensorflow_is_named(monkeypatch):
+  for name in [name for name in sys.modules if name.partition(".")[0] == "acme_tf" or name.startswith("acme_d4pg.tf")]:
+    monkeypatch.delitem(sys.modules, name)
+  monkeypatch.setitem(sys.modules, "tensorflow", None)
+  with pytest.raises(ImportError, match=r'pip install "acme-d4pg\[tf\]"'):
+    D4PG(_spec(ACTIONS["vector"]), backend="tf")
+
+
+@pytest.mark.parametrize(("backend", "other"), [("jax", "tensorflow"), ("tf", "jax")])
+def test_a_backend_does_without_the_other(backend, other):
+  """TensorFlow and rlax look for each other's frameworks where both are installed; neither half may need it."""
+  pytest.importorskip("haiku" if backend == "jax" else "sonnet", reason="this backend is not installed")
+  code = f"import sys; sys.modules[{other!r}] = None; import acme_d4pg.{backend}"
+  subprocess.run([sys.executable, "-c", code], check=True, timeout=300)

@@ -1,0 +1,96 @@
+"""A Reverb server that runs tables of ours."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pathlib
+import shutil
+import socket
+from collections.abc import Sequence
+
+import reverb
+from reverb.platform import checkpointers_lib
+
+from acme import replay, types
+from acme_reverb.layout import Layout
+from acme_reverb.tables import make_tables
+
+_logger = logging.getLogger("acme_reverb")
+
+
+class ReplayServer:
+  """A running server."""
+
+  def __init__(
+    self,
+    tables: Sequence[reverb.Table],
+    port: int | None,
+    checkpoint_dir: str | os.PathLike[str],
+    *,
+    temporary: bool = False,
+  ) -> None:
+    """Starts a server with the newest checkpoint in its directory; `temporary` removes the directory in the end.
+
+    Raises:
+      OSError: it cannot listen at the port.
+    """
+    self._directory = pathlib.Path(checkpoint_dir) if temporary else None
+    os.makedirs(checkpoint_dir, exist_ok=True)
+    if port is not None:
+      _check_free(port)
+    checkpointer = checkpointers_lib.DefaultCheckpointer(str(checkpoint_dir))
+    self._server: reverb.Server | None = reverb.Server(list(tables), port, checkpointer)
+    self.port: int = self._server.port
+
+  def wait(self) -> None:
+    """Runs until interrupted (KeyboardInterrupt)."""
+    assert self._server is not None
+    self._server.wait()
+
+  def checkpoint(self) -> str:
+    """Writes what the tables hold, and returns the path."""
+    return reverb.Client(f"localhost:{self.port}").checkpoint()
+
+  def close(self) -> None:
+    """Stops the server."""
+    if self._server is not None:
+      self._server.stop()
+      self._server = None
+    if self._directory is not None:
+      shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def _check_free(port: int) -> None:
+  """Raises OSError where somebody listens at a port: Reverb would listen there too, and share what comes."""
+  try:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+      probe.bind(("", port))
+  except OSError as error:
+    raise OSError(f"A Reverb server cannot listen at port {port}: {error}. Is another program there?") from error
+
+
+def serve(
+  tables: Sequence[replay.Table], step_spec: types.Step, port: int | None, checkpoint_dir: str | os.PathLike[str]
+) -> ReplayServer:
+  """Starts a server to which `ReverbReplay(tables, step_spec, address="host:port")` connects.
+
+  Reverb can only listen on every network interface, and asks nobody who he is: whoever reaches the port can read,
+  change and fill the replay. Keep the port behind a firewall.
+
+  Args:
+    tables: descriptions.
+    step_spec: the spec of one step (acme.builders.step_spec).
+    port: where it listens; None for any free port, which `.port` of the result says.
+    checkpoint_dir: where checkpoints go; the newest one there is loaded first.
+
+  Raises:
+    OSError: another program listens at the port.
+  """
+  server = ReplayServer(make_tables(tables, Layout(step_spec), limited=True), port, checkpoint_dir)
+  _logger.warning(
+    "The Reverb server listens at port %d on EVERY network interface, without authentication: keep it behind a "
+    "firewall.",
+    server.port,
+  )
+  return server

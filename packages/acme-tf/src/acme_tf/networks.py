@@ -1,0 +1,276 @@
+"""Parts of networks, in Sonnet.
+
+Shapes: B batch, A actions, K outputs for each action or atoms, D features.
+
+References: Mnih et al. 2015 (Nature 518); Wang et al. 2015 (1511.06581); Bellemare et al. 2017 (1707.06887);
+Barth-Maron et al. 2018 (1804.08617); Abdolmaleki et al. 2018 (1806.06920).
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import sonnet as snt
+import tensorflow as tf
+import tree
+
+from acme import specs, types
+from acme_tf import variables
+
+_SMALLEST_IMAGE = 36  # Below this height or width nothing is left after the third convolution.
+_LOG_2PI = math.log(2 * math.pi)
+
+
+def is_image(spec: specs.Array) -> bool:
+  """Whether observations of `spec` go through convolutions: uint8 [H, W, C], large enough for an Atari torso."""
+  return len(spec.shape) == 3 and spec.dtype == np.uint8 and min(spec.shape[:2]) >= _SMALLEST_IMAGE
+
+
+def zeros(spec: types.NestedSpec, batch: int = 1) -> types.NestedArray:
+  """Zeros [batch, …] that fit a nest of specs, to make a network's variables with."""
+  return tree.map_structure(lambda leaf: np.zeros((batch, *leaf.shape), leaf.dtype), spec)
+
+
+def flatten(spec: types.NestedSpec, value: types.NestedArray) -> tf.Tensor:
+  """A nest [B, …] as features [B, D]: a discrete leaf one-hot, bytes divided by 255, the rest as float32."""
+  features = [_flatten_leaf(s, leaf) for s, leaf in zip(tree.flatten(spec), tree.flatten(value), strict=True)]
+  return features[0] if len(features) == 1 else tf.concat(features, axis=-1)
+
+
+def _flatten_leaf(spec: specs.Array, leaf: tf.Tensor) -> tf.Tensor:
+  if isinstance(spec, specs.DiscreteArray):
+    return tf.one_hot(leaf, spec.num_values)  # [B, num_values]
+  flat = tf.cast(tf.reshape(leaf, (-1, math.prod(spec.shape))), tf.float32)
+  return flat / 255 if spec.dtype == np.uint8 else flat
+
+
+class ObservationTorso(snt.Module):
+  """Turns any nest of observations into features [B, D].
+
+  Images (see `is_image`) go through an `AtariTorso`, the rest through `flatten`; all are then concatenated, in the
+  order of the nest.
+  """
+
+  def __init__(self, spec: types.NestedSpec, name: str | None = None) -> None:
+    super().__init__(name)
+    self._spec = spec
+    images = [leaf for leaf in tree.flatten(spec) if is_image(leaf)]
+    self._torsos = [AtariTorso(name=f"atari_torso_{i}") for i in range(len(images))]
+
+  def __call__(self, observation: types.NestedArray) -> tf.Tensor:
+    torsos = iter(self._torsos)
+    leaves = zip(tree.flatten(self._spec), tree.flatten(observation), strict=True)
+    features = [next(torsos)(leaf) if is_image(spec) else _flatten_leaf(spec, leaf) for spec, leaf in leaves]
+    return features[0] if len(features) == 1 else tf.concat(features, axis=-1)
+
+
+class AtariTorso(snt.Module):
+  """The convolutions of Mnih et al. 2015: uint8 [B, H, W, C], scaled by 1/255, to [B, D]."""
+
+  def __init__(self, name: str | None = None) -> None:
+    super().__init__(name)
+    self._convolutions = [
+      snt.Conv2D(channels, kernel, stride, padding="VALID", name=f"conv_{i}")
+      for i, (channels, kernel, stride) in enumerate(((32, 8, 4), (64, 4, 2), (64, 3, 1)))
+    ]
+
+  def __call__(self, image: tf.Tensor) -> tf.Tensor:
+    x = tf.cast(image, tf.float32) / 255
+    for convolution in self._convolutions:
+      x = tf.nn.relu(convolution(x))
+    return snt.flatten(x)
+
+
+class MLP(snt.nets.MLP):
+  """A layer and a ReLU for each of `sizes`: [B, D] to [B, sizes[-1]]; the features themselves where there is none."""
+
+  def __init__(self, sizes: Sequence[int], activate_final: bool = True, name: str | None = None) -> None:
+    super().__init__(sizes, activate_final=activate_final, name=name)
+
+
+class LayerNormMLP(snt.Module):
+  """Linear → LayerNorm → tanh, then ELU layers: [B, D] to [B, sizes[-1]].
+
+  Weights start uniform with variance .333 / fan-out, as in the published continuous-control agents.
+  """
+
+  def __init__(self, sizes: Sequence[int], activate_final: bool = True, name: str | None = None) -> None:
+    """Makes the layers; without `activate_final` the last one has no ELU."""
+    super().__init__(name)
+    if not sizes:
+      raise ValueError("LayerNormMLP sizes: expected one layer or more, got none.")
+    w_init = snt.initializers.VarianceScaling(0.333, "fan_out", "uniform")
+    self._layers = [snt.Linear(size, w_init=w_init, name=f"linear_{i}") for i, size in enumerate(sizes)]
+    self._norm = snt.LayerNorm(axis=-1, create_scale=True, create_offset=True)
+    self._activate_final = activate_final
+
+  def __call__(self, x: tf.Tensor) -> tf.Tensor:
+    x = tf.tanh(self._norm(self._layers[0](x)))
+    for i, layer in enumerate(self._layers[1:], start=2):
+      x = layer(x)
+      if i < len(self._layers) or self._activate_final:
+        x = tf.nn.elu(x)
+    return x
+
+
+class DuelingHead(snt.Module):
+  """Q(o, a) = V(o) + A(o, a) − mean_b A(o, b), in streams with hidden layers of their own: [B, D] to [B, A, K].
+
+  With K above 1 this holds for each of the K outputs of a distribution (Hessel et al. 2017, 1710.02298).
+  """
+
+  def __init__(
+    self, num_actions: int, hidden_sizes: Sequence[int] = (), num_outputs: int = 1, name: str | None = None
+  ) -> None:
+    super().__init__(name)
+    self._shape = (num_actions, num_outputs)
+    self._value = snt.nets.MLP([*hidden_sizes, num_outputs], name="value")
+    self._advantage = snt.nets.MLP([*hidden_sizes, num_actions * num_outputs], name="advantage")
+
+  def __call__(self, x: tf.Tensor) -> tf.Tensor:
+    value = self._value(x)  # [B, K]
+    advantage = tf.reshape(self._advantage(x), (-1, *self._shape))  # [B, A, K]
+    return value[:, None] + advantage - tf.reduce_mean(advantage, axis=1, keepdims=True)
+
+
+class CriticMultiplexer(snt.Module):
+  """Features of the observation beside the flattened action, through `critic`: [B, …] to what that gives."""
+
+  def __init__(
+    self, spec: specs.EnvironmentSpec, critic: Any, torso: Any | None = None, name: str | None = None
+  ) -> None:
+    """Makes the critic's front.
+
+    Args:
+      spec: of observations and actions, each nested or not.
+      critic: from features [B, D]: layers and a head.
+      torso: from observations to features; None for an `ObservationTorso`.
+      name: of the module.
+    """
+    super().__init__(name)
+    self._actions = spec.actions
+    self._torso = torso if torso is not None else ObservationTorso(spec.observations)
+    self._critic = critic
+
+  def __call__(self, observation: types.NestedArray, action: types.NestedArray) -> Any:
+    return self._critic(tf.concat([self._torso(observation), flatten(self._actions, action)], axis=-1))
+
+
+def near_zero_linear(size: int, scale: float = 1e-4, name: str | None = None) -> snt.Linear:
+  """A linear layer whose outputs start near zero: weights of variance `scale` / fan-in, no offset."""
+  return snt.Linear(size, w_init=snt.initializers.VarianceScaling(scale), name=name or "near_zero")
+
+
+def action_size(spec: types.NestedSpec) -> int:
+  """The number of numbers in an action."""
+  return sum(math.prod(leaf.shape) for leaf in tree.flatten(spec))
+
+
+class TanhToSpec(snt.Module):
+  """a = low + (tanh x + 1) / 2 · (high − low): [B, D] to a nest of actions [B, …] within the bounds of `spec`."""
+
+  def __init__(self, spec: types.NestedSpec, name: str | None = None) -> None:
+    """Makes the head of a spec of bounded floats; D is `action_size(spec)`."""
+    super().__init__(name)
+    self._spec = spec
+
+  def __call__(self, x: tf.Tensor) -> types.NestedArray:
+    leaves = tree.flatten(self._spec)
+    parts = tf.split(tf.tanh(x), [math.prod(leaf.shape) for leaf in leaves], axis=-1)
+    return tree.unflatten_as(self._spec, [self._scale(s, part) for s, part in zip(leaves, parts, strict=True)])
+
+  @staticmethod
+  def _scale(spec: specs.BoundedArray, x: tf.Tensor) -> tf.Tensor:
+    low = np.broadcast_to(spec.minimum, spec.shape).astype(np.float32)
+    high = np.broadcast_to(spec.maximum, spec.shape).astype(np.float32)
+    return low + (tf.reshape(x, (-1, *spec.shape)) + 1) * 0.5 * (high - low)
+
+
+class DiscreteValued(NamedTuple):
+  """A distribution over fixed values."""
+
+  values: tf.Tensor  # [K]
+  logits: tf.Tensor  # [B, K]
+
+  def mean(self) -> tf.Tensor:
+    """Σ_k p_k z_k: [B]."""
+    return tf.reduce_sum(tf.nn.softmax(self.logits) * self.values, axis=-1)
+
+
+class DiscreteValuedHead(snt.Module):
+  """A categorical critic's head: [B, D] to a `DiscreteValued` over K atoms spread evenly on [vmin, vmax]."""
+
+  def __init__(self, vmin: float, vmax: float, num_atoms: int = 51, name: str | None = None) -> None:
+    """Makes the head. Reference: Bellemare et al. 2017 (1707.06887), §4; Barth-Maron et al. 2018 (1804.08617)."""
+    super().__init__(name)
+    if not vmin < vmax:
+      raise ValueError(f"DiscreteValuedHead: expected vmin below vmax, got {vmin} and {vmax}.")
+    self._values = np.linspace(vmin, vmax, num_atoms, dtype=np.float32)
+    self._logits = snt.Linear(num_atoms, name="logits")
+
+  def __call__(self, x: tf.Tensor) -> DiscreteValued:
+    return DiscreteValued(tf.constant(self._values), self._logits(x))
+
+
+class Gaussian(NamedTuple):
+  """A normal distribution over vectors, its dimensions independent."""
+
+  loc: tf.Tensor  # [B, D]
+  scale: tf.Tensor  # [B, D] standard deviations
+
+  def mean(self) -> tf.Tensor:
+    return self.loc
+
+  def sample(self, seed: tf.Tensor, num_samples: int) -> tf.Tensor:
+    """Draws [num_samples, B, D]; `seed` [2] integers, consumed here."""
+    noise = tf.random.stateless_normal((num_samples, *tf.unstack(tf.shape(self.loc))), seed)
+    return self.loc + self.scale * noise
+
+  def log_prob(self, x: tf.Tensor) -> tf.Tensor:
+    """Log N(x): [..., B] for x [..., B, D]."""
+    z = (x - self.loc) / self.scale
+    return -tf.reduce_sum(0.5 * z**2 + tf.math.log(self.scale) + 0.5 * _LOG_2PI, axis=-1)
+
+  def kl_per_dimension(self, other: "Gaussian") -> tf.Tensor:
+    """KL(self ‖ other), of each dimension: [B, D]."""
+    ratio = (self.scale / other.scale) ** 2
+    distance = ((self.loc - other.loc) / other.scale) ** 2
+    return 0.5 * (ratio + distance - 1 - tf.math.log(ratio))
+
+
+class GaussianHead(snt.Module):
+  """The head of a stochastic policy: [B, D'] to a `Gaussian` over [B, D].
+
+  σ = min + softplus(x) · init / softplus(0), so that standard deviations start near `init_scale`. The mean is not
+  squashed: MPO bounds actions by clipping in the environment and by a penalty.
+
+  Reference: Abdolmaleki et al. 2018 (1812.02256), appendix.
+  """
+
+  def __init__(self, size: int, init_scale: float = 0.7, min_scale: float = 1e-6, name: str | None = None) -> None:
+    super().__init__(name)
+    self._loc = near_zero_linear(size, name="loc")
+    self._scale = near_zero_linear(size, name="scale")
+    self._init_scale = init_scale
+    self._min_scale = min_scale
+
+  def __call__(self, x: tf.Tensor) -> Gaussian:
+    scale = tf.nn.softplus(self._scale(x)) * self._init_scale / math.log(2) + self._min_scale
+    return Gaussian(self._loc(x), scale)
+
+
+def check_output(make: variables.Factory, spec: specs.EnvironmentSpec, expected: tuple[int, ...], what: str) -> None:
+  """Raises ValueError where a network does not give float [B, *expected] for a batch of observations.
+
+  `what` names the outputs, such as "Q-values [A]".
+  """
+  observation = zeros(spec.observations, batch=2)
+  output = variables.create(make, observation)(observation)
+  fits = isinstance(output, tf.Tensor) and tuple(output.shape) == (2, *expected) and output.dtype.is_floating
+  if not fits:
+    got = tf.nest.map_structure(lambda x: (x.dtype.name, tuple(x.shape)), output)
+    raise ValueError(
+      f"network: expected one float array of {what}, shape {(2, *expected)} for a batch of 2 observations, got {got}. "
+      "Change the network's last layer, or the config that asks for these outputs."
+    )
