@@ -223,8 +223,9 @@ def template(session: nox.Session) -> None:
   folder = session.create_tmp()
   shutil.rmtree(pathlib.Path(folder) / "acme-example", ignore_errors=True)
   session.run("acme", "new-agent", "example", "--out", folder)
-  session.install("-q", "--reinstall-package=acme-example" if session.venv_backend == "uv" else "--force-reinstall",
-                  "--no-deps", str(pathlib.Path(folder) / "acme-example"))  # fmt: skip
+  fresh = "--reinstall-package=acme-example" if session.venv_backend == "uv" else "--force-reinstall"
+  example = str(pathlib.Path(folder) / "acme-example")
+  session.install("-q", fresh, example, "--find-links", str(DIST), "-c", str(CONSTRAINTS / "jax.txt"))
   pytest(session, "--pyargs", "acme_testing", "--acme-agent=example")
   pytest(session, str(pathlib.Path(folder) / "acme-example" / "tests"))
 

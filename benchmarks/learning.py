@@ -1,6 +1,6 @@
 """Trains an agent over several seeds with `acme run`, and writes what came of it as a table.
 
-  python benchmarks/learning.py dqn gym:CartPole-v1 --steps 50000 --seeds 0-9 --bar 475 --out benchmarks/results/learning
+  python benchmarks/learning.py dqn gym:CartPole-v1 --steps 50000 --seeds 0-9 --bar 475
 
 Options that it does not know go to `acme run`: --config.learning-rate 1e-4, --preset rainbow, --replay reverb.
 """
