@@ -240,6 +240,35 @@ def docs(session: nox.Session) -> None:
   pytest(session, "--markdown-docs", *readmes)
 
 
+# Long measurements, outside CI.
+
+
+@nox.session
+def kills(session: nox.Session) -> None:
+  """Kill runs 1,000 times, at random moments and in the middle of writes, and compare them with one never stopped."""
+  install(session, "acme-experiments[gym]", "acme-dqn", "acme-testing", others=("pytest",))
+  tests = str(ROOT / "packages" / "acme-experiments" / "tests" / "test_experiments_resume.py")
+  session.env["ACME_KILLS"] = session.posargs[0] if session.posargs else "1000"
+  pytest(session, tests, "-k", "kills_lose_nothing", "-s")
+
+
+@nox.session
+def learning(session: nox.Session) -> None:
+  """Learning tables: nox -s learning -- dqn gym:CartPole-v1 --steps 50000 --seeds 0-9 --bar 475."""
+  install(session, *of_stack("jax"), "acme-envs[gym,bsuite,dm_control]")
+  session.run("python", "benchmarks/learning.py", *session.posargs)
+
+
+@nox.session
+def benchmark(session: nox.Session) -> None:
+  """Speed against peers, each in an environment of its own; tables and a plot in benchmarks/results."""
+  install(session, "acme-dqn", "acme-envs[gym]", others=("matplotlib",))
+  peers = str(ROOT / ".nox" / "peers")
+  session.run("python", "benchmarks/make_peers.py", peers)
+  session.run("python", "benchmarks/speed.py", "--peers", peers, *session.posargs)
+  session.run("python", "benchmarks/time_to_solve.py", "--peers", peers)
+
+
 # Habits.
 
 
