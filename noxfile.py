@@ -45,26 +45,27 @@ def requirement_name(requirement: str) -> str:
 
 
 @functools.cache
-def needs(name: str, extras: bool = True) -> tuple[str, ...]:
-  """The packages of this repository that `name` needs, itself first, with those of its extras."""
-  declared = list(project(name).get("dependencies", []))
-  if extras:
-    for extra in project(name).get("optional-dependencies", {}).values():
-      declared += extra
-  found = [name]
+def needs(name: str) -> tuple[str, ...]:
+  """The packages of this repository that `name`, or `name[extra,…]`, needs, itself first."""
+  package, _, extras = name.rstrip("]").partition("[")
+  declared = list(project(package).get("dependencies", []))
+  for extra in filter(None, extras.split(",")):
+    declared += project(package)["optional-dependencies"][extra]
+  found = [package]
   for requirement in map(requirement_name, declared):
-    if requirement in PACKAGES and requirement != name:
-      found += [need for need in needs(requirement, False) if need not in found]
+    if requirement in PACKAGES and requirement != package:
+      found += needs(requirement)
   return tuple(dict.fromkeys(found))
 
 
 def dependents(name: str) -> list[str]:
-  return [other for other in PACKAGES if name in needs(other)]
+  every_extra = {other: ",".join(project(other).get("optional-dependencies", {})) for other in PACKAGES}
+  return [other for other, extras in every_extra.items() if name in needs(f"{other}[{extras}]")]
 
 
 def stack(name: str) -> str:
   """The constraint file whose versions a package lives with: one of the three stacks that never mix."""
-  declared = {requirement_name(r) for need in needs(name, False) for r in project(need).get("dependencies", [])}
+  declared = {requirement_name(r) for need in needs(name) for r in project(need).get("dependencies", [])}
   return "reverb" if "dm-reverb" in declared else "tf" if "acme-tf" in declared or name == "acme-tf" else "jax"
 
 
@@ -101,7 +102,7 @@ def all_extras(name: str) -> str:
 
 def install(session: nox.Session, *names: str, constraints: str | None = "jax", others: tuple[str, ...] = ()) -> None:
   """Installs built wheels with their needs from this repository, and other requirements, under a constraint file."""
-  wheels = {need: wheel(need) for name in names for need in needs(name.partition("[")[0])}
+  wheels = {need: wheel(need) for name in names for need in needs(name)}
   for name in names:
     package, _, extra = name.partition("[")
     wheels[package] = wheel(package, extra.rstrip("]") or None)
@@ -138,7 +139,7 @@ def train(session: nox.Session) -> None:
   suites = project("acme-envs").get("optional-dependencies", {})
   chosen = f"[{extra}]" if extra in suites else ""
   editable: list[str] = []
-  for name in sorted({*needs(by_name[agent], False), *needs("acme-experiments", False)}):
+  for name in sorted({*needs(by_name[agent]), *needs("acme-experiments")}):
     editable += ["-e", str(ROOT / "packages" / name) + (chosen if name == "acme-envs" else "")]
   session.install("-q", *editable, "-c", str(CONSTRAINTS / "jax.txt"))
   session.run("acme", "run", *session.posargs)
@@ -183,7 +184,7 @@ def lowest(session: nox.Session, package: str) -> None:
   if session.venv_backend != "uv":
     session.skip("only uv resolves to the lowest versions: pip install uv")
   wheels = {need: wheel(need) for other in ("acme-testing", *test_needs(package), package)
-            for need in needs(other.partition("[")[0])}  # fmt: skip
+            for need in needs(other)}  # fmt: skip
   wheels[package] = wheel(package, all_extras(package) or None)
   fresh = [f"--reinstall-package={name}" for name in wheels]
   session.install("-q", "--resolution=lowest-direct", *fresh, *wheels.values(), "pytest>=8")
@@ -194,7 +195,6 @@ def lowest(session: nox.Session, package: str) -> None:
 def reverb_stack(session: nox.Session) -> None:
   """Both backends of every agent, beside dm-reverb: JAX and TensorFlow of the versions that it lives with."""
   packages = [name for name in PACKAGES if {"acme-jax", "acme-tf"} & set(needs(name))]
-  packages = [name for name in packages if name != "acme-reverb"]
   wanted = [f"{name}[tf]" if "tf" in project(name).get("optional-dependencies", {}) else name for name in packages]
   install(session, *wanted, "acme-testing", "acme-envs[gym,bsuite]", constraints="reverb", others=("pytest",))
   pytest(session, *[str(ROOT / "packages" / name / "tests") for name in packages], "-m", "not slow", *session.posargs)
