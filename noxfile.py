@@ -75,6 +75,9 @@ def of_stack(*stacks: str) -> list[str]:
 
 # Building and installing.
 
+TESTERS = ("pytest", "pytest-xdist")
+ON_TWO_CORES = ("-n", "2", "--dist", "worksteal")
+
 
 @functools.cache
 def built() -> dict[str, pathlib.Path]:
@@ -115,7 +118,10 @@ def install(session: nox.Session, *names: str, constraints: str | None = "jax", 
 def pytest(session: nox.Session, *args: str) -> None:
   with tempfile.TemporaryDirectory() as folder:  # Away from the sources, so that what is tested is what was installed.
     session.chdir(folder)
-    session.run("pytest", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-p", "no:cacheprovider", *args)
+    options = ON_TWO_CORES if "--markdown-docs" not in args else ()
+    session.run(
+      "pytest", *options, "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-p", "no:cacheprovider", *args
+    )
     session.chdir(ROOT)
 
 
@@ -159,7 +165,7 @@ def build(session: nox.Session) -> None:
 def tests(session: nox.Session, package: str) -> None:
   """A package's tests, against its built wheel."""
   wanted = (with_extras(package), "acme-testing", *test_needs(package))
-  install(session, *wanted, constraints=stack(package), others=("pytest",))
+  install(session, *wanted, constraints=stack(package), others=TESTERS)
   pytest(session, str(ROOT / "packages" / package / "tests"), *session.posargs)
 
 
@@ -187,7 +193,7 @@ def lowest(session: nox.Session, package: str) -> None:
             for need in needs(other)}  # fmt: skip
   wheels[package] = wheel(package, all_extras(package) or None)
   fresh = [f"--reinstall-package={name}" for name in wheels]
-  session.install("-q", "--resolution=lowest-direct", *fresh, *wheels.values(), "pytest>=8")
+  session.install("-q", "--resolution=lowest-direct", *fresh, *wheels.values(), "pytest>=8", "pytest-xdist>=3.5")
   pytest(session, str(ROOT / "packages" / package / "tests"), "-m", "not slow", *session.posargs)
 
 
@@ -196,7 +202,7 @@ def reverb_stack(session: nox.Session) -> None:
   """Both backends of every agent, beside dm-reverb: JAX and TensorFlow of the versions that it lives with."""
   packages = [name for name in PACKAGES if {"acme-jax", "acme-tf"} & set(needs(name))]
   wanted = [f"{name}[tf]" if "tf" in project(name).get("optional-dependencies", {}) else name for name in packages]
-  install(session, *wanted, "acme-testing", "acme-envs[gym,bsuite]", constraints="reverb", others=("pytest",))
+  install(session, *wanted, "acme-testing", "acme-envs[gym,bsuite]", constraints="reverb", others=TESTERS)
   pytest(session, *[str(ROOT / "packages" / name / "tests") for name in packages], "-m", "not slow", *session.posargs)
 
 
@@ -204,7 +210,7 @@ def reverb_stack(session: nox.Session) -> None:
 @nox.parametrize("package", list(AGENTS), ids=list(AGENTS))
 def conformance(session: nox.Session, package: str) -> None:
   """The conformance battery, for each package with an agent."""
-  install(session, package, "acme-testing", constraints=stack(package))
+  install(session, package, "acme-testing", constraints=stack(package), others=TESTERS)
   pytest(session, "--pyargs", "acme_testing", f"--acme-agent={AGENTS[package]}", *session.posargs)
 
 
@@ -212,15 +218,15 @@ def conformance(session: nox.Session, package: str) -> None:
 def pythons(session: nox.Session) -> None:
   """The core packages and the agents on newer Pythons."""
   packages = [name for name in of_stack("jax") if name == "acme-core" or name in AGENTS]
-  install(session, *packages, "acme-testing", "acme-envs[gym,bsuite]", constraints=None, others=("pytest",))
+  install(session, *packages, "acme-testing", "acme-envs[gym,bsuite]", constraints=None, others=TESTERS)
   pytest(session, *[str(ROOT / "packages" / name / "tests") for name in packages], "-m", "not slow", *session.posargs)
 
 
 @nox.session
 def template(session: nox.Session) -> None:
   """The package that `acme new-agent` writes: rendered, built, and held to the battery as it stands."""
-  install(session, "acme-experiments", "acme-jax", "acme-replay", "acme-testing", "acme-envs[gym]", others=("pytest",))
-  folder = session.create_tmp()
+  install(session, "acme-experiments", "acme-jax", "acme-replay", "acme-testing", "acme-envs[gym]", others=TESTERS)
+  folder = str(pathlib.Path(session.create_tmp()).resolve())
   shutil.rmtree(pathlib.Path(folder) / "acme-example", ignore_errors=True)
   session.run("acme", "new-agent", "example", "--out", folder)
   fresh = "--reinstall-package=acme-example" if session.venv_backend == "uv" else "--force-reinstall"
@@ -234,7 +240,7 @@ def template(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
   """The Python in README files runs, the cross-package tests of tests/ pass."""
   packages = of_stack("jax")
-  install(session, *packages, "acme-envs[gym,bsuite]", others=("pytest", "pytest-markdown-docs"))
+  install(session, *packages, "acme-envs[gym,bsuite]", others=(*TESTERS, "pytest-markdown-docs"))
   readmes = [str(ROOT / "README.md"), *(str(ROOT / "packages" / name / "README.md") for name in packages)]
   pytest(session, str(ROOT / "tests"), *session.posargs)
   pytest(session, "--markdown-docs", *readmes)
@@ -246,7 +252,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def kills(session: nox.Session) -> None:
   """Kill runs 1,000 times, at random moments and in the middle of writes, and compare them with one never stopped."""
-  install(session, "acme-experiments[gym]", "acme-dqn", "acme-testing", others=("pytest",))
+  install(session, "acme-experiments[gym]", "acme-dqn", "acme-testing", others=TESTERS)
   tests = str(ROOT / "packages" / "acme-experiments" / "tests" / "test_experiments_resume.py")
   session.env["ACME_KILLS"] = session.posargs[0] if session.posargs else "1000"
   pytest(session, tests, "-k", "kills_lose_nothing", "-s")

@@ -31,6 +31,9 @@ def main(package: str) -> None:
     info.name for info in pkgutil.walk_packages(top.__path__, module + ".") if not info.name.endswith("__main__")
   ]
   names = [name for name in names if not name.rpartition(".")[2].startswith("test_")]
+  # A backend that is an extra, such as acme_dqn.tf for acme-dqn[tf], needs what the extra brings.
+  if "tf" in (metadata.metadata(package).get_all("Provides-Extra") or []):
+    names = [name for name in names if "tf" not in name.split(".")]
   for name in names:
     importlib.import_module(name)
 
