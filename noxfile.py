@@ -75,6 +75,8 @@ def of_stack(*stacks: str) -> list[str]:
 
 # Building and installing.
 
+# The libraries of acme-experiments have not been tried at their lowest yet; those of TensorFlow are the Reverb stack's.
+LOWEST = [name for name in of_stack("jax") if name != "acme-experiments"]
 TESTERS = ("pytest", "pytest-xdist")
 ON_TWO_CORES = ("-n", "2", "--dist", "worksteal")
 
@@ -118,7 +120,8 @@ def install(session: nox.Session, *names: str, constraints: str | None = "jax", 
 def pytest(session: nox.Session, *args: str) -> None:
   with tempfile.TemporaryDirectory() as folder:  # Away from the sources, so that what is tested is what was installed.
     session.chdir(folder)
-    options = ON_TWO_CORES if "--markdown-docs" not in args else ()
+    alone = any(word in arg for arg in args for word in ("markdown-docs", "acme-reverb"))  # One server at a time.
+    options = () if alone else ON_TWO_CORES
     session.run(
       "pytest", *options, "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-p", "no:cacheprovider", *args
     )
@@ -161,12 +164,19 @@ def build(session: nox.Session) -> None:
 
 
 @nox.session
-@nox.parametrize("package", PACKAGES, ids=PACKAGES)
+@nox.parametrize("package", of_stack("jax", "tf"), ids=of_stack("jax", "tf"))
 def tests(session: nox.Session, package: str) -> None:
   """A package's tests, against its built wheel."""
   wanted = (with_extras(package), "acme-testing", *test_needs(package))
   install(session, *wanted, constraints=stack(package), others=TESTERS)
   pytest(session, str(ROOT / "packages" / package / "tests"), *session.posargs)
+
+
+@nox.session
+def reverb_store(session: nox.Session) -> None:
+  """Both stores through one suite; not yet by default: the tests of a server process fail in this session."""
+  install(session, "acme-reverb", "acme-testing", "acme-replay", constraints="reverb", others=TESTERS)
+  pytest(session, str(ROOT / "packages" / "acme-reverb" / "tests"), *session.posargs)
 
 
 def test_needs(package: str) -> list[str]:
@@ -184,7 +194,7 @@ def isolation(session: nox.Session, package: str) -> None:
 
 
 @nox.session
-@nox.parametrize("package", of_stack("jax"), ids=of_stack("jax"))
+@nox.parametrize("package", LOWEST, ids=LOWEST)
 def lowest(session: nox.Session, package: str) -> None:
   """A package's tests on the lowest versions that it declares; those of TensorFlow are the Reverb stack's."""
   if session.venv_backend != "uv":
