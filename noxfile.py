@@ -17,8 +17,8 @@ nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = False
 nox.options.sessions = [
-  "lint", "types", "imports", "tests", "isolation", "lowest", "reverb_stack", "conformance", "pythons", "template",
-  "docs",
+  "lint", "types", "imports", "tests", "isolation", "lowest", "reverb_stack", "reverb_store", "conformance",
+  "newest_tf", "pythons", "template", "docs",
 ]  # fmt: skip
 
 ROOT = pathlib.Path(__file__).parent
@@ -76,6 +76,7 @@ def of_stack(*stacks: str) -> list[str]:
 # Building and installing.
 
 # The libraries of acme-experiments have not been tried at their lowest yet; those of TensorFlow are the Reverb stack's.
+BOTH = [name for name in AGENTS if "tf" in project(name).get("optional-dependencies", {})]
 LOWEST = [name for name in of_stack("jax") if name != "acme-experiments"]
 TESTERS = ("pytest", "pytest-xdist")
 ON_TWO_CORES = ("-n", "2", "--dist", "worksteal")
@@ -117,7 +118,16 @@ def install(session: nox.Session, *names: str, constraints: str | None = "jax", 
   session.install("-q", *options, *fresh, *wheels.values(), *others)
 
 
+# What one test has compiled, another need not: most of the time of small tests is XLA's.
+COMPILED_ONCE = {
+  "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".nox" / "compiled"),
+  "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+  "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
+
+
 def pytest(session: nox.Session, *args: str) -> None:
+  session.env.update(COMPILED_ONCE)
   with tempfile.TemporaryDirectory() as folder:  # Away from the sources, so that what is tested is what was installed.
     session.chdir(folder)
     alone = any(word in arg for arg in args for word in ("markdown-docs", "acme-reverb"))  # One server at a time.
@@ -174,9 +184,11 @@ def tests(session: nox.Session, package: str) -> None:
 
 @nox.session
 def reverb_store(session: nox.Session) -> None:
-  """Both stores through one suite; not yet by default: the tests of a server process fail in this session."""
-  install(session, "acme-reverb", "acme-testing", "acme-replay", constraints="reverb", others=TESTERS)
-  pytest(session, str(ROOT / "packages" / "acme-reverb" / "tests"), *session.posargs)
+  """Both stores through one suite, and runs of `acme` on a Reverb server."""
+  packages = ("acme-reverb", "acme-testing", "acme-replay", "acme-experiments", "acme-dqn[tf]", "acme-envs[bsuite]")
+  install(session, *packages, constraints="reverb", others=TESTERS)
+  tests = (str(ROOT / "packages" / "acme-reverb" / "tests"), str(ROOT / "tests" / "test_reverb_runs.py"))
+  pytest(session, *tests, *session.posargs)
 
 
 def test_needs(package: str) -> list[str]:
@@ -219,9 +231,19 @@ def reverb_stack(session: nox.Session) -> None:
 @nox.session
 @nox.parametrize("package", list(AGENTS), ids=list(AGENTS))
 def conformance(session: nox.Session, package: str) -> None:
-  """The conformance battery, for each package with an agent."""
+  """The conformance battery, for each package with an agent, on its default backend and versions that are newest."""
   install(session, package, "acme-testing", constraints=stack(package), others=TESTERS)
   pytest(session, "--pyargs", "acme_testing", f"--acme-agent={AGENTS[package]}", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("package", BOTH, ids=BOTH)
+def newest_tf(session: nox.Session, package: str) -> None:
+  """An agent's other backend on the newest TensorFlow: its tests there, and the battery."""
+  install(session, f"{package}[tf]", "acme-testing", constraints="tf", others=TESTERS)
+  tests = sorted(str(path) for path in (ROOT / "packages" / package / "tests").glob("test_*tf*.py"))
+  pytest(session, *tests, "-m", "not slow", *session.posargs)
+  pytest(session, "--pyargs", "acme_testing", f"--acme-agent={AGENTS[package]}@tf", *session.posargs)
 
 
 @nox.session(python=["3.12", "3.13"])

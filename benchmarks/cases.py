@@ -54,12 +54,14 @@ def _dqn(every: int) -> Group:
     {
       "ours": Contender("ours", "dqn_ours.py", (*arguments, *more)),
       "script by hand": Contender("ours", "dqn_script.py", (*arguments, *more)),
+      "script, JAX's own dispatch": Contender("ours", "dqn_script.py", (*arguments, *more, "--default-dispatch")),
       "SB3": Contender("sb3", "dqn_sb3.py", (*arguments, *steps)),
       "SBX": Contender("sbx", "dqn_sb3.py", (*arguments, *steps, *sbx)),
     },
     (
       Row(what, "steps/s", ("ours", speed), ("SB3", speed), 2.5),
       Row(what, "steps/s", ("ours", speed), ("script by hand", speed), 0.8),
+      Row(what, "steps/s", ("ours", speed), ("script, JAX's own dispatch", speed)),
       Row(what, "steps/s", ("ours", speed), ("SBX", speed)),
     ),
   )

@@ -15,6 +15,7 @@ parser.add_argument("--envs", type=int, default=0, help="0 for one environment i
 parser.add_argument("--listed", action="store_true", help="a list of dm_env environments, not Gymnasium's vector one")
 parser.add_argument("--chunk", type=int, default=500, help="steps of the loop between two looks at the clock")
 options = parser.parse_args()
+common.compute_at_once()
 
 single = acme.wrappers.GymWrapper(gymnasium.make("CartPole-v1"))
 spec = acme.make_environment_spec(single)

@@ -1,4 +1,4 @@
-"""What the workers share. Each runs in its contender's environment, so this imports nothing but NumPy."""
+"""What the workers share. Each runs in its contender's environment, so this imports only NumPy at once."""
 
 import json
 import os
@@ -11,6 +11,13 @@ import numpy as np
 def report(**metrics: float) -> None:
   """Prints the worker's one line: metrics by name, and the cores it may use."""
   print(json.dumps(metrics | {"cores": len(os.sched_getaffinity(0))}), flush=True)
+
+
+def compute_at_once() -> None:
+  """Has JAX compute in the thread that asks, as `acme run` does; to be called before JAX is used."""
+  import jax
+
+  jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 
 def rate(run: Callable[[], None], count: int, seconds: float = 1.0) -> float:

@@ -29,6 +29,7 @@ parser.add_argument("--every", type=int, default=1, help="environment steps for 
 parser.add_argument("--warmup", type=int, default=500)
 parser.add_argument("--steps", type=int, default=3000)
 options = parser.parse_args()
+common.compute_at_once()
 
 environment = acme.wrappers.GymWrapper(gymnasium.make("CartPole-v1"))
 config = CONFIGS[options.config](options.every)

@@ -20,7 +20,10 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--every", type=int, default=1, help="environment steps for each SGD step")
 parser.add_argument("--warmup", type=int, default=500)
 parser.add_argument("--steps", type=int, default=3000)
+parser.add_argument("--default-dispatch", action="store_true", help="JAX as it comes, not as `acme run` sets it")
 options = parser.parse_args()
+if not options.default_dispatch:
+  common.compute_at_once()
 
 # Network.
 

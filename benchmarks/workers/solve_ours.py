@@ -5,6 +5,7 @@ import json
 import time
 
 import gymnasium
+import jax
 import numpy as np
 
 import acme
@@ -15,6 +16,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--steps", type=int, default=50_000)
 options = parser.parse_args()
+jax.config.update("jax_cpu_enable_async_dispatch", False)  # As `acme run` does.
 
 environment = acme.wrappers.GymWrapper(gymnasium.make("CartPole-v1"))
 evaluation_environment = acme.wrappers.GymWrapper(gymnasium.make("CartPole-v1"))

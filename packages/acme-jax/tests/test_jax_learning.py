@@ -95,15 +95,15 @@ def test_scan_is_the_same_as_single_steps():
   assert len(first[1]) == len(first[2]) == 4
 
 
-@pytest.mark.parametrize("prioritized", [True, False])
-def test_a_loss_that_is_not_finite_is_an_error_one_step_later(prioritized):
-  store = Store([[1, 2], [np.nan, 4], [5, 6], [7, 8]])
+@pytest.mark.parametrize(("prioritized", "late"), [(True, 1), (False, 16)])
+def test_a_loss_that_is_not_finite_is_an_error_soon_and_is_never_saved(prioritized, late):
+  store = Store([[1, 2], [np.nan, 4], *[[5, 6]] * 16])
   learner = make(store, prioritized=prioritized)
   learner.run(2)
   with pytest.raises(FloatingPointError, match=r"loss is nan at SGD step 2.*max_gradient_norm"):
     learner.save()
-  with pytest.raises(FloatingPointError, match="SGD step 2"):
-    learner.step()
+  with pytest.raises(FloatingPointError, match="SGD step"):
+    learner.run(late)
   assert not any("nan" in str(entry) for entry in store.log)
 
 

@@ -83,10 +83,39 @@ def test_the_tree_is_the_same_updated_or_made_anew():
     tree.set(int(rng.integers(50_000)), 0.25)
     if rng.random() < 0.5:
       tree.sample(rng, 1)
-  tree.sample(rng, 1)
-  other.restore(tree.leaves)
+  other.restore(tree.save())
+  for one in (tree, other):
+    one._update()
+    assert one._total == pytest.approx(one.leaves.sum(), rel=1e-13)
   for a, b in zip(tree._levels, other._levels, strict=True):
     np.testing.assert_array_equal(a, b)
+
+
+def test_the_tree_forgets_what_was_large():
+  """A total that falls by far is counted anew, so that what is left keeps its exact probabilities."""
+  tree, rng = SumTree(1000), np.random.default_rng(0)
+  tree.set(slice(0, 1000), 1e12)
+  tree.set(np.arange(1000), np.full(1000, 1e-6))
+  tree.set(np.array([5, 5, 5]), np.array([1.0, 2.0, 3e-6]))
+  index, probabilities = tree.sample(rng, 100)
+  np.testing.assert_allclose(probabilities, tree.leaves[index] / tree.leaves.sum(), rtol=1e-12)
+  tree.set(np.arange(1000), 0.0)
+  with pytest.raises(ValueError, match="Every priority is 0"):
+    tree.sample(rng, 1)
+
+
+@pytest.mark.parametrize("skew", [1, 40])
+def test_a_restored_tree_chooses_as_the_one_saved(skew):
+  rng = np.random.default_rng(0)
+  tree, other = SumTree(5000), SumTree(5000)
+  for i in range(3000):
+    tree.set(i, float(rng.random() ** skew))
+  other.restore(tree.save())
+  for _ in range(5):
+    a, b = (one.sample(np.random.default_rng(1), 64) for one in (tree, other))
+    np.testing.assert_array_equal(a, b)
+    for one in (tree, other):
+      one.set(a[0], np.linspace(0, 2, 64) ** skew)
 
 
 def test_uniform_samples_are_uniform():

@@ -1,8 +1,5 @@
 """A server in another process: the same answers, and clear errors within seconds where it is not what it should be."""
 
-import multiprocessing
-import os
-import signal
 import subprocess
 import sys
 import textwrap
@@ -33,29 +30,17 @@ TABLES = [
 ]
 
 
-def _serve(connection, checkpoint_dir):
-  from acme_reverb import serve
-
-  server = serve(TABLES, SPEC, None, checkpoint_dir)
-  connection.send(server.port)
-  server.wait()
-
-
 class Server:
   """A server in a process of its own."""
 
   def __init__(self, checkpoint_dir):
-    context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe()
-    self._process = context.Process(target=_serve, args=(there, str(checkpoint_dir)), daemon=True)
-    self._process.start()
-    if not here.poll(60):
-      raise RuntimeError("The server did not start.")
-    self.address = f"localhost:{here.recv()}"
+    command = [sys.executable, __file__, str(checkpoint_dir)]
+    self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    self.address = f"localhost:{int(self._process.stdout.readline())}"
 
   def kill(self):
-    os.kill(self._process.pid, signal.SIGKILL)
-    self._process.join()
+    self._process.kill()
+    self._process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -270,3 +255,11 @@ def test_the_interpreter_ends_with_everything_left_open(server):
 def test_importing_the_package_loads_neither_tensorflow_nor_reverb():
   program = "import sys, acme_reverb; assert not {'tensorflow', 'reverb'} & set(sys.modules)"
   subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+if __name__ == "__main__":  # The process of `Server`.
+  from acme_reverb import serve
+
+  running = serve(TABLES, SPEC, None, sys.argv[1])
+  print(running.port, flush=True)
+  running.wait()

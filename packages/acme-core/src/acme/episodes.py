@@ -1,5 +1,6 @@
 """The episodes of an environment: each seeded from its number, and played again to be restored."""
 
+import functools
 from typing import Any
 
 import dm_env
@@ -25,6 +26,8 @@ class Episodes(core.Saveable):
     self._stride = stride
     self._timestep: dm_env.TimeStep | None = None
     self._actions: list[types.NestedArray] = []
+    flat = isinstance(environment.action_spec(), dm_env.specs.Array)
+    self._copy = np.array if flat else functools.partial(tree.map_structure, np.array)
 
   @property
   def reproducible(self) -> bool:
@@ -43,7 +46,7 @@ class Episodes(core.Saveable):
   def step(self, action: types.NestedArray) -> dm_env.TimeStep:
     """Takes a step, and remembers it."""
     if self._seed is not None:
-      self._actions.append(tree.map_structure(np.array, action))  # A copy: the actor may use its array again.
+      self._actions.append(self._copy(action))  # A copy: the actor may use its array again.
     self._timestep = self.environment.step(action)
     return self._timestep
 

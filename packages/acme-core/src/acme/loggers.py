@@ -99,8 +99,7 @@ class CSVLogger(Logger):
       self._columns += missing
       self._rewrite(self._read()[1] if self._num_rows else [])
       self._file = self._open()
-    values = {name: _plain(value) for name, value in row.items()}
-    csv.DictWriter(self._file, self._columns).writerow(values)
+    csv.DictWriter(self._file, self._columns).writerow({name: _plain(value) for name, value in row.items()})
     self._file.flush()
     self._num_rows += 1
 

@@ -23,6 +23,7 @@ class AgentPlugin:
     builder: (config) -> acme.builders.Builder.
     agent: (spec, *, config, seed, …) -> acme.agents.Agent, the one line for the user.
     actions: which action specs it takes: "discrete" or "continuous".
+    backends: the libraries it can learn with, its default first; with several, `builder` and `agent` take `backend=`.
     presets: named configs, such as {"rainbow": DQNConfig.rainbow}.
     references: papers.
   """
@@ -33,6 +34,7 @@ class AgentPlugin:
   builder: Callable[..., Any]
   agent: Callable[..., Any]
   actions: str
+  backends: tuple[str, ...] = ("jax",)
   presets: Mapping[str, Callable[[], Any]] = dataclasses.field(default_factory=dict)
   references: tuple[str, ...] = ()
 

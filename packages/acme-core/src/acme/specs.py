@@ -107,7 +107,10 @@ class Validator:
   def __call__(self, value: types.NestedArray) -> None:
     """Raises ValueError where `value` does not fit, naming the leaf, what was expected and what came."""
     if self._leaf is not None:
-      self._check(self._name, self._leaf, value)
+      shape, dtype = self._leaf.shape, self._leaf.dtype
+      fits = isinstance(value, np.ndarray | np.generic) and value.shape == shape and value.dtype == dtype
+      if not fits or (dtype.kind == "f" and not _surely_finite(value)):
+        self._check(self._name, self._leaf, value)
       return
     try:
       tree.assert_same_structure(self._spec, value)
@@ -126,10 +129,13 @@ class Validator:
     # A Python number stands for a scalar of the spec's dtype; an array must have that dtype itself.
     if array.dtype != spec.dtype and (array is value or not np.can_cast(array.dtype, spec.dtype, "same_kind")):
       raise ValueError(f"{name}: expected dtype {spec.dtype} as its spec says, got {array.dtype}.")
-    # The sum is not finite if an element is not; it may also overflow, so look closer before complaining.
-    suspect = array.dtype.kind == "f" and not math.isfinite(np.add.reduce(array, axis=None, dtype=np.float64))
-    if suspect and not np.isfinite(array).all():
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
       raise ValueError(f"{name}: expected finite numbers, got {array!r}. The environment gave a NaN or an infinity.")
+
+
+def _surely_finite(value: Any) -> bool:
+  """False where an element is not finite, or where it cannot be told so quickly: then the sum of squares is not."""
+  return math.isfinite(value if value.ndim == 0 else np.vdot(value, value))
 
 
 def _field(path: tuple[Any, ...]) -> str:

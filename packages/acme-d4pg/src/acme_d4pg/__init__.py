@@ -5,6 +5,7 @@ acme.EnvironmentLoop(environment, agent).run(num_episodes=100)
 """
 
 from acme import plugins
+from acme_d4pg import builder
 from acme_d4pg.agent import D4PG
 from acme_d4pg.builder import D4PGBuilder
 from acme_d4pg.config import D4PGConfig
@@ -20,6 +21,7 @@ AGENT = plugins.AgentPlugin(
   builder=D4PGBuilder,
   agent=D4PG,
   actions="continuous",
+  backends=builder.BACKENDS,
   presets={"paper": D4PGConfig.paper},
   references=("Barth-Maron et al. 2018, arXiv 1804.08617", "Lillicrap et al. 2015, arXiv 1509.02971"),
 )

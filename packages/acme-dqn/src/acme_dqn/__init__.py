@@ -5,6 +5,7 @@ acme.EnvironmentLoop(environment, agent).run(num_episodes=300)
 """
 
 from acme import plugins
+from acme_dqn import builder
 from acme_dqn.agent import DQN
 from acme_dqn.builder import DQNBuilder
 from acme_dqn.config import DQNConfig
@@ -20,6 +21,7 @@ AGENT = plugins.AgentPlugin(
   builder=DQNBuilder,
   agent=DQN,
   actions="discrete",
+  backends=builder.BACKENDS,
   presets={"rainbow": DQNConfig.rainbow, "atari": DQNConfig.atari},
   references=(
     "Mnih et al. 2015, Nature 518",

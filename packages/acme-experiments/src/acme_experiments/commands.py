@@ -43,6 +43,8 @@ def _run(command: parsing.Run, config: Any = None) -> None:
     envs=command.envs,
     preset=command.preset,
     config=components.to_json(config),
+    backend=command.backend,
+    replay=command.replay,
     steps=steps,
     episodes=command.episodes,
     eval_every=eval_every,
@@ -94,6 +96,18 @@ def _plot(command: parsing.Plot, config: Any = None) -> None:
 
   plotting.plot([RunDirectory(path) for path in command.directories], pathlib.Path(command.out))
   print(f"wrote {command.out}")
+
+
+@execute.register
+def _replay_server(command: parsing.ReplayServer, config: Any = None) -> None:
+  from acme_experiments import stores
+
+  plugin = plugins.load_agent(command.agent)
+  config = parsing.default_config(plugin, command.preset) if config is None else config
+  try:
+    stores.serve(plugin, config, command.backend, command.env, command.port, pathlib.Path(command.checkpoints))
+  except OSError as error:
+    raise UsageError(str(error)) from error
 
 
 @execute.register

@@ -1,7 +1,10 @@
 """What a run is made of: the environments, the agent, its evaluator, from an experiment's names and numbers."""
 
 import contextlib
+import functools
+import importlib
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import dm_env
@@ -10,6 +13,7 @@ import numpy as np
 import acme
 import acme_envs
 from acme import checkpointing, configs, counting, loggers, plugins
+from acme.agents.agent import MakeReplay
 from acme_experiments.evaluation import Evaluator
 from acme_experiments.rundir import Experiment, UsageError, agent_version
 
@@ -32,6 +36,7 @@ class Components:
     logger: loggers.Logger | None = None,
     counter: counting.Counter | None = None,
     video: pathlib.Path | None = None,
+    replay: MakeReplay | None = None,
   ) -> None:
     """Makes them.
 
@@ -40,12 +45,14 @@ class Components:
       logger: takes the learner's metrics.
       counter: what the learner counts its steps on.
       video: a file that an evaluation may be filmed to; None where none will be.
+      replay: makes the store; None for the agent's own.
 
     Raises:
       PluginError: there is no such agent.
       UsageError: there is no such environment, or config and agent do not fit it.
     """
     plugin = plugins.load_agent(experiment.agent)
+    _compute_at_once(experiment.backend or plugin.backends[0])
     seeds = np.random.SeedSequence(experiment.seed).generate_state(4)
     environment_seed, evaluation_environment_seed, self.train_seed, evaluation_seed = map(int, seeds)
     with contextlib.ExitStack() as on_error:
@@ -64,8 +71,10 @@ class Components:
         config = configs.from_dict(plugin.config, experiment.config)
         spec = acme.make_environment_spec(self.environments[0])
         num_envs = experiment.envs if experiment.envs > 1 else None
-        self.agent = plugin.agent(
-          spec, config=config, seed=experiment.seed, num_envs=num_envs, logger=logger, counter=counter
+        make_agent = with_backend(plugin, plugin.agent, experiment.backend)
+        store = {} if replay is None else {"replay": replay}
+        self.agent = make_agent(
+          spec, config=config, seed=experiment.seed, num_envs=num_envs, logger=logger, counter=counter, **store
         )
       except (ValueError, ImportError) as error:
         raise UsageError(str(error)) from error
@@ -103,6 +112,23 @@ def make_environment(name: str, seed: int, *, render: bool = False) -> dm_env.En
     return acme_envs.make(name, seed=seed, render=render)
   except (ValueError, ImportError) as error:
     raise UsageError(str(error)) from error
+
+
+def with_backend(plugin: plugins.AgentPlugin, make: Callable[..., Any], backend: str | None) -> Callable[..., Any]:
+  """What makes an agent or a builder, with the backend that was asked for; UsageError where there is no such one."""
+  if backend is not None and backend not in plugin.backends:
+    raise UsageError(f"The agent {plugin.name!r} has no backend {backend!r}; it has {', '.join(plugin.backends)}.")
+  return make if len(plugin.backends) < 2 or backend is None else functools.partial(make, backend=backend)
+
+
+def _compute_at_once(backend: str) -> None:
+  """Has JAX compute on a CPU in the thread that asks: the hand-over to another costs small networks half their speed.
+
+  It is a setting of the whole process, so it is made here and not in a library (docs/performance.md).
+  """
+  if backend == "jax":
+    with contextlib.suppress(ImportError):  # The agent says what to install.
+      importlib.import_module("jax").config.update("jax_cpu_enable_async_dispatch", False)
 
 
 def to_json(config: Any) -> dict[str, Any]:

@@ -43,6 +43,10 @@ class Run:
   """Environments to act in at once, with one call of the policy for all."""
   out: MaybePath = None
   """The run directory, which must not exist; by default runs/AGENT-ENV-SEED-TIME."""
+  backend: MaybeName = None
+  """The library to learn with, jax or tf, where the agent has both; by default its first."""
+  replay: Annotated[str, tyro.conf.arg(metavar="STORE")] = "local"
+  """local, in this process; reverb, a Reverb server in it; reverb://HOST:PORT, one that `acme replay-server` runs."""
   preset: MaybeName = None
   """A config that comes with the agent, to which --config options then apply."""
   eval_every: MaybeNumber = None
@@ -94,6 +98,24 @@ class Plot:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ReplayServer:
+  """Run a Reverb server for `acme run AGENT ENV --replay reverb://HOST:PORT`, with the same agent, config and env."""
+
+  agent: Agent
+  """The agent whose tables it holds."""
+  env: Environment
+  """The environment, which says what a step is."""
+  port: Annotated[int, tyro.conf.arg(metavar="PORT")] = 8000
+  """Where it listens: on every network interface, since Reverb knows no other way. Keep it behind a firewall."""
+  checkpoints: Path = "replay-checkpoints"
+  """A folder for its contents: the newest there is loaded, and one is written when it stops or a run saves."""
+  backend: MaybeName = None
+  """As for `acme run`."""
+  preset: MaybeName = None
+  """As for `acme run`."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class List:
   """Show the agents and environment suites that are installed."""
 
@@ -116,12 +138,13 @@ class NewAgent:
   """The folder to write the package into."""
 
 
-Command = Run | Resume | Evaluate | Plot | List | CheckEnv | NewAgent
+Command = Run | Resume | Evaluate | Plot | ReplayServer | List | CheckEnv | NewAgent
 _COMMANDS: dict[str, type] = {
   "run": Run,
   "resume": Resume,
   "evaluate": Evaluate,
   "plot": Plot,
+  "replay-server": ReplayServer,
   "list": List,
   "check-env": CheckEnv,
   "new-agent": NewAgent,
@@ -132,7 +155,7 @@ def parse(arguments: Sequence[str]) -> tuple[Command, Any]:
   """Reads a command line.
 
   Returns:
-    The command, and for `acme run` the agent's config (None for the others).
+    The command, and the agent's config where it has one (None for the others).
 
   Raises:
     UsageError: it cannot be read; the message is one line.
@@ -143,8 +166,9 @@ def parse(arguments: Sequence[str]) -> tuple[Command, Any]:
   if arguments and not arguments[0].startswith("-") and arguments[0] not in commands:
     raise UsageError(f"No command is called {arguments[0]!r}. {near(arguments[0], commands)}")
   agent = next((a for a in arguments[1:2] if not a.startswith("-")), None)
-  if arguments[:1] == ["run"] and agent is not None:
-    commands["run"] = _run_with_config(plugins.load_agent(agent), _value_of("--preset", arguments))
+  if arguments[:1] and arguments[0] in _WITH_CONFIG and agent is not None:
+    plugin, preset = plugins.load_agent(agent), _value_of("--preset", arguments)
+    commands[arguments[0]] = _with_config(_WITH_CONFIG[arguments[0]], plugin, preset)
   errors = io.StringIO()
   try:
     with contextlib.redirect_stderr(errors):
@@ -177,14 +201,21 @@ def default_config(plugin: plugins.AgentPlugin, preset: str | None) -> Any:
   return plugin.presets[preset]()
 
 
-def _run_with_config(plugin: plugins.AgentPlugin, preset: str | None) -> type:
-  """`Run` with the agent's config as a field, whose default is the preset's."""
+_WITH_CONFIG: dict[str, type] = {"run": Run, "replay-server": ReplayServer}
+
+
+def _with_config(command: type, plugin: plugins.AgentPlugin, preset: str | None) -> type:
+  """A command with the agent's config as a field, whose default is the preset's."""
   default = default_config(plugin, preset)
   hint: Any = Annotated[plugin.config, tyro.conf.FlagConversionOff]  # type: ignore[name-defined]
   cls = dataclasses.make_dataclass(
-    "Run", [("config", hint, dataclasses.field(default=default))], bases=(Run,), frozen=True, kw_only=True
+    command.__name__,
+    [("config", hint, dataclasses.field(default=default))],
+    bases=(command,),
+    frozen=True,
+    kw_only=True,
   )
-  cls.__doc__ = f"Train {plugin.name} in an environment: {plugin.summary}"
+  cls.__doc__ = f"Train {plugin.name} in an environment: {plugin.summary}" if command is Run else command.__doc__
   return cls
 
 

@@ -29,7 +29,9 @@ from typing import Any
 from acme import checkpointing, plugins
 
 FORMAT = 1
-_OTHER_VERSIONS = ("jax", "jaxlib", "dm-haiku", "optax", "rlax", "tensorflow", "dm-sonnet", "numpy", "gymnasium")
+_OTHER_VERSIONS = (
+  "jax", "jaxlib", "dm-haiku", "optax", "rlax", "tensorflow", "dm-sonnet", "trfl", "dm-reverb", "numpy", "gymnasium",
+)  # fmt: skip
 _CHECKPOINT = re.compile(r"step-\d{12}")
 
 
@@ -48,6 +50,8 @@ class Experiment:
     envs: environments that the agent acts in at once.
     preset: the preset the config began with, if any; a note, since `config` holds every field.
     config: the agent's config, every field by name.
+    backend: the library that the agent learns with, such as jax or tf; None for the agent's first.
+    replay: where its replay is: `local`, `reverb`, or `reverb://HOST:PORT`.
     steps: environment steps to train for; None where `episodes` says when to end.
     episodes: episodes to train for; None where `steps` says.
     eval_every: environment steps between evaluations; 0 for none but the final one.
@@ -62,6 +66,8 @@ class Experiment:
   envs: int = 1
   preset: str | None = None
   config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  backend: str | None = None
+  replay: str = "local"
   steps: int | None = None
   episodes: int | None = None
   eval_every: int = 0

@@ -15,7 +15,7 @@ from typing import Any
 import acme
 from acme import counting, loggers
 from acme.environment_loop import Result
-from acme_experiments import evaluation, progress, records, saving, stopping
+from acme_experiments import evaluation, progress, records, saving, stopping, stores
 from acme_experiments.components import Components
 from acme_experiments.rundir import RunDirectory, UsageError
 
@@ -77,7 +77,7 @@ def evaluate(directory: RunDirectory, episodes: int, video: pathlib.Path | None 
   checkpoint = directory.load_checkpoint()
   with contextlib.closing(Components(directory.read_experiment(), video=video)) as parts:
     parts.check(checkpoint)
-    parts.agent.restore(checkpoint.state["agent"])
+    parts.agent.learner.restore(checkpoint.state["agent"]["learner"])  # Not the replay, which may lie elsewhere.
     results = parts.evaluator.run(evaluation.FINAL, episodes, video=video)
   return _statistics(results) | {"steps": checkpoint.step}
 
@@ -100,7 +100,11 @@ class _Run:
       on_error.callback(self._records.close)
       counter = counting.Counter()
       self._parts = Components(
-        self._experiment, logger=self._records.learner, counter=counter, video=self._video("final")
+        self._experiment,
+        logger=self._records.learner,
+        counter=counter,
+        video=self._video("final"),
+        replay=stores.make_replay(self._experiment.replay),
       )
       on_error.callback(self._parts.close)
       self._loop = self._make_loop(counter)

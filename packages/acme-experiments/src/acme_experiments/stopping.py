@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 
@@ -35,6 +36,11 @@ class StopRequest:
     finally:
       for number, handler in before.items():
         signal.signal(number, handler)
+
+  def wait(self) -> None:
+    """Returns once it has."""
+    while not self:
+      time.sleep(0.1)
 
   @contextlib.contextmanager
   def watching(self, loop: Loop) -> Iterator[None]:

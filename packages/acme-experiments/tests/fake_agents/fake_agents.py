@@ -36,6 +36,7 @@ class FakeAgent(core.Actor):
     self.counter = counter
     self.steps = 0
     self.memory = np.zeros(64)
+    self.learner = self  # One object for all: its state as an agent is that of its learner.
 
   def make_evaluator(self):
     return FakeEvaluator(self)
@@ -72,14 +73,16 @@ class FakeAgent(core.Actor):
       self.weights += self.config.learning_rate * (noise * float(r) + np.ravel(o)[:, None] * self.memory.mean())
 
   def save(self):
-    return {
+    state = {
       "rng": self.rng.bit_generator.state,
       "weights": self.weights.copy(),
       "memory": self.memory.copy(),
       "steps": self.steps,
     }
+    return {"learner": state}
 
   def restore(self, state):
+    state = state.get("learner", state)
     self.rng.bit_generator.state = state["rng"]
     self.weights, self.memory, self.steps = state["weights"].copy(), state["memory"].copy(), state["steps"]
 

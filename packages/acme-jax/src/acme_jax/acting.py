@@ -134,9 +134,11 @@ class EpsilonGreedyActor(FeedForwardActor):
       if self._random.random() < epsilon:
         return self._dtype(self._random.integers(self._num_actions))
       return super()._act(observation)
-    explore = self._random.random(self._num_envs) < epsilon  # [N]
-    random = self._random.integers(self._num_actions, size=self._num_envs)
-    return np.where(explore, random, super()._act(observation)).astype(self._dtype)
+    explore = np.flatnonzero(self._random.random(self._num_envs) < epsilon)
+    action = super()._act(observation)  # [N]
+    if len(explore):
+      action[explore] = self._random.integers(self._num_actions, size=len(explore))
+    return action
 
   def save(self) -> types.State:
     return {**super().save(), "random": self._random.bit_generator.state}

@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import numpy as np
 
 from acme import core
 
@@ -22,5 +23,5 @@ class VariableClient:
   def update(self) -> None:
     """Takes the source's newest parameters."""
     (params,) = self._source.get_variables(self._names)
-    on_device = all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(params))
-    self.params: Any = params if on_device else jax.device_put(params)
+    on_host = any(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(params))
+    self.params: Any = jax.device_put(params) if on_host else params

@@ -23,6 +23,7 @@ AGENT = plugins.AgentPlugin(
   builder=MCTSBuilder,
   agent=MCTS,
   actions="discrete",
+  backends=("tf",),
   references=(
     "Silver et al. 2018, Science 362, arXiv 1712.01815",
     "Anthony et al. 2017, arXiv 1705.08439",

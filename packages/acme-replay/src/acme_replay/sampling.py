@@ -1,4 +1,4 @@
-"""How items are chosen: a tree of sums for choices in proportion to priorities.
+"""How items are chosen in proportion to priorities: by rejection where few are rejected, else by a tree of sums.
 
 Shapes: B batch.
 """
@@ -7,18 +7,24 @@ from typing import Any
 
 import numpy as np
 
+from acme import types
+
 _FAN_OUT = 8
 _TOP = 2048  # The top level is no longer than this.
 _MAX_SCAN = 16_384  # Of longer levels the maximum is not sought.
-_MAX_PROPOSALS = 6  # Nodes proposed for each one accepted, at most.
+_MAX_PROPOSALS = 6  # Nodes proposed for each one accepted, at most; …
+_MAX_LEAF_PROPOSALS = 12  # … and leaves, after which no node need be gone down from.
+_RECOUNT = 1024  # Changes after which total and bound are computed anew.
 _BEFORE = np.tri(_FAN_OUT, k=-1)  # Times the children: the sums of those before each.
 
 
 class SumTree:
   """Numbers of 0 or more, one of which is chosen with probability x_i / Σ_j x_j.
 
-  Each node is the sum of its 8 children, computed anew from them when one has changed: rounding errors do not pile up.
-  Changes are noted, and the nodes above them brought up to date when a choice is made, all at once.
+  Mostly a leaf is proposed at random, and accepted with probability x_i / bound. That needs only the total and a bound
+  on the leaves, which changes move along, and which are now and then computed anew. Where priorities are too uneven for
+  it, the tree is brought up to date from the changes noted since: each node is the sum of its 8 children, computed anew
+  from them when one has changed.
   """
 
   def __init__(self, size: int) -> None:
@@ -26,6 +32,12 @@ class SumTree:
     self._levels = [np.zeros(-(-length // _FAN_OUT) * _FAN_OUT) for length in _lengths(size)]  # From leaves to top.
     self._groups = [level.reshape(-1, _FAN_OUT) for level in self._levels]
     self.leaves = self._levels[0][:size]
+    self._used = 0  # Leaves from here on have never been set.
+    self._total = 0.0
+    self._bound = 0.0  # No leaf is above it.
+    self._peak = 0.0  # The largest total since the last count.
+    self._age = 0  # Changes since then.
+    self._stale = False  # Whether so much has changed that every sum is to be computed anew; else:
     self._changed: list[np.ndarray] = []
     self._changed_one: list[int] = []
 
@@ -36,15 +48,31 @@ class SumTree:
 
   def set(self, index: Any, value: Any) -> None:
     """Sets leaves: `index` is an int, a slice, or an intp array, in which the last of equal ones counts."""
-    self.leaves[index] = value
-    if isinstance(index, slice):
-      self._changed.append(np.arange(index.start, index.stop))
-    elif isinstance(index, np.ndarray):
+    leaves = self.leaves
+    if isinstance(index, np.ndarray):
+      difference = value - leaves.take(index)
+      order = np.arange(len(index), dtype=np.float64)
+      leaves[index] = order  # For a moment, to see which of equal places is the last.
+      difference *= leaves.take(index) == order
+      leaves[index] = value
+      difference, end = np.add.reduce(difference), int(np.maximum.reduce(index)) + 1
       self._changed.append(index)
+    elif isinstance(index, slice):
+      before = np.add.reduce(leaves[index])
+      leaves[index] = value
+      difference, end = np.add.reduce(leaves[index]) - before, index.stop
+      self._changed.append(np.arange(index.start, index.stop))
     else:
+      difference, end = value - leaves[index], index + 1
+      leaves[index] = value
       self._changed_one.append(index)
-    if len(self._changed) + len(self._changed_one) > 1024:
-      self._update()
+    self._used = max(self._used, end)
+    self._total += float(difference)
+    self._peak = max(self._peak, self._total)
+    self._bound = max(self._bound, value if isinstance(value, float) else float(np.maximum.reduce(value)))
+    self._age += 1
+    if len(self._changed) + len(self._changed_one) > _RECOUNT:
+      self._changed, self._changed_one, self._stale = [], [], True
 
   def sample(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Chooses leaves [B], and returns them with the probabilities [B] float64 with which each was chosen.
@@ -52,10 +80,15 @@ class SumTree:
     Raises:
       ValueError: all are 0.
     """
+    if self._age >= _RECOUNT or self._total < 1e-3 * self._peak:  # Much taken away leaves rounding errors behind.
+      self._count()
+    if not self._total > 0:
+      raise ValueError("Every priority is 0, so no item can be chosen: give some a priority above 0.")
+    if self._bound * self._used <= _MAX_LEAF_PROPOSALS * self._total:
+      index, _ = _reject(rng, size, self.leaves[: self._used], self._bound, self._total)
+      return index, self.leaves.take(index) / self._total
     self._update()
     total = self._levels[-1].sum()
-    if not total > 0:
-      raise ValueError("Every priority is 0, so no item can be chosen: give some a priority above 0.")
     index = self._choose(rng, size, total)
     values = self._levels[0].take(index)
     while not values.all():  # A target within a rounding error of a node's end may fall on a leaf of 0.
@@ -90,6 +123,10 @@ class SumTree:
 
   def _update(self) -> None:
     """Computes the sums above the leaves that changed."""
+    if self._stale:
+      self._changed, self._changed_one, self._stale = [], [], False
+      for groups, above in zip(self._groups[:-1], self._levels[1:], strict=True):
+        above[: len(groups)] = _sums(groups)
     if not self._changed and not self._changed_one:
       return
     if self._changed_one:
@@ -100,13 +137,26 @@ class SumTree:
       index = index // _FAN_OUT  # Of the groups that changed, some more than once.
       above[index] = _sums(groups.take(index, axis=0))
 
-  def restore(self, leaves: np.ndarray) -> None:
-    """Sets the first leaves, and the others to 0."""
-    self._changed, self._changed_one = [], []
-    self.leaves[:] = 0
-    self.leaves[: len(leaves)] = leaves
-    for groups, above in zip(self._groups[:-1], self._levels[1:], strict=True):
-      above[: len(groups)] = _sums(groups)
+  def _count(self) -> None:
+    """Computes total and bound anew."""
+    used = self.leaves[: self._used]
+    self._total = self._peak = float(used.sum())
+    self._bound = float(used.max(initial=0.0))
+    self._age = 0
+
+  def save(self) -> types.State:
+    """Returns the leaves, and all that decides how the next ones are chosen."""
+    counts = {"total": self._total, "bound": self._bound, "peak": self._peak, "age": self._age}
+    return {"leaves": self.leaves[: self._used].copy(), **counts}
+
+  def restore(self, state: types.State) -> None:
+    """Puts back what `save` returned."""
+    self._used = len(state["leaves"])
+    self.leaves[: self._used] = state["leaves"]
+    self.leaves[self._used :] = 0
+    self._total, self._bound, self._peak = state["total"], state["bound"], state["peak"]
+    self._age = state["age"]
+    self._changed, self._changed_one, self._stale = [], [], True
 
 
 def _reject(

@@ -232,7 +232,7 @@ class Table:
       "kind": None if self.items is None else self.items.kind,
       "items": None if self.items is None else self.items.save(used),
       "left": None if self._left is None else self._left[:used].copy(),
-      "tree": None if self._tree is None else self._tree.leaves[:used].copy(),
+      "tree": None if self._tree is None else self._tree.save(),
     }
 
   def restore(self, state: types.State) -> None:

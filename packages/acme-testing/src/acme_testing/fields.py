@@ -143,6 +143,7 @@ def changes_something(
 ) -> tuple[bool, list[Any]]:
   """Whether some other value of a field changes the tables or a short run, and the values that were tried.
 
+  Where the agent's backend lacks the field, or the switch that it goes with, and says so, there is nothing to change.
   `outcomes` takes what each config led to: runs are costly, and every field starts from the same few configs.
   """
 
@@ -152,15 +153,36 @@ def changes_something(
     return outcomes[repr(config)]
 
   tried: list[Any] = []
-  for base in bases(plugin, field):
+  lacking = _lacking_switches(plugin)
+  documented = documentation(plugin).get(field, "")
+  if field in lacking or any(f"With `{switch}`" in documented for switch in lacking):
+    return True, tried
+  for base in (base for base in bases(plugin, field) if taken(plugin, base)):
     value = getattr(base, field)
     values = alternatives.get(field) or other_values(hint_of(plugin, field), value)
-    accepted = [(v, c) for v in values if (c := replaced(base, field, v)) is not None]
+    accepted = [(v, c) for v in values if (c := replaced(base, field, v)) is not None and taken(plugin, c)]
     for other, config in accepted[:MAX_RUNS]:
       tried.append(other)
       if tables(plugin, config) != tables(plugin, base) or outcome(config) != outcome(base):
         return True, tried
   return False, tried
+
+
+def taken(plugin: plugins.AgentPlugin, config: Any) -> bool:
+  """Whether the agent's backend takes a config; one that lacks a switch refuses it with a ValueError."""
+  try:
+    plugin.builder(config).make_networks(runs.default_spec(plugin))
+  except ValueError:
+    return False
+  return True
+
+
+def _lacking_switches(plugin: plugins.AgentPlugin) -> list[str]:
+  """The switches that the backend refuses to turn on."""
+  default = runs.small_config(plugin, type(plugin.config())())
+  off = [name for name in names(plugin) if getattr(default, name) is False]
+  configs_on = {name: replaced(default, name, True) for name in off}
+  return [name for name, config in configs_on.items() if config is not None and not taken(plugin, config)]
 
 
 def tables(plugin: plugins.AgentPlugin, config: Any) -> str:

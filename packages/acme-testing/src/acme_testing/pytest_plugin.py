@@ -12,7 +12,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     action="append",
     default=[],
     metavar="NAME",
-    help="hold the agent NAME, or NAME:PRESET, to the battery: pytest --pyargs acme_testing --acme-agent=NAME",
+    help="hold the agent NAME[@BACKEND][:PRESET] to the battery: pytest --pyargs acme_testing --acme-agent=NAME",
   )
 
 

@@ -1,13 +1,14 @@
-"""The battery as tests: `pytest --pyargs acme_testing --acme-agent=NAME`, or NAME:PRESET; not collected otherwise."""
+"""The battery as tests: `pytest --pyargs acme_testing --acme-agent=NAME[@BACKEND][:PRESET]`; else not collected."""
 
 import ast
 import dataclasses
+import functools
 import inspect
 
 import pytest
 
 from acme import plugins
-from acme_testing import checks, conformance
+from acme_testing import checks, conformance, fields, runs
 
 PINNED = [
   "check_record",
@@ -37,14 +38,34 @@ PINNED = [
 
 
 def load(name: str) -> plugins.AgentPlugin:
-  """The agent of `NAME`, or of `NAME:PRESET` with that preset in the place of its default config."""
+  """The agent of `NAME[@BACKEND][:PRESET]`, with that backend, and with that preset as its default config."""
   name, _, preset = name.partition(":")
+  name, _, backend = name.partition("@")
   plugin = plugins.load_agent(name)
+  if backend:
+    plugin = _with_backend(plugin, backend)
   if not preset:
     return plugin
   if preset not in plugin.presets:
     raise plugins.PluginError(f"{name} has no preset {preset!r}; known: {', '.join(plugin.presets) or 'none'}.")
   return dataclasses.replace(plugin, name=f"{name}:{preset}", config=plugin.presets[preset])  # type: ignore[arg-type]
+
+
+def _with_backend(plugin: plugins.AgentPlugin, backend: str) -> plugins.AgentPlugin:
+  """The agent with one of its backends, and the presets that this backend takes."""
+  if backend not in plugin.backends:
+    raise plugins.PluginError(f"{plugin.name} has no backend {backend!r}; known: {', '.join(plugin.backends)}.")
+  if len(plugin.backends) == 1:
+    return plugin
+  plugin = dataclasses.replace(
+    plugin,
+    agent=functools.partial(plugin.agent, backend=backend),
+    builder=functools.partial(plugin.builder, backend=backend),
+  )
+  presets = {
+    name: make for name, make in plugin.presets.items() if fields.taken(plugin, runs.small_config(plugin, make()))
+  }
+  return dataclasses.replace(plugin, presets=presets)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
