@@ -118,8 +118,13 @@ def install(session: nox.Session, *names: str, constraints: str | None = "jax", 
   session.install("-q", *options, *fresh, *wheels.values(), *others)
 
 
-# What one test has compiled, another need not: most of the time of small tests is XLA's.
-COMPILED_ONCE = {
+# Two workers on two cores: a thread each.
+TEST_ENVIRONMENT = {
+  "OMP_NUM_THREADS": "1",
+  "TF_NUM_INTRAOP_THREADS": "1",
+  "TF_NUM_INTEROP_THREADS": "1",
+  "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+  # What one test has compiled, another need not: most of the time of small tests is XLA's.
   "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".nox" / "compiled"),
   "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
   "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
@@ -127,7 +132,7 @@ COMPILED_ONCE = {
 
 
 def pytest(session: nox.Session, *args: str) -> None:
-  session.env.update(COMPILED_ONCE)
+  session.env.update(TEST_ENVIRONMENT)
   with tempfile.TemporaryDirectory() as folder:  # Away from the sources, so that what is tested is what was installed.
     session.chdir(folder)
     alone = any(word in arg for arg in args for word in ("markdown-docs", "acme-reverb"))  # One server at a time.
@@ -237,12 +242,19 @@ def conformance(session: nox.Session, package: str) -> None:
 
 
 @nox.session
-@nox.parametrize("package", BOTH, ids=BOTH)
-def newest_tf(session: nox.Session, package: str) -> None:
-  """An agent's other backend on the newest TensorFlow: its tests there, and the battery."""
-  install(session, f"{package}[tf]", "acme-testing", constraints="tf", others=TESTERS)
-  tests = sorted(str(path) for path in (ROOT / "packages" / package / "tests").glob("test_*tf*.py"))
+def newest_tf(session: nox.Session) -> None:
+  """The other backend of agents that have two, on the newest TensorFlow."""
+  install(session, *(f"{name}[tf]" for name in BOTH), "acme-testing", "acme-envs[gym,bsuite]", constraints="tf",
+          others=TESTERS)  # fmt: skip
+  tests = sorted(str(path) for name in BOTH for path in (ROOT / "packages" / name / "tests").glob("test_*tf*.py"))
   pytest(session, *tests, "-m", "not slow", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("package", BOTH, ids=BOTH)
+def conformance_tf(session: nox.Session, package: str) -> None:
+  """The battery on an agent's other backend; by name, since tracing makes it take minutes."""
+  install(session, f"{package}[tf]", "acme-testing", constraints="tf", others=TESTERS)
   pytest(session, "--pyargs", "acme_testing", f"--acme-agent={AGENTS[package]}@tf", *session.posargs)
 
 
@@ -300,7 +312,7 @@ def learning(session: nox.Session) -> None:
 @nox.session
 def benchmark(session: nox.Session) -> None:
   """Speed against peers, each in an environment of its own; tables and a plot in benchmarks/results."""
-  install(session, "acme-dqn", "acme-envs[gym]", others=("matplotlib",))
+  install(session, "acme-dqn", "acme-d4pg", "acme-envs[gym]", others=("matplotlib",))
   peers = str(ROOT / ".nox" / "peers")
   session.run("python", "benchmarks/make_peers.py", peers)
   session.run("python", "benchmarks/speed.py", "--peers", peers, *session.posargs)

@@ -170,12 +170,32 @@ def _replay(kind: str) -> Group:
   return Group(contenders, tuple(rows))
 
 
+def _d4pg() -> Group:
+  speed, sgd = "steps_per_second", "sgd_steps_per_second"
+  return Group(
+    {
+      "ours": Contender("ours", "d4pg_ours.py"),
+      "SB3's DDPG": Contender("sb3", "ddpg_sb3.py"),
+      "ours, TensorFlow": Contender("tf", "d4pg_ours.py", ("--backend", "tf")),
+    },
+    (
+      Row(
+        "D4PG on Pendulum, 256-256-256, batch 256, one SGD step every 8th step",
+        "steps/s", ("ours", speed), ("SB3's DDPG", speed), 1.5,
+      ),
+      Row("the same, its learner alone", "SGD steps/s", ("ours", sgd), ("ours, TensorFlow", sgd)),
+      Row("the same in TensorFlow", "steps/s", ("ours, TensorFlow", speed), ("SB3's DDPG", speed)),
+    ),
+  )  # fmt: skip
+
+
 GROUPS = {
   "dqn": _dqn(1),
   "dqn4": _dqn(4),
   "prioritized": _prioritized(),
   "acting": _acting(),
   "learner": _learner(),
+  "d4pg": _d4pg(),
   "replay-vector": _replay("vector"),
   "replay-image": _replay("image"),
 }

@@ -9,7 +9,7 @@ import pathlib
 import subprocess
 import sys
 
-PEERS = pathlib.Path(__file__).parent / "peers"
+PEERS = pathlib.Path(__file__).resolve().parent / "peers"
 
 
 def make(name: str, directory: pathlib.Path) -> None:
@@ -21,7 +21,8 @@ def make(name: str, directory: pathlib.Path) -> None:
   print(f"Making {directory / name}", flush=True)
   subprocess.run([sys.executable, "-m", "venv", "--clear", str(directory / name)], check=True)
   pip = [str(directory / name / "bin" / "python"), "-m", "pip"]
-  subprocess.run([*pip, "install", "--quiet", "-r", str(PEERS / f"{name}.txt")], check=True)
+  root = PEERS.parent.parent  # What the requirements name by path lies there.
+  subprocess.run([*pip, "install", "--quiet", "-r", str(PEERS / f"{name}.txt")], cwd=root, check=True)
   done.write_text(requirements)
 
 

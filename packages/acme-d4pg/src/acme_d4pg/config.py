@@ -51,8 +51,9 @@ class D4PGConfig:
   """SGD steps in one learner step, each on its own batch, all in one compiled call."""
 
   # Replay.
-  samples_per_insert: Positive = 32.0
-  """Transitions sampled for each one inserted, after the first `min_replay_size`."""
+  samples_per_insert: Positive = 128.0
+  """Transitions sampled for each one inserted, after the first `min_replay_size`: with batches of 256 an SGD step every
+  second environment step, which small tasks need to be solved in tens of thousands of them; 32 in `paper()`."""
   min_replay_size: PositiveInt = 1_000
   """Transitions inserted before the first SGD step."""
   max_replay_size: PositiveInt = 1_000_000
@@ -81,5 +82,11 @@ class D4PGConfig:
 
   @classmethod
   def paper(cls) -> "D4PGConfig":
-    """The larger critic, lower rates and wider noise that are published for the control suite."""
-    return cls(critic_hidden_sizes=(512, 512, 256), policy_learning_rate=1e-4, critic_learning_rate=1e-4, sigma=0.3)
+    """The larger critic, lower rates, wider noise and fewer SGD steps that are published for the control suite."""
+    return cls(
+      critic_hidden_sizes=(512, 512, 256),
+      policy_learning_rate=1e-4,
+      critic_learning_rate=1e-4,
+      sigma=0.3,
+      samples_per_insert=32.0,
+    )
