@@ -2,8 +2,8 @@
 
 The parts are timed from outside: their methods are replaced by ones that look at the clock. Times are exclusive: what a
 part calls, and is itself timed, is not counted for the caller. For each part the median over the steps is given, which
-a busy machine disturbs least. JAX computes in the background, so the learner is also made to wait for its results,
-which shows what they cost; left alone, acting hides some of it.
+a busy machine disturbs least. JAX computes in the thread that asks, as `acme run` has it; with --default-dispatch
+in the background, so the learner is also made to wait for its results, which shows what they cost.
 """
 
 # ruff: noqa: E402, I001 - threads are set before NumPy and JAX are imported.
@@ -25,6 +25,7 @@ import jax
 import numpy as np
 
 import acme
+import common
 import ours
 from acme import loggers
 from acme_dqn import DQN
@@ -132,7 +133,10 @@ def main():
   parser.add_argument("--hidden", type=int, default=64)
   parser.add_argument("--batch", type=int, default=64)
   parser.add_argument("--steps", type=int, default=2000)
+  parser.add_argument("--default-dispatch", action="store_true", help="JAX as it comes, not as `acme run` sets it")
   arguments = parser.parse_args()
+  if not arguments.default_dispatch:
+    common.compute_at_once()
   config = ours.plain_config(
     hidden_sizes=(arguments.hidden, arguments.hidden),
     batch_size=arguments.batch,

@@ -15,7 +15,7 @@ from acme_d4pg.returns import WarnOfReturns
 from acme_testing import fakes
 
 SMALL = D4PGConfig(policy_hidden_sizes=(16,), critic_hidden_sizes=(16,), batch_size=8, min_replay_size=16, num_atoms=11,
-                   max_replay_size=1000, samples_per_insert=4.0)  # fmt: skip
+                   max_replay_size=1000, samples_per_insert=4.0, random_steps=8)  # fmt: skip
 ACTIONS = {
   "scalar": BoundedArray((), np.float32, -2.0, 2.0),
   "vector": BoundedArray((3,), np.float32, [-1, 0, 2], [1, 10, 3]),
@@ -40,6 +40,19 @@ def test_actions_keep_their_spec(actions, num_envs):
     for i in range(num_envs or 1):
       action = chosen if num_envs is None else tree.map_structure(lambda leaf, i=i: leaf[i], chosen)
       tree.map_structure(lambda spec, leaf: spec.validate(np.asarray(leaf)), actions, action)
+
+
+@pytest.mark.parametrize("num_envs", [None, 4])
+def test_acts_at_random_for_so_many_steps(num_envs):
+  config = dataclasses.replace(SMALL, sigma=0.0, random_steps=200)
+  agent = D4PG(_spec(ACTIONS["vector"]), config=config, num_envs=num_envs)
+  observation = np.ones((4,) if num_envs is None else (num_envs, 4), np.float32)
+  drawn, after = (np.concatenate([np.atleast_2d(agent.select_action(observation)) for _ in range(steps)])
+                  for steps in (200 // (num_envs or 1), 3))  # fmt: skip
+  space = ACTIONS["vector"]
+  np.testing.assert_allclose(drawn.mean(axis=0), (space.minimum + space.maximum) / 2, atol=1.0)
+  np.testing.assert_allclose(drawn.std(axis=0) / (space.maximum - space.minimum), 12**-0.5, rtol=0.15)
+  assert (after == after[0]).all()  # The policy's alone: without noise always the same.
 
 
 def test_learns_from_nested_actions():

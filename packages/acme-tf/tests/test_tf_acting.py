@@ -96,12 +96,12 @@ def test_epsilon_greedy(num_envs):
 def test_gaussian_noise_is_scaled_and_clipped_to_a_nest_of_bounds(num_envs):
   batch = num_envs or 1
 
-  def make(sigma):
+  def make(sigma, random_steps=0):
     policy = lambda observation: {"arm": tf.tile([[0.0, 2.0]], [batch, 1]), "hand": tf.fill([batch], -1.0)}  # noqa: E731
     network = variables.create(make_q, X)
     return acting.GaussianActor(
-      policy, Source(make_q, X), BOUNDED, variables=network.variables, sigma=sigma, seed=0, num_envs=num_envs
-    )
+      policy, Source(make_q, X), BOUNDED, variables=network.variables, sigma=sigma, seed=0, num_envs=num_envs,
+      random_steps=random_steps)  # fmt: skip
 
   observation = np.stack([OBSERVATION] * batch) if num_envs else OBSERVATION
   actor = make(0.1)
@@ -112,6 +112,11 @@ def test_gaussian_noise_is_scaled_and_clipped_to_a_nest_of_bounds(num_envs):
   np.testing.assert_allclose(arm.mean(axis=0), [0, 2], atol=0.03)
   wild = np.array([make(50.0).select_action(observation)["arm"] for _ in range(5)]).reshape(-1, 2)
   assert (wild >= [-1, 0]).all() and (wild <= [1, 4]).all()
+  uniform = make(0.0, random_steps=300 * batch)
+  drawn = np.array([uniform.select_action(observation)["arm"] for _ in range(300)]).reshape(-1, 2)
+  assert drawn.dtype == np.float32
+  np.testing.assert_allclose(drawn.std(axis=0), np.array([2, 4]) / 12**0.5, rtol=0.15)
+  np.testing.assert_array_equal(uniform.select_action(observation)["arm"].reshape(-1, 2), [[0, 2]] * batch)
 
 
 @pytest.mark.parametrize("kind", ["epsilon", "gaussian", "noise"])

@@ -3,7 +3,7 @@
 import dataclasses
 
 from acme import configs
-from acme.configs import Fraction, NonNegative, Positive, PositiveInt
+from acme.configs import Fraction, NonNegative, NonNegativeInt, Positive, PositiveInt
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,6 +31,9 @@ class D4PGConfig:
   # Exploration.
   sigma: NonNegative = 0.2
   """Standard deviation of the Gaussian noise on actions, in units of half an action's range."""
+  random_steps: NonNegativeInt = 1_000
+  """An actor's first environment steps, whose actions are drawn uniformly: without them a policy may saturate before
+  the critic has seen anything else. A habit of later work (TD3, 1802.09477, §6.1); 0 in `paper()`."""
 
   # Networks and optimisers.
   policy_hidden_sizes: tuple[PositiveInt, ...] = (256, 256, 256)
@@ -88,5 +91,6 @@ class D4PGConfig:
       policy_learning_rate=1e-4,
       critic_learning_rate=1e-4,
       sigma=0.3,
+      random_steps=0,
       samples_per_insert=32.0,
     )

@@ -90,6 +90,7 @@ class GaussianActor(acting.FeedForwardActor):
     *,
     sigma: float,
     seed: int,
+    random_steps: int = 0,
     adder: replay.Adder | None = None,
     num_envs: int | None = None,
   ) -> None:
@@ -101,20 +102,26 @@ class GaussianActor(acting.FeedForwardActor):
       space: the actions.
       sigma: σ, in units of half an action's range; 0 for none.
       seed: of the noise.
+      random_steps: environment steps at first whose actions are drawn uniformly within the bounds.
       adder: takes timesteps and actions; None where nothing is recorded.
       num_envs: N where observations and actions have a leading [N]; None for one environment.
     """
     super().__init__(policy, source, None, adder=adder, num_envs=num_envs)
     self._space = space
     self._sigma = sigma
+    self._random_steps = random_steps
     self._random = np.random.default_rng(seed)
 
   def _act(self, observation: types.NestedArray) -> types.NestedArray:
-    batch = acting.add_batch(observation) if self._num_envs is None else observation
-    vectors = np.asarray(self._policy(self._variables.params, batch))  # [B, D]
-    if self._sigma > 0:
-      noise = self._random.standard_normal(vectors.shape, np.float32)
-      vectors = np.clip(vectors + np.float32(self._sigma) * noise, -1, 1)
+    if self._steps < self._random_steps:
+      shape = (self._num_envs or 1, self._space.size)
+      vectors = self._random.uniform(-1, 1, shape).astype(np.float32)  # [B, D]
+    else:
+      batch = acting.add_batch(observation) if self._num_envs is None else observation
+      vectors = np.asarray(self._policy(self._variables.params, batch))
+      if self._sigma > 0:
+        noise = self._random.standard_normal(vectors.shape, np.float32)
+        vectors = np.clip(vectors + np.float32(self._sigma) * noise, -1, 1)
     actions = self._space.unflatten(vectors)
     return actions if self._num_envs is not None else tree.map_structure(lambda leaf: leaf[0], actions)
 

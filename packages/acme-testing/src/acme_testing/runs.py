@@ -25,6 +25,7 @@ SMALL: dict[str, Any] = {
   "sequence_length": 6,
   "sequence_period": 2,
   "num_simulations": 4,
+  "random_steps": 8,
 }
 """The convention: a config's field of one of these names takes this value in the battery, so that runs last moments.
 

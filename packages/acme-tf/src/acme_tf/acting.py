@@ -163,6 +163,7 @@ class GaussianActor(FeedForwardActor):
     *,
     sigma: float,
     seed: int,
+    random_steps: int = 0,
     **kwargs: Any,
   ) -> None:
     """Makes an actor.
@@ -173,14 +174,22 @@ class GaussianActor(FeedForwardActor):
       action_spec: bounded floats.
       sigma: standard deviation, in units of half the range between an action's bounds: of the action itself on [-1, 1].
       seed: of the noise.
+      random_steps: environment steps at first whose actions are drawn uniformly within the bounds.
       **kwargs: see `FeedForwardActor`.
     """
     super().__init__(policy, source, action_spec, **kwargs)
     self._sigma = sigma
+    self._random_steps = random_steps
     self._random = np.random.default_rng(seed)
 
   def _act(self, observation: types.NestedArray) -> types.NestedArray:
+    if self._steps < self._random_steps:
+      return tree.map_structure(self._uniform, self._action_spec)
     return tree.map_structure(self._explore, self._action_spec, super()._act(observation))
+
+  def _uniform(self, spec: specs.BoundedArray) -> np.ndarray:
+    shape = spec.shape if self._num_envs is None else (self._num_envs, *spec.shape)
+    return np.asarray(self._random.uniform(spec.minimum, spec.maximum, shape), spec.dtype)
 
   def _explore(self, spec: specs.BoundedArray, action: np.ndarray) -> np.ndarray:
     scale = self._sigma * (spec.maximum - spec.minimum) / 2

@@ -25,6 +25,7 @@ def make_actor(
     nets.space,
     sigma=0.0 if evaluation else config.sigma,
     seed=seed,
+    random_steps=0 if evaluation else config.random_steps,
     adder=adder,
     num_envs=num_envs,
   )

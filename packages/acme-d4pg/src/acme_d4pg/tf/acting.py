@@ -30,6 +30,7 @@ def make_actor(
     spec.actions,
     sigma=0.0 if evaluation else config.sigma,
     seed=seed,
+    random_steps=0 if evaluation else config.random_steps,
     variables=network.variables,
     adder=adder,
     num_envs=num_envs,
