@@ -10,6 +10,7 @@ repeat to repeat. Figures are medians; the ratio's quartiles are those of the re
 Threads: each contender may use every core, but a single operation one thread: OMP_NUM_THREADS=1 and its like for NumPy
 and PyTorch, --xla_cpu_multi_thread_eigen=false for JAX. Ours, and the limits written by hand, have JAX compute in the
 thread that asks (jax_cpu_enable_async_dispatch off), as `acme run` does; the script is measured as JAX comes, too.
+The learner without an actor and its limit have JAX as it comes: nothing waits for their results.
 """
 
 import argparse

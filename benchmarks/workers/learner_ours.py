@@ -17,7 +17,6 @@ SIZE, ACTIONS = 20_000, 4
 parser = argparse.ArgumentParser()
 parser.add_argument("--prioritized", action="store_true")
 options = parser.parse_args()
-common.compute_at_once()
 
 spec = specs.EnvironmentSpec(
   observations=specs.Array((8,), np.float32),

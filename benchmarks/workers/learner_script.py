@@ -8,7 +8,6 @@ import optax
 
 HIDDEN, BATCH, ACTIONS, DISCOUNT, TARGET_PERIOD = 256, 256, 4, 0.99, 100
 
-common.compute_at_once()
 random = np.random.default_rng(0)
 sizes = [8, HIDDEN, HIDDEN, ACTIONS]
 params = [
