@@ -61,14 +61,22 @@ def make_optimizers(
 
 def make_state(nets: networks.Networks, config: d4pg_config.D4PGConfig, seed: int) -> TrainingState:
   """The first state: the target networks are the online networks. The seed is consumed."""
-  policy_key, critic_key = jax.random.split(jax.random.PRNGKey(seed))
-  policy = jax.jit(nets.policy.init)(policy_key, nets.observation)
-  action = np.zeros((1, nets.space.size), np.float32)
-  params = Params(policy, jax.jit(nets.critic.init)(critic_key, nets.observation, action))
   policy_optimizer, critic_optimizer = make_optimizers(config)
-  return TrainingState(
-    params, params, policy_optimizer.init(params.policy), critic_optimizer.init(params.critic), jnp.zeros((), jnp.int32)
-  )
+  action = np.zeros((1, nets.space.size), np.float32)
+
+  @jax.jit  # All at once: each array made on its own would be compiled on its own.
+  def make(key: jax.Array) -> TrainingState:
+    policy_key, critic_key = jax.random.split(key)
+    policy, critic = (
+      nets.policy.init(policy_key, nets.observation),
+      nets.critic.init(critic_key, nets.observation, action),
+    )
+    params = Params(policy, critic)
+    return TrainingState(
+      params, params, policy_optimizer.init(policy), critic_optimizer.init(critic), jnp.zeros((), jnp.int32)
+    )
+
+  return make(jax.random.PRNGKey(seed))
 
 
 def make_update(nets: networks.Networks, config: d4pg_config.D4PGConfig) -> learning.Update[TrainingState]:

@@ -46,9 +46,14 @@ def make_optimizer(config: dqn_config.DQNConfig) -> optax.GradientTransformation
 
 def make_state(nets: networks.Networks, config: dqn_config.DQNConfig, seed: int) -> TrainingState:
   """The first state: the target network is the online network. The seed is consumed."""
-  init_key, key = jax.random.split(jax.random.PRNGKey(seed))
-  params = jax.jit(nets.network.init)(init_key, nets.observation)
-  return TrainingState(params, params, make_optimizer(config).init(params), jnp.zeros((), jnp.int32), key)
+
+  @jax.jit  # All at once: each array made on its own would be compiled on its own.
+  def make(key: jax.Array) -> TrainingState:
+    init_key, key = jax.random.split(key)
+    params = nets.network.init(init_key, nets.observation)
+    return TrainingState(params, params, make_optimizer(config).init(params), jnp.zeros((), jnp.int32), key)
+
+  return make(jax.random.PRNGKey(seed))
 
 
 def make_loss(nets: networks.Networks, config: dqn_config.DQNConfig) -> LossFn:
