@@ -1,7 +1,7 @@
 """Measures speed beside other libraries and beside code written by hand.
 
     python benchmarks/make_peers.py DIR
-    python benchmarks/speed.py --peers DIR [--repeats 5] [--only NAME…] [--out benchmarks/results]
+    python benchmarks/speed.py --peers DIR [--repeats 5] [--only [NAME…]] [--out benchmarks/results]
 
 Run by an interpreter that has our packages, gymnasium and matplotlib. Each measurement is a process of its own, in its
 contender's environment, one at a time. Those compared run right after one another, in an order that is rotated from
@@ -64,7 +64,7 @@ def run_groups(names: list[str], repeats: int, peers: pathlib.Path) -> dict[str,
 
 
 def summarize(row: Row, runs: Runs) -> dict:
-  """A row of the table as numbers: medians, and the quartiles of the repeats' ratios."""
+  """A row of the table as numbers: the medians, and the median and quartiles of the repeats' ratios."""
   ours = np.array([metrics[row.ours[1]] for metrics in runs[row.ours[0]]])
   if isinstance(row.peer, tuple):
     peer = np.array([metrics[row.peer[1]] for metrics in runs[row.peer[0]]])
@@ -72,33 +72,35 @@ def summarize(row: Row, runs: Runs) -> dict:
   else:
     peer = np.full(len(ours), float(row.peer))
     name = "a number"
-  ratio = float(np.median(ours) / np.median(peer))
+  low, ratio, high = (float(q) for q in np.quantile(ours / peer, [0.25, 0.5, 0.75]))  # Neighbours in time.
   met = None if row.bar is None else bool(ratio <= row.bar if row.lower else ratio >= row.bar)
   return {
     "what": row.what,
     "unit": row.unit,
+    "repeats": len(ours),
     "contender": row.ours[0],
     "ours": float(np.median(ours)),
     "peer": name,
     "peer_figure": float(np.median(peer)),
     "ratio": ratio,
-    "quartiles": [float(q) for q in np.quantile(ours / peer, [0.25, 0.75])],
+    "quartiles": [low, high],
     "bar": row.bar,
     "lower": row.lower,
     "met": met,
   }
 
 
-def table(summaries: list[dict], repeats: int) -> str:
+def table(summaries: list[dict]) -> str:
   """The results in Markdown."""
   lines = [
     "# Speed",
     "",
-    f"Medians of {repeats} interleaved repeats, on {os.cpu_count()} cores ({platform.machine()}), Python "
-    f"{platform.python_version()}, one thread for an operation; made by `benchmarks/speed.py`, which says how.",
+    f"Medians of interleaved repeats; each ratio is of two runs of one repeat. On {os.cpu_count()} cores "
+    f"({platform.machine()}), Python {platform.python_version()}, one thread for an operation; made by "
+    "`benchmarks/speed.py`, which says how.",
     "",
-    "| what | ours | beside | its figure | ratio | quartiles | bar | |",
-    "| --- | ---: | --- | ---: | ---: | --- | ---: | --- |",
+    "| what | repeats | ours | beside | its figure | ratio | quartiles | bar | |",
+    "| --- | ---: | ---: | --- | ---: | ---: | --- | ---: | --- |",
   ]
   for s in summaries:
     ours = f"{s['ours']:,.0f} {s['unit']}" + ("" if s["contender"].startswith("ours") else f" ({s['contender']})")
@@ -106,8 +108,8 @@ def table(summaries: list[dict], repeats: int) -> str:
     bar = "" if s["bar"] is None else f"{'≤' if s['lower'] else '≥'} {s['bar']:g}"
     met = {None: "", True: "met", False: "**missed**"}[s["met"]]
     lines.append(
-      f"| {s['what']} | {ours} | {s['peer']} | {s['peer_figure']:,.0f} | {s['ratio']:.2f} | {low:.2f} to {high:.2f} "
-      f"| {bar} | {met} |"
+      f"| {s['what']} | {s['repeats']} | {ours} | {s['peer']} | {s['peer_figure']:,.0f} | {s['ratio']:.2f} "
+      f"| {low:.2f} to {high:.2f} | {bar} | {met} |"
     )
   return "\n".join(lines) + "\n"
 
@@ -141,15 +143,19 @@ def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("--peers", type=pathlib.Path, required=True, help="where make_peers.py made their environments")
   parser.add_argument("--repeats", type=int, default=5)
-  parser.add_argument("--only", nargs="+", choices=list(GROUPS), default=list(GROUPS))
+  parser.add_argument(
+    "--only", nargs="*", choices=list(GROUPS), default=list(GROUPS), help="what is measured; else as in speed.json"
+  )
   parser.add_argument("--out", type=pathlib.Path, default=HERE / "results")
   arguments = parser.parse_args()
-  runs = run_groups(arguments.only, arguments.repeats, arguments.peers)
-  summaries = [summarize(row, runs[name]) for name in arguments.only for row in GROUPS[name].rows]
   arguments.out.mkdir(parents=True, exist_ok=True)
-  results = {"repeats": arguments.repeats, "rows": summaries, "runs": runs}
-  (arguments.out / "speed.json").write_text(json.dumps(results, indent=1) + "\n")
-  text = table(summaries, arguments.repeats)
+  path = arguments.out / "speed.json"
+  runs = run_groups(arguments.only, arguments.repeats, arguments.peers)
+  if path.exists():
+    runs = json.loads(path.read_text())["runs"] | runs
+  summaries = [summarize(row, runs[name]) for name in GROUPS if name in runs for row in GROUPS[name].rows]
+  path.write_text(json.dumps({"rows": summaries, "runs": runs}, indent=1) + "\n")
+  text = table(summaries)
   (arguments.out / "speed.md").write_text(text)
   plot(summaries, arguments.out / "speed.png")
   print(text)

@@ -21,6 +21,7 @@ if options.backend == "jax":
 
 config = D4PGConfig(
   n_step=1,
+  random_steps=0,
   vmin=-1500.0,
   vmax=0.0,
   policy_hidden_sizes=(256, 256, 256),
