@@ -15,6 +15,7 @@ _MAX_SCAN = 16_384  # Of longer levels the maximum is not sought.
 _MAX_PROPOSALS = 6  # Nodes proposed for each one accepted, at most; …
 _MAX_LEAF_PROPOSALS = 12  # … and leaves, after which no node need be gone down from.
 _RECOUNT = 1024  # Changes after which total and bound are computed anew.
+_MAX_NOTED = 64  # Arrays of changes noted, at most: more would cost more than to compute every sum anew.
 _BEFORE = np.tri(_FAN_OUT, k=-1)  # Times the children: the sums of those before each.
 
 
@@ -40,6 +41,7 @@ class SumTree:
     self._stale = False  # Whether so much has changed that every sum is to be computed anew; else:
     self._changed: list[np.ndarray] = []
     self._changed_one: list[int] = []
+    self._order = np.empty(0)  # 0, 1, …: kept, since batches are mostly of one size.
 
   @staticmethod
   def size_in_bytes(size: int) -> int:
@@ -51,8 +53,9 @@ class SumTree:
     leaves = self.leaves
     if isinstance(index, np.ndarray):
       difference = value - leaves.take(index)
-      order = np.arange(len(index), dtype=np.float64)
-      leaves[index] = order  # For a moment, to see which of equal places is the last.
+      if len(index) != len(self._order):
+        self._order = np.arange(len(index), dtype=np.float64)
+      leaves[index] = order = self._order  # For a moment, to see which of equal places is the last.
       difference *= leaves.take(index) == order
       leaves[index] = value
       difference, end = np.add.reduce(difference), int(np.maximum.reduce(index)) + 1
@@ -71,7 +74,7 @@ class SumTree:
     self._peak = max(self._peak, self._total)
     self._bound = max(self._bound, value if isinstance(value, float) else float(np.maximum.reduce(value)))
     self._age += 1
-    if len(self._changed) + len(self._changed_one) > _RECOUNT:
+    if len(self._changed) > _MAX_NOTED or len(self._changed_one) > _RECOUNT:
       self._changed, self._changed_one, self._stale = [], [], True
 
   def sample(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -75,7 +75,7 @@ class Table:
       priority = self._max_priority
     else:
       priority = float(priority)
-      _check_priorities(priority)
+      _check_priorities(np.array([priority]))
       self._max_priority = max(self._max_priority, priority) if self._size else priority
     index = ring_index(self._head, count, self._capacity)
     if self._tree is not None:
@@ -118,13 +118,13 @@ class Table:
       raise RuntimeError(self._refusal(batch_size, available))
     size = self._size
     if self._left is None:
-      keys, probabilities = self._choose(batch_size)
+      keys, index, probabilities = self._choose(batch_size)
     elif self._fifo:
-      keys, probabilities = self._take_oldest(batch_size)
+      keys, index, probabilities = self._take_oldest(batch_size)
     else:
-      keys, probabilities = self._choose_limited(batch_size)
+      keys, index, probabilities = self._choose_limited(batch_size)
     self._samples += batch_size
-    return replay.Sample(self.items.take(keys % self._capacity), keys, probabilities, size)
+    return replay.Sample(self.items.take(index), keys, probabilities, size)
 
   def update_priorities(self, keys: np.ndarray, priorities: np.ndarray) -> None:
     """Sets priorities [B] of the items that are still there; without effect where the table is not prioritised."""
@@ -134,7 +134,7 @@ class Table:
         f"Table {self.description.name!r}: expected integer keys [B] and priorities [B], got {keys.dtype} {keys.shape} "
         f"and {priorities.shape}."
       )
-    _check_priorities(priorities)
+    largest = _check_priorities(priorities)
     if self._tree is None or self._exponent is None or not len(keys):
       return
     if self._left is not None or np.minimum.reduce(keys) < self._tail or np.maximum.reduce(keys) >= self._head:
@@ -142,30 +142,32 @@ class Table:
       if self._left is not None:
         there &= self._left[keys % self._capacity] > 0
       keys, priorities = keys[there], priorities[there]
+      largest = float(priorities.max(initial=0.0))
     if len(keys):
       self._tree.set(keys % self._capacity, priorities**self._exponent)
-      self._max_priority = max(self._max_priority, float(np.maximum.reduce(priorities)))
+      self._max_priority = max(self._max_priority, largest)
 
-  def _choose(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Chooses keys [B] by the sampler, and says with which probabilities [B]."""
+  def _choose(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Chooses keys [B] by the sampler, and returns them, their places [B] and with which probabilities [B]."""
+    if self._tree is not None:
+      index, probabilities = self._tree.sample(self._rng, count)
+      return self._tail + (index - self._tail) % self._capacity, index, probabilities
     if self._fifo:
-      return np.arange(self._tail, self._tail + count), np.ones(count)
-    if self._tree is None:
-      return self._rng.integers(self._tail, self._head, count), np.full(count, 1 / self._size)
-    index, probabilities = self._tree.sample(self._rng, count)
-    return self._tail + (index - self._tail) % self._capacity, probabilities
+      keys, probabilities = np.arange(self._tail, self._tail + count), np.ones(count)
+    else:
+      keys, probabilities = self._rng.integers(self._tail, self._head, count), np.full(count, 1 / self._size)
+    return keys, keys % self._capacity, probabilities
 
-  def _take_oldest(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+  def _take_oldest(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Chooses the oldest, none of which has fewer samples behind it than a younger one."""
     assert self._left is not None
-    keys, probabilities = self._choose(count)
-    index = keys % self._capacity
+    keys, index, probabilities = self._choose(count)
     self._left[index] -= 1
     self._total_left -= count
     self.evict(int((self._left[index] == 0).sum()))
-    return keys, probabilities
+    return keys, index, probabilities
 
-  def _choose_limited(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+  def _choose_limited(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Chooses as if one by one, where an item leaves with its last sample.
 
     Choices of an item that has left are made again, which gives what remains the proportions they should have.
@@ -173,8 +175,7 @@ class Table:
     assert self._left is not None
     keys, probabilities = np.empty(0, np.int64), np.empty(0)
     while len(keys) < count:
-      new, chances = self._choose(count - len(keys))
-      index = new % self._capacity
+      new, index, chances = self._choose(count - len(keys))
       accepted = _occurrence(new) < self._left[index]
       np.subtract.at(self._left, index[accepted], 1)
       self._total_left -= int(accepted.sum())
@@ -183,7 +184,7 @@ class Table:
       if len(spent):
         self._forget(spent, len(spent))
         self._skip_removed()
-    return keys, probabilities
+    return keys, keys % self._capacity, probabilities
 
   def _forget(self, index: Rows, count: int) -> None:
     if count == 0:
@@ -263,11 +264,14 @@ def num_places(description: replay.Table) -> int:
   return description.max_size * (1 if in_order else 2)
 
 
-def _check_priorities(priorities: Any) -> None:
-  """Raises ValueError where one is negative, infinite or NaN, of which no comparison holds."""
-  array = np.atleast_1d(priorities)
-  if len(array) and not (np.minimum.reduce(array) >= 0 and np.maximum.reduce(array) < math.inf):
+def _check_priorities(priorities: np.ndarray) -> float:
+  """Returns the largest [B]; raises ValueError where one is negative, infinite or NaN, of which no comparison holds."""
+  if not len(priorities):
+    return 0.0
+  largest = np.maximum.reduce(priorities)
+  if not (np.minimum.reduce(priorities) >= 0 and largest < math.inf):
     raise ValueError(f"Priorities: expected finite numbers, 0 or more, got {priorities!r}.")
+  return float(largest)
 
 
 def _occurrence(keys: np.ndarray) -> np.ndarray:
