@@ -177,7 +177,7 @@ def test_a_port_in_use_and_arguments_that_exclude_each_other(server):
 
 def test_a_server_that_dies_and_comes_back_from_its_checkpoint(tmp_path):
   server = Server(tmp_path)
-  store = ReverbReplay(TABLES, SPEC, address=server.address, timeout=2)
+  store = ReverbReplay(TABLES, SPEC, address=server.address, timeout=1)
   writer = insert(store, "priority", 4, priority=2.0)
   store.flush()
   dataset, waiting = store.dataset("priority", 2), store.dataset("ratio", 2)

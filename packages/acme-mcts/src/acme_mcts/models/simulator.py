@@ -31,11 +31,9 @@ class Simulator:
     Args:
       environment: the one that the actor acts in.
       rollout_steps: a new leaf is also valued by a rollout, of so many random steps at most, and what the network says
-      of
-        its end; 0 for no rollouts.
+        of its end; 0 for no rollouts.
       rollout_weight: share of the rollout in a leaf's value, the network's being the rest: λ of Silver et al. 2016,
-      which
-        lets a search see beyond its horizon before anything is learned.
+        which lets a search see beyond its horizon before anything is learned.
 
     Raises:
       TypeError: the environment can be neither copied nor saved.
