@@ -3,6 +3,8 @@
   python benchmarks/learning.py dqn gym:CartPole-v1 --steps 50000 --seeds 0-9 --bar 475
 
 Options that it does not know go to `acme run`: --config.learning-rate 1e-4, --preset rainbow, --replay reverb.
+
+The runs lie in runs/learning until the table is written: the same command, after an interruption, goes on with them.
 """
 
 import argparse
@@ -12,10 +14,10 @@ import os
 import pathlib
 import re
 import shlex
+import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 
 
 def main() -> None:
@@ -30,22 +32,25 @@ def main() -> None:
   parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("benchmarks/results/learning"))
   arguments, others = parser.parse_known_args()
   first, last = map(int, arguments.seeds.split("-"))
-  with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-    results = list(pool.map(lambda seed: train(arguments, others, seed, folder), range(first, last + 1)))
+  name = re.sub(r"[^\w.=-]+", "_", "-".join([arguments.agent, arguments.environment, *others])).strip("_")
+  runs = pathlib.Path("runs", "learning", f"{name}-{arguments.steps}")
+  with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+    results = list(pool.map(lambda seed: train(arguments, others, seed, runs / str(seed)), range(first, last + 1)))
   text = report(arguments, results)
   print(text)
   arguments.out.mkdir(parents=True, exist_ok=True)
-  name = re.sub(r"[^\w.=-]+", "_", "-".join([arguments.agent, arguments.environment, *others])).strip("_")
   (arguments.out / f"{name}.md").write_text(text)
+  shutil.rmtree(runs)
 
 
-def train(arguments: argparse.Namespace, others: list[str], seed: int, folder: str) -> dict:
-  """Runs one seed on one core, and returns its summary; a run that fails counts, with no return."""
-  out = pathlib.Path(folder) / str(seed)
+def train(arguments: argparse.Namespace, others: list[str], seed: int, out: pathlib.Path) -> dict:
+  """Runs one seed on one core, or goes on with it, and returns its summary; a run that fails counts, with no return."""
   command = [
     "acme", "run", arguments.agent, arguments.environment, "--steps", str(arguments.steps), "--seed", str(seed),
     "--eval-episodes", str(arguments.episodes), "--eval-every", "0", "--out", str(out), "--quiet", *others,
   ]  # fmt: skip
+  if (out / "checkpoints").exists():
+    command = ["acme", "resume", str(out), "--quiet"]
   one_core = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
   environment = {**os.environ, "XLA_FLAGS": one_core, "OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
   environment["PATH"] = f"{pathlib.Path(sys.executable).parent}:{environment['PATH']}"
