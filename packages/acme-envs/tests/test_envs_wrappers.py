@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import dm_env
 import numpy as np
 import pytest
@@ -138,6 +140,19 @@ def test_frame_stacking_repeats_the_first_frame_and_puts_the_newest_last(fake):
   assert timesteps[2].observation["a"]["image"].shape == (2, 2, 3)
   np.testing.assert_array_equal(timesteps[2].observation["a"]["image"][0, 1], [0, 1, 2])
   assert timesteps[2].observation["a"]["image"].dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+  ("shape", "num_frames", "expected"), [((4, 4, 1), 3, 3), ((), 3, 3), ((4, 4, 2), 3, None), ((4, 4, 1), 1, None)]
+)
+def test_frame_stacking_says_how_a_replay_may_store_each_frame_once(shape, num_frames, expected):
+  spec = specs.Array(shape, np.uint8)
+  environment = wrappers.FrameStacking(SimpleNamespace(observation_spec=lambda: spec), num_frames)
+  assert environment.frame_stack == expected
+
+
+def test_frame_stacking_of_a_nest_has_no_one_stack(fake):
+  assert wrappers.FrameStacking(fake(), 3).frame_stack is None
 
 
 def test_concat_observation_sorts_by_name_or_takes_names(fake):

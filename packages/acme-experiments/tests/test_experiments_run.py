@@ -51,6 +51,22 @@ class Broken(wrappers.EnvironmentWrapper):
     super().close()
 
 
+class OneNumber(wrappers.EnvironmentWrapper):
+  """Shows the first number of the observation only, [1]."""
+
+  def observation_spec(self):
+    return dm_env.specs.Array((1,), np.float32)
+
+  def reset(self):
+    return self._first(super().reset())
+
+  def step(self, action):
+    return self._first(super().step(action))
+
+  def _first(self, timestep):
+    return timestep._replace(observation=timestep.observation[:1])
+
+
 class Unseeded(dm_env.Environment):
   """An environment without a method `seed`."""
 
@@ -145,6 +161,17 @@ def test_evaluating_leaves_a_checkpoint_that_is_being_written_alone(make_run):
   torn.mkdir()
   evaluate(directory, 1)
   assert torn.exists()
+
+
+@pytest.mark.parametrize("envs", [1, 2])
+def test_of_stacked_frames_each_is_stored_once(make_run, monkeypatch, envs):
+  pytest.importorskip("acme_dqn")
+  wrap_environments(monkeypatch, lambda environment: acme_envs.wrappers.FrameStacking(OneNumber(environment), 4))
+  config = {"hidden_sizes": [8], "min_replay_size": 50, "batch_size": 16}
+  directory = make_run(agent="dqn", config=config, steps=120, eval_every=0, envs=envs)
+  run(directory)
+  assert directory.load_checkpoint().state["agent"]["replay"]["signature"]["frame_stack"] == 4
+  assert evaluate(directory, 1)["steps"] >= 120
 
 
 def test_two_processes_cannot_run_in_one_directory(make_run):

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import importlib
+import importlib.util
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -72,6 +73,7 @@ class Components:
         spec = acme.make_environment_spec(self.environments[0])
         num_envs = experiment.envs if experiment.envs > 1 else None
         make_agent = with_backend(plugin, plugin.agent, experiment.backend)
+        replay = replay if replay is not None else _frames_once(self.environments[0])
         store = {} if replay is None else {"replay": replay}
         self.agent = make_agent(
           spec, config=config, seed=experiment.seed, num_envs=num_envs, logger=logger, counter=counter, **store
@@ -119,6 +121,14 @@ def with_backend(plugin: plugins.AgentPlugin, make: Callable[..., Any], backend:
   if backend is not None and backend not in plugin.backends:
     raise UsageError(f"The agent {plugin.name!r} has no backend {backend!r}; it has {', '.join(plugin.backends)}.")
   return make if len(plugin.backends) < 2 or backend is None else functools.partial(make, backend=backend)
+
+
+def _frames_once(environment: dm_env.Environment) -> MakeReplay | None:
+  """The embedded store, told that observations are stacks of frames, so that it keeps each once; None elsewhere."""
+  frame_stack = getattr(environment, "frame_stack", None)
+  if frame_stack is None or importlib.util.find_spec("acme_replay") is None:
+    return None
+  return functools.partial(importlib.import_module("acme_replay").EmbeddedReplay, frame_stack=frame_stack)
 
 
 def _compute_at_once(backend: str) -> None:

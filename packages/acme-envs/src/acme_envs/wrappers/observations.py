@@ -26,6 +26,13 @@ class FrameStacking(acme.wrappers.EnvironmentWrapper):
     self._num_frames = num_frames
     self._stack: Any = None
 
+  @property
+  def frame_stack(self) -> int | None:
+    """How many frames lie on the last axis of a single observation, for a replay to store each once; None elsewhere."""
+    spec = self.observation_spec()
+    single = isinstance(spec, specs.Array) and spec.shape[-1] == self._num_frames
+    return self._num_frames if single and self._num_frames > 1 else None
+
   def reset(self) -> dm_env.TimeStep:
     return self._push(self._environment.reset())
 
