@@ -135,8 +135,7 @@ def pytest(session: nox.Session, *args: str) -> None:
   session.env.update(TEST_ENVIRONMENT)
   with tempfile.TemporaryDirectory() as folder:  # Away from the sources, so that what is tested is what was installed.
     session.chdir(folder)
-    alone = any(word in arg for arg in args for word in ("markdown-docs", "acme-reverb"))  # One server at a time.
-    options = () if alone else ON_TWO_CORES
+    options = () if "--markdown-docs" in args else ON_TWO_CORES
     session.run(
       "pytest", *options, "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-p", "no:cacheprovider", *args
     )
@@ -193,7 +192,7 @@ def reverb_store(session: nox.Session) -> None:
   packages = ("acme-reverb", "acme-testing", "acme-replay", "acme-experiments", "acme-dqn[tf]", "acme-envs[bsuite]")
   install(session, *packages, constraints="reverb", others=TESTERS)
   tests = (str(ROOT / "packages" / "acme-reverb" / "tests"), str(ROOT / "tests" / "test_reverb_runs.py"))
-  pytest(session, *tests, *session.posargs)
+  pytest(session, *tests, "--dist", "loadfile", *session.posargs)  # A file's tests share its server.
 
 
 def test_needs(package: str) -> list[str]:
@@ -300,7 +299,7 @@ def kills(session: nox.Session) -> None:
   install(session, "acme-experiments[gym]", "acme-dqn", "acme-testing", others=TESTERS)
   tests = str(ROOT / "packages" / "acme-experiments" / "tests" / "test_experiments_resume.py")
   session.env["ACME_KILLS"] = session.posargs[0] if session.posargs else "1000"
-  pytest(session, tests, "-k", "kills_lose_nothing", "-s")
+  pytest(session, tests, "-k", "kills_lose_nothing", "-rP")
 
 
 @nox.session

@@ -75,6 +75,6 @@ def test_learns_catch(name):
   config = dataclasses.replace(SWITCHES[name], hidden_sizes=(64, 64), batch_size=64, min_replay_size=200)
   environment = Catch()
   agent = DQN(acme.make_environment_spec(environment), config=config, seed=100)
-  acme.EnvironmentLoop(environment, agent, logger=loggers.NullLogger(), seed=0).run(num_steps=10_000)
+  acme.EnvironmentLoop(environment, agent, logger=loggers.NullLogger(), seed=0).run(num_steps=6_000)
   results = acme.evaluate(Catch(), agent.make_evaluator(), 50, seed=1)
   assert np.mean([result["episode_return"] for result in results]) >= 0.9
