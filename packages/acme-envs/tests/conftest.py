@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from dm_env import specs
 
+from acme_envs import dm_control
+
 
 class Fake(dm_env.Environment):
   """Counts its steps. Observations are nested, and it keeps the arrays it gave; rewards are 1, 2, 3, …"""
@@ -81,6 +83,11 @@ class SeededFake(Fake):
   def reset(self) -> dm_env.TimeStep:
     self.length = int(self._rng.integers(3, 30))
     return super().reset()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def without_a_screen() -> None:
+  dm_control.draw_without_a_screen()  # Before any test imports MuJoCo, which chooses once.
 
 
 @pytest.fixture

@@ -1,3 +1,9 @@
+import ctypes.util
+import os
+import re
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -79,6 +85,24 @@ def test_no_image_is_an_error_that_says_what_to_do(fake, tmp_path):
 def test_bad_arguments_are_refused(fake, path, options, message):
   with pytest.raises(ValueError, match=message):
     wrappers.VideoWrapper(fake(), path, **options)
+
+
+@pytest.mark.parametrize(
+  ("script", "message"),
+  [
+    ("make(name).render()", "MuJoCo cannot draw.*Make the first dm_control environment with render=True"),
+    ("make(name); make(name, render=True)", "dm_control was imported before it was known.*render=True"),
+  ],
+)
+def test_drawing_without_a_screen_must_be_said_first(script, message):
+  pytest.importorskip("dm_control")
+  screens = ("MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY")
+  environment = {name: value for name, value in os.environ.items() if name not in screens}
+  code = f"from acme_envs import make; name = 'dm_control:cartpole:balance'; {script}"
+  done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+  if ctypes.util.find_library("EGL") is None and "import" in message:
+    pytest.skip("this machine has no EGL to choose")
+  assert re.search(f"RuntimeError: {message}", done.stderr)
 
 
 def test_seed_is_passed_on_only_where_there_is_one(fake, seeded_fake, tmp_path):

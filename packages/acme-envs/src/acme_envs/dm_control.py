@@ -42,18 +42,29 @@ class _Task(acme.wrappers.EnvironmentWrapper):
     self._environment.task.random.seed(seed)
 
   def render(self, height: int = 240, width: int = 320, camera: int = 0) -> np.ndarray:
-    """What a camera sees: uint8 [height, width, 3]."""
-    return np.asarray(self._environment.physics.render(height, width, camera_id=camera))
+    """What a camera sees: uint8 [height, width, 3]. Raises RuntimeError where MuJoCo cannot draw."""
+    try:
+      return np.asarray(self._environment.physics.render(height, width, camera_id=camera))
+    except Exception as error:  # MuJoCo's own, of no common kind.
+      raise RuntimeError(f"MuJoCo cannot draw ({error}). {_HINT}") from error
+
+
+_HINT = "Make the first dm_control environment with render=True, or set MUJOCO_GL=egl (osmesa, glfw) before."
 
 
 def _suite() -> Any:
-  if "dm_control._render" not in sys.modules:  # Which reads the choice once.
-    _draw_without_a_display()
   return errors.import_extra("dm_control.suite", "dm_control")
 
 
-def _draw_without_a_display() -> None:
-  """Chooses EGL where nothing is chosen and there is no screen: MuJoCo's own choice, GLFW, would then draw nothing."""
+def draw_without_a_screen() -> None:
+  """Chooses EGL where nothing is chosen and there is no screen: MuJoCo's own choice, GLFW, would then draw nothing.
+
+  Only for those who will draw: Mesa's EGL and TensorFlow, both of which bring LLVM, end in one process with a
+  segmentation fault.
+
+  Raises:
+    RuntimeError: dm_control has been imported, and has chosen.
+  """
   screen = any(os.environ.get(name) for name in ("MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY"))
   if screen or sys.platform != "linux":
     return
@@ -61,4 +72,6 @@ def _draw_without_a_display() -> None:
     ctypes.CDLL("libEGL.so.1")  # Without it, importing dm_control with this choice would fail.
   except OSError:
     return
+  if "dm_control._render" in sys.modules:
+    raise RuntimeError(f"dm_control was imported before it was known that it is to draw without a screen. {_HINT}")
   os.environ["MUJOCO_GL"] = "egl"

@@ -21,19 +21,23 @@ def make(name: str, seed: int | None = None, *, render: bool = False, **options:
   Args:
     name: suite, colon, and the suite's own name for it; `list_environments(suite)` has them all.
     seed: of the episodes; None takes the suite's own default, mostly a new one each time.
-    render: whether `render()` will be asked for pictures, uint8 [height, width, 3]; only Gymnasium needs to know.
+    render: whether `render()` will be asked for pictures, uint8 [height, width, 3]. Gymnasium needs to know, and MuJoCo
+      where there is no screen.
     **options: of the suite (see the functions `make` of acme_envs.gym, .atari, .dm_control and .bsuite).
 
   Raises:
     UnknownEnvironmentError: no suite or no environment is called so; the message lists near names.
     MissingExtraError: the suite's packages are not installed; the message names the extra to install.
     TypeError: an option that the suite does not have.
+    RuntimeError: `render`, without a screen, after dm_control was imported to draw on one.
   """
   suite, _, rest = name.partition(":")
   if suite not in SUITES or not rest:
     raise errors.UnknownEnvironmentError(_explain(name, suite, rest))
   module = importlib.import_module(f"acme_envs.{suite}")
   _check_options(suite, module.make, options)
+  if suite == "dm_control" and render:
+    module.draw_without_a_screen()
   known = module.names()
   if rest not in known and not (suite == "gym" and ":" in rest):  # "module:Name" makes Gymnasium import the module.
     raise errors.UnknownEnvironmentError(f"{suite} has no environment {rest!r}. {_near(suite, rest, known)}")

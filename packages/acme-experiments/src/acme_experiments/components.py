@@ -57,15 +57,16 @@ class Components:
     seeds = np.random.SeedSequence(experiment.seed).generate_state(4)
     environment_seed, evaluation_environment_seed, self.train_seed, evaluation_seed = map(int, seeds)
     with contextlib.ExitStack() as on_error:
+      # First, since it may have to draw, which MuJoCo must know at once.
+      evaluation_environment = make_environment(
+        experiment.environment, evaluation_environment_seed, render=video is not None
+      )
+      on_error.callback(evaluation_environment.close)
       self.environments = []
       for i in range(experiment.envs):
         seed = int(np.random.SeedSequence([environment_seed, i]).generate_state(1)[0])
         self.environments.append(make_environment(experiment.environment, seed))
         on_error.callback(self.environments[-1].close)
-      evaluation_environment = make_environment(
-        experiment.environment, evaluation_environment_seed, render=video is not None
-      )
-      on_error.callback(evaluation_environment.close)
       try:
         if video is not None:
           acme_envs.wrappers.VideoWrapper(evaluation_environment, video)  # Complains now of what it would miss later.
