@@ -21,6 +21,8 @@ ACTIONS = {
   "vector": BoundedArray((3,), np.float32, [-1, 0, 2], [1, 10, 3]),
   "matrix": BoundedArray((2, 2), np.float64, -1, 1),
   "nested": {"arm": BoundedArray((2,), np.float32, -1, 1), "hand": (BoundedArray((1,), np.float32, 0, 5),)},
+  "uneven": BoundedArray((1,), np.float32, -3.3, 0.7),
+  "tenths": BoundedArray((1,), np.float64, -0.1, 0.1),
 }
 
 
@@ -74,6 +76,7 @@ def test_learns_from_nested_actions():
     (Array((2,), np.float32), "finite bounds"),
     (BoundedArray((1,), np.float32, -np.inf, np.inf), "finite bounds"),
     (BoundedArray((1,), np.int32, 0, 3), "D4PG needs continuous actions"),
+    (BoundedArray((1,), np.float32, -3.4e38, 3.4e38), "a range that float32 holds"),
   ],
 )
 def test_wrong_actions(actions, message):
@@ -126,3 +129,24 @@ def test_warns_of_returns_outside_the_support(rewards, warned, recwarn):
   messages = [str(warning.message) for warning in recwarn]
   assert len(messages) == (warned is not None)
   assert warned is None or (warned in messages[0] and "[-10, 10]" in messages[0])
+
+
+def test_each_side_of_the_support_is_warned_of(recwarn):
+  adder = WarnOfReturns(_NullAdder(), 1.0, -10.0, 10.0)
+  for reward in (20.0, -30.0, 25.0, 50.0):
+    adder.add_first(dm_env.restart(0))
+    adder.add(0, dm_env.termination(reward, 0))
+  assert [str(warning.message).split(" were")[0] for warning in recwarn] == [
+    "Discounted returns from 20 to 20",
+    "Discounted returns from -30 to -30",
+    "Discounted returns from 50 to 50",
+  ]
+
+
+def test_an_episode_that_never_ends_is_warned_of_too_and_is_not_kept(recwarn):
+  adder = WarnOfReturns(_NullAdder(), 0.99, -10.0, 10.0)
+  adder.add_first(dm_env.restart(0))
+  for _ in range(10_001):
+    adder.add(0, dm_env.transition(1.0, 0, 1.0))
+  assert len(recwarn) == 1 and "to 100 were seen" in str(recwarn[0].message)
+  assert len(adder.save()["steps"][0]) == 1

@@ -21,6 +21,8 @@ ACTIONS = {
   "vector": BoundedArray((3,), np.float32, [-1, 0, 2], [1, 10, 3]),
   "matrix": BoundedArray((2, 2), np.float64, -1, 1),
   "nested": {"arm": BoundedArray((2,), np.float32, -1, 1), "hand": (BoundedArray((1,), np.float32, 0, 5),)},
+  "uneven": BoundedArray((1,), np.float32, -3.3, 0.7),
+  "tenths": BoundedArray((1,), np.float64, -0.1, 0.1),
 }
 NAMES = ["policy", "critic", "target_policy", "target_critic"]
 

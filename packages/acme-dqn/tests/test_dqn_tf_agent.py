@@ -46,8 +46,15 @@ def test_own_network(tf):
   spec = fakes.make_spec("vector", "discrete")
   agent = DQN(spec, config=SMALL, backend="tf", network=lambda: snt.Linear(spec.actions.num_values, name="mine"))
   assert set(agent.get_variables(["policy"])[0]) == {"mine/w", "mine/b"}
+  DQN(
+    spec,
+    config=SMALL,
+    backend="tf",
+    network=lambda: snt.Sequential([snt.Flatten(), snt.Linear(spec.actions.num_values)]),
+  )
   for network, error, message in (
     (lambda: snt.Linear(1), ValueError, r"Q-values \[A\]"),
+    (lambda: lambda x: None, ValueError, "got None"),
     (snt.Linear(spec.actions.num_values), TypeError, "a function that makes a network"),
     ("mlp", TypeError, "a function that makes a Sonnet module"),
   ):

@@ -53,10 +53,12 @@ def make(store, *, prioritized=True, **kwargs: Any):
 
 
 def test_priorities_are_handed_back_before_the_next_sample():
-  store = Store([[1, 2], [3, 4], [5, 6]])
+  store = Store([[0, 2], [3, 4], [5, 6]])
   learner = make(store)
   learner.run(2)
-  assert store.log == [("sample", 0), ("priorities", [0, 1], [1, 2]), ("sample", 1)]
+  # An item without error gets ε: it may be drawn again.
+  priorities = pytest.approx([1e-6, 2 + 1e-6], rel=1e-4)
+  assert store.log == [("sample", 0), ("priorities", [0, 1], priorities), ("sample", 1)]
 
 
 def test_nobody_wants_priorities():
@@ -105,6 +107,20 @@ def test_a_loss_that_is_not_finite_is_an_error_soon_and_is_never_saved(prioritiz
   with pytest.raises(FloatingPointError, match="SGD step"):
     learner.run(late)
   assert not any("nan" in str(entry) for entry in store.log)
+
+
+def test_any_metric_that_is_not_finite_is_an_error():
+  def diverging(state, sample):
+    state, priorities, metrics = update(state, sample)
+    return state, priorities, metrics | {"policy_loss": jnp.where(state.steps == 2, jnp.inf, 0.0)}
+
+  state = State(jnp.zeros(()), jnp.zeros((), jnp.int32))
+  learner = learning.JaxLearner(state, diverging, iter(Store([[1, 2]] * 3)), variables=lambda s: {"policy": s.w})
+  learner.step()
+  learner.save()
+  learner.step()
+  with pytest.raises(FloatingPointError, match="nan at SGD step 2"):
+    learner.save()
 
 
 def test_get_variables_honours_names():

@@ -88,6 +88,9 @@ def test_creating_depends_on_the_seed_alone():
   assert not np.array_equal(a["value/w"], c["value/w"])
   with pytest.raises(TypeError, match="a function that makes a network"):
     variables.create(make_network(), X)
+  network = make_network()
+  with pytest.raises(TypeError, match="a new one each time"):
+    variables.create(lambda: network, X)
 
 
 def test_names_are_unique():
@@ -107,6 +110,7 @@ def test_learning_lowers_the_loss_and_hands_priorities_back():
   assert len(store.calls) == 100
   table, keys, priorities = store.calls[0]
   assert table == "replay" and keys.shape == priorities.shape == (8,) and priorities.dtype == np.float32
+  assert priorities.min() >= 1e-6
   assert not np.array_equal(before["value/w"], learner.get_variables(["policy"])[0]["value/w"])
 
 
@@ -176,6 +180,23 @@ def test_unknown_names_and_foreign_states_are_errors():
   del network["value/w"]
   with pytest.raises(ValueError, match="'value/w' is missing"):
     learner.restore({"steps": 0, "state": {**state["state"], "network": network}})
+  with pytest.raises(ValueError, match="arrays without names"):
+    learner.restore({"steps": 0, "state": [np.zeros(3)]})
+
+
+def test_a_state_that_does_not_fit_changes_nothing():
+  learner, other = make_learner(Dataset(8)), make_learner(Dataset(8), seed=9)
+  before, state = learner.save(), other.save()["state"]
+  with pytest.raises(ValueError, match="'value/w'"):
+    learner.restore({"steps": 0, "state": {**state, "target": {**state["target"], "value/w": np.zeros(2)}}})
+  assert_same(before, learner.save())
+
+
+def test_any_metric_that_is_not_finite_is_an_error():
+  metrics = {"loss": tf.constant(0.0), "policy_loss": tf.constant(np.inf)}
+  learner = learning.TFLearner({"steps": tf.Variable(0)}, lambda _: (None, metrics), Dataset(8), variables={})
+  with pytest.raises(FloatingPointError, match="nan at SGD step 1"):
+    learner.step()
 
 
 def test_gradients_are_clipped_together():

@@ -80,6 +80,18 @@ def test_tanh_to_spec_stays_within_the_bounds_of_a_nest():
     np.testing.assert_allclose(action["b"], [b])
 
 
+def test_tanh_to_spec_rounds_to_within_the_bounds():
+  spec = specs.BoundedArray((1,), np.float32, -3.3, 0.7)
+  for x in (-100.0, 100.0):
+    spec.validate(networks.TanhToSpec(spec)(tf.fill((1, 1), x)).numpy()[0])
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int16, np.uint16, np.uint32])
+def test_discrete_observations_of_any_integers_become_one_hot(dtype):
+  torso = networks.ObservationTorso(specs.DiscreteArray(3, dtype))
+  np.testing.assert_array_equal(torso(tf.constant([2, 0], dtype)), [[0, 0, 1], [1, 0, 0]])
+
+
 def test_critic_sees_observation_and_action():
   spec = make_spec()
   inputs = networks.zeros(spec.observations, 2), networks.zeros(spec.actions, 2)

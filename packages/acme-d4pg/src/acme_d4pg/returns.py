@@ -7,12 +7,14 @@ import numpy as np
 
 from acme import replay, types
 
+_LONGEST = 10_000  # Steps looked at together: an episode may never end.
+
 
 class WarnOfReturns(replay.Adder):
   """Warns when discounted returns fall outside [vmin, vmax], where the critic cannot tell them apart.
 
-  At the end of each episode it computes G_t = r_{t+1} + γ d_{t+1} G_{t+1} for every t, and hands everything to another
-  adder unchanged. A return cut off by a truncation counts as far as it was seen.
+  At the end of each episode, and of each 10,000 steps of it, it computes G_t = r_{t+1} + γ d_{t+1} G_{t+1} for every t,
+  and hands everything to another adder unchanged. A return that is cut off there counts as far as it was seen.
   """
 
   def __init__(self, adder: replay.Adder, discount: float, vmin: float, vmax: float) -> None:
@@ -35,7 +37,7 @@ class WarnOfReturns(replay.Adder):
       if kind == dm_env.StepType.FIRST:
         continue
       steps.append((reward, discount))
-      if kind == dm_env.StepType.LAST:
+      if kind == dm_env.StepType.LAST or len(steps) == _LONGEST:
         self._check(steps)
         steps.clear()
     self._adder.add(action, next_timestep, extras)
@@ -47,8 +49,9 @@ class WarnOfReturns(replay.Adder):
       low, high = min(low, value), max(high, value)
     if low >= self._warned[0] and high <= self._warned[1]:
       return
-    # Warn again only once returns go twice as far out.
-    self._warned = (min(self._warned[0], low - abs(low)), max(self._warned[1], high + abs(high)))
+    # Warn again only once returns go twice as far out on the same side.
+    lower, upper = self._warned
+    self._warned = (low - abs(low) if low < lower else lower, high + abs(high) if high > upper else upper)
     warnings.warn(
       f"Discounted returns from {low:.4g} to {high:.4g} were seen, outside the critic's [vmin, vmax] = "
       f"[{self._range[0]:g}, {self._range[1]:g}]: it cannot tell them apart. Set vmin and vmax to hold your returns.",

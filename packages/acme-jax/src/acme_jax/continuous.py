@@ -24,14 +24,17 @@ class ActionSpace:
     self._spec = spec
     leaves = tree.flatten(spec)
     self._shapes = [leaf.shape for leaf in leaves]
-    self._dtypes = [leaf.dtype for leaf in leaves]
+    self._leaves = leaves
     self._splits = np.cumsum([int(np.prod(shape)) for shape in self._shapes])[:-1].tolist()
     low = [np.broadcast_to(leaf.minimum, leaf.shape).ravel() for leaf in leaves]
     high = [np.broadcast_to(leaf.maximum, leaf.shape).ravel() for leaf in leaves]
     self._middle = ((np.concatenate(high) + np.concatenate(low)) / 2).astype(np.float32)
     self._half = ((np.concatenate(high) - np.concatenate(low)) / 2).astype(np.float32)
-    if not (self._half > 0).all():
-      raise ValueError(f"Expected every action's maximum above its minimum, got {spec}.")
+    if not ((self._half > 0) & np.isfinite(self._half)).all():
+      raise ValueError(
+        f"Expected every action's maximum above its minimum, in a range that float32 holds, got {spec}. Give actions "
+        "without real bounds some of their own: the policy is scaled to them."
+      )
     self.size = int(self._middle.size)  # D
 
   def flatten(self, action: types.NestedArray) -> jax.Array:
@@ -42,8 +45,10 @@ class ActionSpace:
   def unflatten(self, vectors: np.ndarray) -> types.NestedArray:
     """From [B, D] in [−1, 1], on the host, to a nest of actions [B, …] within the bounds, in their dtypes."""
     parts = np.split(vectors * self._half + self._middle, self._splits, axis=-1)
-    specs = zip(parts, self._shapes, self._dtypes, strict=True)
-    leaves = [np.reshape(part, (len(vectors), *shape)).astype(dtype) for part, shape, dtype in specs]
+    leaves = [
+      np.clip(np.reshape(part, (len(vectors), *leaf.shape)).astype(leaf.dtype), leaf.minimum, leaf.maximum)
+      for part, leaf in zip(parts, self._leaves, strict=True)
+    ]  # Clipped again: scaling rounds.
     return tree.unflatten_as(self._spec, leaves)
 
 

@@ -2,7 +2,7 @@
 
   update(state, sample) -> (state, priorities [B] or None, metrics)
 
-`metrics` is a dict of scalars with "loss" among them.
+`metrics` is a dict of scalars with "loss" among them. Priorities, of 0 or more, are handed back with ε added.
 """
 
 import math
@@ -20,6 +20,7 @@ S = TypeVar("S")
 Metrics = dict[str, jax.Array]
 Update = Callable[[S, replay.Sample], tuple[S, jax.Array | None, Metrics]]
 
+PRIORITY_EPSILON = 1e-6  # ε of Schaul et al. 2015 (1511.05952), §3.3: an item without error may still be drawn.
 _CHECK_EVERY = 16
 _SMALL = 8192  # Elements of an array that costs more to pass than to copy.
 
@@ -116,7 +117,7 @@ class JaxLearner(core.Learner, Generic[S]):
         "last checkpoint; look for very large rewards or observations, lower learning_rate or set max_gradient_norm."
       )
     if self._store is not None and priorities is not None:
-      self._store.update_priorities(self._table, keys, np.asarray(priorities))
+      self._store.update_priorities(self._table, keys, np.asarray(priorities) + PRIORITY_EPSILON)
     self._result = None
 
   def _log(self, counts: dict[str, float]) -> None:
@@ -205,6 +206,9 @@ class Packing(Generic[S]):
 
     def wrapped(state: Packed, sample: replay.Sample) -> tuple[Packed, jax.Array | None, Metrics]:
       unpacked, priorities, metrics = update(self._unpack(state), sample)
+      # A metric that is not finite makes the loss so, which is what the host looks at.
+      finite = jnp.all(jnp.isfinite(jnp.stack([jnp.asarray(value, jnp.float32) for value in metrics.values()])))
+      metrics = metrics | {"loss": jnp.where(finite, metrics["loss"], jnp.nan)}
       return self._pack(unpacked), priorities, metrics
 
     return wrapped

@@ -19,6 +19,8 @@ from acme import core, counting, loggers, replay, types
 from acme_tf import functions
 from acme_tf import variables as tf_variables
 
+PRIORITY_EPSILON = 1e-6  # ε of Schaul et al. 2015 (1511.05952), §3.3: an item without error may still be drawn.
+
 Metrics = dict[str, tf.Tensor]
 Update = Callable[[replay.Sample], tuple[tf.Tensor | None, Metrics]]
 
@@ -80,10 +82,11 @@ class TFLearner(core.Learner):
     priorities, metrics = self._update(_arrays(sample))
     self._newest = {}
     self._steps += self._num_sgd_steps
-    self._loss = float(metrics["loss"])
+    # A metric that is not finite makes the loss so.
+    self._loss = float(metrics["loss"]) if all(np.isfinite(value) for value in metrics.values()) else math.nan
     self._check_loss()
     if self._store is not None and priorities is not None:
-      self._store.update_priorities(self._table, np.asarray(sample.keys), priorities.numpy())
+      self._store.update_priorities(self._table, np.asarray(sample.keys), priorities.numpy() + PRIORITY_EPSILON)
     counts = self._counter.increment(steps=self._num_sgd_steps)
     self._log(metrics, counts)
 
@@ -131,13 +134,16 @@ class TFLearner(core.Learner):
     Raises:
       ValueError: it is the state of another agent, network or config.
     """
-    if state["state"].keys() != self._state.keys():
+    saved = state["state"]
+    if not isinstance(saved, Mapping) or saved.keys() != self._state.keys():
+      got = ", ".join(saved) if isinstance(saved, Mapping) else "arrays without names, as learners in JAX have them"
       raise ValueError(
-        f"The saved state has {', '.join(state['state'])}, expected {', '.join(self._state)}. It is of another "
-        "agent or config."
+        f"The saved state has {got}; expected {', '.join(self._state)}. It is of another agent, backend or config."
       )
     for name, part in self._state.items():
-      tf_variables.assign(part, state["state"][name])
+      tf_variables.check(part, saved[name])  # All of them, before any is changed.
+    for name, part in self._state.items():
+      tf_variables.assign(part, saved[name])
     self._steps = state["steps"]
     self._loss = 0.0
     self._newest = {}

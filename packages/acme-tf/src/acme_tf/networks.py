@@ -40,7 +40,7 @@ def flatten(spec: types.NestedSpec, value: types.NestedArray) -> tf.Tensor:
 
 def _flatten_leaf(spec: specs.Array, leaf: tf.Tensor) -> tf.Tensor:
   if isinstance(spec, specs.DiscreteArray):
-    return tf.one_hot(leaf, spec.num_values)  # [B, num_values]
+    return tf.one_hot(tf.cast(leaf, tf.int32), spec.num_values)  # [B, num_values]
   flat = tf.cast(tf.reshape(leaf, (-1, math.prod(spec.shape))), tf.float32)
   return flat / 255 if spec.dtype == np.uint8 else flat
 
@@ -184,7 +184,8 @@ class TanhToSpec(snt.Module):
   def _scale(spec: specs.BoundedArray, x: tf.Tensor) -> tf.Tensor:
     low = np.broadcast_to(spec.minimum, spec.shape).astype(np.float32)
     high = np.broadcast_to(spec.maximum, spec.shape).astype(np.float32)
-    return low + (tf.reshape(x, (-1, *spec.shape)) + 1) * 0.5 * (high - low)
+    scaled = low + (tf.reshape(x, (-1, *spec.shape)) + 1) * 0.5 * (high - low)
+    return tf.clip_by_value(scaled, low, high)  # Scaling rounds.
 
 
 class DiscreteValued(NamedTuple):
@@ -265,11 +266,11 @@ def check_output(make: variables.Factory, spec: specs.EnvironmentSpec, expected:
 
   `what` names the outputs, such as "Q-values [A]".
   """
-  observation = zeros(spec.observations, batch=2)
+  observation = tf.nest.map_structure(tf.constant, zeros(spec.observations, batch=2))
   output = variables.create(make, observation)(observation)
   fits = isinstance(output, tf.Tensor) and tuple(output.shape) == (2, *expected) and output.dtype.is_floating
   if not fits:
-    got = tf.nest.map_structure(lambda x: (x.dtype.name, tuple(x.shape)), output)
+    got = tf.nest.map_structure(lambda x: (x.dtype.name, tuple(x.shape)) if tf.is_tensor(x) else repr(x), output)
     raise ValueError(
       f"network: expected one float array of {what}, shape {(2, *expected)} for a batch of 2 observations, got {got}. "
       "Change the network's last layer, or the config that asks for these outputs."

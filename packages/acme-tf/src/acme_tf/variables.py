@@ -30,14 +30,14 @@ def create(make: Factory, *inputs: Any, seed: int = 0) -> Any:
     seed: consumed here; taken modulo 2³¹.
 
   Raises:
-    TypeError: `make` is not a factory but a module.
+    TypeError: `make` is not a factory but a module, or gives the same one each time.
   """
-  if isinstance(make, snt.Module):
+  network = make if isinstance(make, snt.Module) else make()
+  if network is make or make() is network:
     raise TypeError(
-      f"Expected a function that makes a network, got the module {make.name!r}: learner, target and actors each need "
-      "one of their own. Pass `lambda: MyNetwork(…)`."
+      f"Expected a function that makes a network, a new one each time, got {network!r} itself or each time: learner, "
+      "target and actors each need one of their own. Pass `lambda: MyNetwork(…)`."
     )
-  network = make()
   tf.function(functools.partial(_build, network, seed % 2**31))(*inputs)
   return network
 
@@ -63,8 +63,8 @@ def values(variables: Iterable[tf.Variable]) -> dict[str, np.ndarray]:
   return {name: variable.numpy() for name, variable in named(variables).items()}
 
 
-def assign(variables: Iterable[tf.Variable], new: Values) -> None:
-  """Gives variables the values of the same name.
+def check(variables: Iterable[tf.Variable], new: Values) -> None:
+  """Checks that values fit variables of the same names.
 
   Raises:
     ValueError: a name is missing or over, or a value differs in shape or dtype; the message names the first that does.
@@ -81,7 +81,13 @@ def assign(variables: Iterable[tf.Variable], new: Values) -> None:
         f"The value of {name!r} is {value.dtype}{list(value.shape)}, expected "
         f"{np.dtype(dtype)}{list(variable.shape)}. {hint}"
       )
-  for name, variable in known.items():
+
+
+def assign(variables: Iterable[tf.Variable], new: Values) -> None:
+  """Gives variables the values of the same name; raises ValueError, as `check`, before any is changed."""
+  variables = tuple(variables)
+  check(variables, new)
+  for name, variable in named(variables).items():
     variable.assign(new[name])
 
 

@@ -29,8 +29,11 @@ class ActionSpace:
     high = np.concatenate([np.broadcast_to(leaf.maximum, leaf.shape).ravel() for leaf in leaves])
     self._middle = ((high + low) / 2).astype(np.float32)
     self._half = ((high - low) / 2).astype(np.float32)
-    if not (self._half > 0).all():
-      raise ValueError(f"Expected every action's maximum above its minimum, got {spec}.")
+    if not ((self._half > 0) & np.isfinite(self._half)).all():
+      raise ValueError(
+        f"Expected every action's maximum above its minimum, in a range that float32 holds, got {spec}. Give actions "
+        "without real bounds some of their own: the policy is scaled to them."
+      )
     self.size = sum(self._sizes)  # D
 
   def flatten(self, action: types.NestedArray) -> tf.Tensor:
