@@ -58,7 +58,8 @@ class SumTree:
       leaves[index] = order = self._order  # For a moment, to see which of equal places is the last.
       difference *= leaves.take(index) == order
       leaves[index] = value
-      difference, end = np.add.reduce(difference), int(np.maximum.reduce(index)) + 1
+      difference = np.add.reduce(difference)
+      end = int(np.maximum.reduce(index)) + 1 if self._used < len(leaves) else 0
       self._changed.append(index)
     elif isinstance(index, slice):
       before = np.add.reduce(leaves[index])
@@ -167,13 +168,16 @@ def _reject(
 ) -> tuple[np.ndarray, np.ndarray]:
   """Chooses nodes [B] in proportion to their values, and targets [B] uniform below these.
 
-  A node is proposed with a target below the largest value, and accepted where the target is below its own.
+  A node is proposed with a target below the largest value, and accepted where the target is below its own. One random
+  number makes both: its place among the nodes, and in the one that it falls in.
   """
   index, target = np.empty(0, np.intp), np.empty(0)
   while len(index) < size:
     missing = size - len(index)
     count = int(1.2 * missing * most * len(level) / total) + 16
-    proposed, targets = rng.integers(0, len(level), count), rng.random(count) * most
+    place = rng.random(count) * len(level)  # Below the length, however it is rounded.
+    proposed = place.astype(np.intp)
+    targets = (place - proposed) * most
     accepted = (targets < level.take(proposed)).nonzero()[0][:missing]
     if not len(index):
       index, target = proposed.take(accepted), targets.take(accepted)
