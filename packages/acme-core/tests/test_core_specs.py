@@ -109,6 +109,13 @@ def test_wrong_actions(check, action, words):
       check(fakes.make_spec(action=action), "Me")
 
 
+@pytest.mark.parametrize("check, action", [(specs.require_discrete, "discrete"), (specs.require_continuous, "dict")])
+@pytest.mark.parametrize("rewards", [specs.Array((1,), np.float32), {"a": specs.Array((), np.float32)}])
+def test_rewards_that_are_not_one_number_are_refused(check, action, rewards):
+  with pytest.raises(ValueError, match="scalar reward spec.*Me learns from one number"):
+    check(fakes.make_spec(action=action)._replace(rewards=rewards), "Me")
+
+
 @pytest.mark.parametrize("low, high", [(-np.inf, 1), (0, np.inf), (np.nan, 1)])
 def test_half_bounded_actions_are_refused(low, high):
   spec = fakes.make_spec()._replace(actions=specs.BoundedArray((1,), np.float32, low, high))

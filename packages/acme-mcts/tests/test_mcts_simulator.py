@@ -71,6 +71,20 @@ class Selfish(Line):
     return self
 
 
+class BeginsAnew(Line):
+  """As Gymnasium's EzPickle, which copies the arguments of the constructor."""
+
+  def __deepcopy__(self, memo):
+    return BeginsAnew()
+
+
+class ChanceFromOutside(Line):
+  rng = np.random.default_rng(0)
+
+  def step(self, action):
+    return super().step(action)._replace(reward=np.float32(self.rng.random()))
+
+
 class SharedChance(Line):
   rng = np.random.default_rng(0)
 
@@ -149,6 +163,8 @@ def test_rollouts_see_beyond_the_leaf():
     (Uncopyable, "Uncopyable cannot be copied: RuntimeError.*holds a socket.*save_state"),
     (Selfish, "Selfish gives itself as its copy"),
     (SharedChance, "share random numbers"),
+    (BeginsAnew, "BeginsAnew made within an episode.* begin anew"),
+    (ChanceFromOutside, "ChanceFromOutside made within an episode.*random numbers from outside"),
     (lambda: acme.wrappers.StepLimit(Saving(), 5), "StepLimit cannot be copied"),
   ],
 )

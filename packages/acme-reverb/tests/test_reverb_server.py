@@ -1,5 +1,6 @@
 """A server in another process: the same answers, and clear errors within seconds where it is not what it should be."""
 
+import socket
 import subprocess
 import sys
 import textwrap
@@ -255,6 +256,63 @@ def test_the_interpreter_ends_with_everything_left_open(server):
 def test_importing_the_package_loads_neither_tensorflow_nor_reverb():
   program = "import sys, acme_reverb; assert not {'tensorflow', 'reverb'} & set(sys.modules)"
   subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_close_sends_what_is_left(server):
+  reader = ReverbReplay(TABLES, SPEC, address=server.address, timeout=3)
+  before = reader.info()["priority"].inserts
+  for _ in range(4):
+    store = ReverbReplay(TABLES, SPEC, address=server.address, timeout=3)
+    insert(store, "priority", 5)
+    store.close()
+  assert reader.info()["priority"].inserts == before + 20
+  reader.close()
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_a_closed_store_says_so(server, local):
+  store = ReverbReplay(TABLES, SPEC, address=None if local else server.address, timeout=3)
+  insert(store, "priority", 2)
+  dataset = store.dataset("priority", 1)
+  keys = next(dataset).keys
+  store.close()
+  for ask in (
+    store.info,
+    store.writer,
+    store.save,
+    lambda: next(dataset),
+    lambda: store.dataset("priority", 1),
+    lambda: store.update_priorities("priority", keys, np.ones(1)),
+  ):
+    with pytest.raises(RuntimeError, match="is closed"):
+      ask()
+
+
+def test_a_store_with_a_port_of_its_own_is_restored():
+  store = ReverbReplay(TABLES, SPEC, port=_free_port())
+  insert(store, "priority", 3)
+  next(store.dataset("priority", 1))
+  state = store.save()
+  store.restore(state)
+  assert store.info()["priority"].size == 3
+  store.close()
+
+
+def test_exponent_0_is_uniform_though_priorities_are_0():
+  table = replay.Table(name="priority", sampler=replay.Prioritized(0.0))
+  store = ReverbReplay([table], SPEC)
+  insert(store, "priority", 2)
+  dataset = store.dataset("priority", 50)
+  keys = np.unique(next(dataset).keys)
+  store.update_priorities("priority", keys, np.array([0.0, 1.0]))
+  assert len(np.unique(next(dataset).keys)) == 2
+  store.close()
+
+
+def _free_port():
+  with socket.socket() as probe:
+    probe.bind(("", 0))
+    return probe.getsockname()[1]
 
 
 if __name__ == "__main__":  # The process of `Server`.

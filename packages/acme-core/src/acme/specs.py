@@ -30,10 +30,7 @@ def make_environment_spec(environment: dm_env.Environment) -> EnvironmentSpec:
     hint = " Wrap it: acme.wrappers.GymWrapper(environment)." if hasattr(environment, "observation_space") else ""
     raise TypeError(f"Expected a dm_env.Environment, got {type(environment).__name__}.{hint}")
   spec = EnvironmentSpec(
-    observations=environment.observation_spec(),
-    actions=environment.action_spec(),
-    rewards=environment.reward_spec(),
-    discounts=environment.discount_spec(),
+    environment.observation_spec(), environment.action_spec(), environment.reward_spec(), environment.discount_spec()
   )
   for path, leaf in tree.flatten_with_path(spec):
     if not isinstance(leaf, Array):
@@ -45,8 +42,9 @@ def require_discrete(spec: EnvironmentSpec, agent: str) -> DiscreteArray:
   """Returns the action spec where it is a single discrete one.
 
   Raises:
-    ValueError: it is something else; the message names the agents to use instead.
+    ValueError: it is something else; the message names the agents to use instead. Or the reward is not one number.
   """
+  _require_scalar_reward(spec, agent)
   actions = spec.actions
   if isinstance(actions, DiscreteArray):
     return actions
@@ -60,8 +58,9 @@ def require_continuous(spec: EnvironmentSpec, agent: str) -> types.NestedSpec:
   """Returns the action spec where every leaf is a float array with finite bounds.
 
   Raises:
-    ValueError: it is something else; the message says what to do.
+    ValueError: it is something else; the message says what to do. Or the reward is not one number.
   """
+  _require_scalar_reward(spec, agent)
   for leaf in tree.flatten(spec.actions):
     if isinstance(leaf, DiscreteArray) or not np.issubdtype(leaf.dtype, np.floating):
       raise ValueError(
@@ -75,6 +74,12 @@ def require_continuous(spec: EnvironmentSpec, agent: str) -> types.NestedSpec:
         "Give the action spec a finite minimum and maximum."
       )
   return spec.actions
+
+
+def _require_scalar_reward(spec: EnvironmentSpec, agent: str) -> None:
+  if not isinstance(spec.rewards, Array) or spec.rewards.shape:
+    got = f"Expected a scalar reward spec (dm_env Array of shape ()), got {describe(spec.rewards)}"
+    raise ValueError(f"{got}: {agent} learns from one number a step. Wrap the environment to give one.")
 
 
 def batched(spec: types.NestedSpec, batch: int) -> types.NestedSpec:

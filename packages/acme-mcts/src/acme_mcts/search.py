@@ -14,7 +14,7 @@ range. N(s) counts the visits of s, its first one too.
 
 `evaluation_batch` simulations are walked before the model is asked about all of them at once. Each walk that waits
 counts on its edges as one more visit, with the worst Q̄, 0: a virtual loss (Chaslot et al. 2008), which sends the
-others elsewhere.
+others elsewhere. An edge that nobody has walked keeps its Q̄ for the first that waits, whose visit alone counts.
 
 Deviations from Silver et al. 2018: c is constant (its logarithmic growth matters after thousands of simulations only),
 the tree begins anew at each move, and rewards and discounts are those of the model.

@@ -103,6 +103,7 @@ class RemoteDataset(Iterator[replay.Sample]):
     self._thread = threading.Thread(target=fetch, name=f"acme_reverb {table}", daemon=True)
 
   def __next__(self) -> replay.Sample:
+    self._store.require_open()
     if self._failed is not None:
       raise self._failed
     if self._thread.ident is None:

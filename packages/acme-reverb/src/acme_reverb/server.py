@@ -65,6 +65,7 @@ def _check_free(port: int) -> None:
   """Raises OSError where somebody listens at a port: Reverb would listen there too, and share what comes."""
   try:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+      probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # Connections that have just ended do not count.
       probe.bind(("", port))
   except OSError as error:
     raise OSError(f"A Reverb server cannot listen at port {port}: {error}. Is another program there?") from error

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import pathlib
 import shutil
 import tempfile
 import threading
+import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -44,11 +46,12 @@ class _Resources:
 
   def close(self) -> None:
     self.stop.set()
-    for writer in self.writers:
-      writer.close()
+    with contextlib.ExitStack() as stack:  # One that fails keeps no other from being closed.
+      if self.server is not None:
+        stack.callback(self.server.close)
+      for writer in self.writers:
+        stack.callback(writer.close)
     self.writers.clear()
-    if self.server is not None:
-      self.server.close()
 
 
 class ReverbReplay(replay.Replay):
@@ -118,6 +121,7 @@ class ReverbReplay(replay.Replay):
   def writer(self, num_streams: int | None = None) -> ReverbWriter:
     if num_streams is not None and num_streams < 1:
       raise ValueError(f"num_streams: expected 1 or more, got {num_streams}.")
+    self.require_open()
     if not self._local:
       self._server_info(flush=False)  # Opening a writer asks the server nothing.
     writer = ReverbWriter(self, num_streams, self._max_item_steps)
@@ -186,7 +190,15 @@ class ReverbReplay(replay.Replay):
       writer.flush()
 
   def close(self) -> None:
-    """Ends connections, and the server where it is in this process."""
+    """Ends connections, and the server where it is in this process; one at an address is first sent what is left.
+
+    It warns where a server does not take that within `timeout` seconds.
+    """
+    for writer in self._resources.writers if self._finalizer.alive and not self._local else ():
+      try:
+        writer.flush()
+      except (ConnectionError, TimeoutError) as error:
+        warnings.warn(f"The items made last may not have reached the server: {error}", stacklevel=2)
     self._finalizer()
 
   def save(self) -> types.State:
@@ -228,11 +240,20 @@ class ReverbReplay(replay.Replay):
       writer.close()
     assert self._resources.server is not None
     self._resources.server.close()
-    self._start(state["files"])
+    try:
+      self._start(state["files"])
+    except BaseException:
+      self.close()  # There is no server to ask any more.
+      raise
     for writer in self._resources.writers:
       writer.open()
 
   # What writers and datasets ask of the store.
+
+  def require_open(self) -> None:
+    """Raises RuntimeError after `close`: Reverb would wait for a server that is gone."""
+    if not self._finalizer.alive:
+      raise RuntimeError("This ReverbReplay is closed: nothing can be asked of it any more.")
 
   @property
   def address(self) -> str:
@@ -336,6 +357,7 @@ class ReverbReplay(replay.Replay):
       counts.samples = _table_info(found[name]).samples
 
   def _counts(self, table: str) -> _Counts:
+    self.require_open()
     try:
       return self._tables[table]
     except KeyError:
@@ -359,6 +381,7 @@ class ReverbReplay(replay.Replay):
       )
 
   def _server_info(self, flush: bool = True) -> Mapping[str, Any]:
+    self.require_open()
     if flush:
       self.flush()
     try:
@@ -367,6 +390,7 @@ class ReverbReplay(replay.Replay):
       raise calls.gone("info", self.address, str(error)) from error
 
   def _call(self, what: str, call: Callable[[], Any]) -> Any:
+    self.require_open()
     return call() if self._local else calls.within(self.timeout, what, self.address, call)
 
 

@@ -86,7 +86,7 @@ def _describe(spec: Any) -> str:
 
 
 def _sampler(sampler: replay.Uniform | replay.Prioritized | replay.Fifo) -> Any:
-  if isinstance(sampler, replay.Prioritized):
+  if isinstance(sampler, replay.Prioritized) and sampler.exponent > 0:  # Reverb takes 0⁰ for 0.
     return reverb.selectors.Prioritized(sampler.exponent)
   return reverb.selectors.Fifo() if isinstance(sampler, replay.Fifo) else reverb.selectors.Uniform()
 

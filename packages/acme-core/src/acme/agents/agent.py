@@ -50,14 +50,9 @@ class Agent(core.Actor, core.VariableSource):
     self._table = tables[0].name
     extras = builder.extras_spec(spec, self._networks)
     self.replay = make_replay(tables, builders.step_spec(spec, extras), replay_seed)
+    dataset = builder.make_dataset(self.replay)
     self.learner = builder.make_learner(
-      spec,
-      self._networks,
-      builder.make_dataset(self.replay),
-      seed=learner_seed,
-      store=self.replay,
-      logger=logger,
-      counter=counter,
+      spec, self._networks, dataset, seed=learner_seed, store=self.replay, logger=logger, counter=counter
     )
     adder = builder.make_adder(spec, self._networks, self.replay.writer(num_envs))
     self.actor = builder.make_actor(spec, self._networks, self.learner, seed=actor_seed, adder=adder, num_envs=num_envs)

@@ -175,3 +175,20 @@ def _check_copies(environment: dm_env.Environment) -> None:
   first, second = (tree.flatten(other.reset().observation) for other in copies)
   if not all(map(np.array_equal, first, second)):
     raise TypeError(f"Two copies of {name} begin with different observations: they share random numbers. {hint}")
+  action = tree.map_structure(lambda spec: spec.generate_value(), environment.action_spec())
+  one = copies[0]
+  one.step(action)
+  try:
+    futures = [_future(other, action) for other in (copy.deepcopy(one), copy.deepcopy(one), one)]
+  except Exception as error:
+    raise TypeError(f"A copy of {name} made within an episode cannot go on: {error!r}. {hint}") from error
+  if any(not all(map(np.array_equal, futures[0], future)) for future in futures):
+    raise TypeError(
+      f"Copies of {name} made within an episode go on in different ways: they begin anew (as Gymnasium's EzPickle has "
+      f"them), share something with each other, or draw random numbers from outside. {hint}"
+    )
+
+
+def _future(environment: dm_env.Environment, action: Any, steps: int = 3) -> list[Any]:
+  """All that an environment gives in its next steps."""
+  return tree.flatten([tuple(environment.step(action)) for _ in range(steps)])
