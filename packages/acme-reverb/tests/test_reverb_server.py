@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import numpy as np
@@ -267,6 +268,21 @@ def test_close_sends_what_is_left(server):
     store.close()
   assert reader.info()["priority"].inserts == before + 20
   reader.close()
+
+
+def test_a_dataset_that_goes_takes_its_thread_along(store):
+  insert(store, "priority", 4).flush()
+  before = set(threading.enumerate())
+  datasets = [store.dataset("priority", 2) for _ in range(2)]
+  for dataset in datasets:
+    next(dataset)
+  fetchers = set(threading.enumerate()) - before
+  assert {thread.name for thread in fetchers} >= {"acme_reverb priority"}
+  del dataset, datasets
+  deadline = time.monotonic() + 20
+  while any(thread.name == "acme_reverb priority" and thread.is_alive() for thread in fetchers):
+    assert time.monotonic() < deadline
+    time.sleep(0.05)
 
 
 @pytest.mark.parametrize("local", [True, False])

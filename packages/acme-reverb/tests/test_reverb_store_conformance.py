@@ -327,8 +327,21 @@ def test_a_saved_table_keeps_priorities_limits_and_counts(make):
 
 def test_restoring_another_store_says_so(make):
   state = make([replay.Table()]).save()
-  with pytest.raises(ValueError, match="tables"):
-    make([replay.Table(name="other")]).restore(state)
+  for table in (replay.Table(name="other"), replay.Table(max_size=5), replay.Table(sampler=replay.Prioritized(1.0))):
+    with pytest.raises(ValueError, match="another tables"):
+      make([table]).restore(state)
+  state["signature"]["step spec"] = "another"
+  with pytest.raises(ValueError, match="another step spec"):
+    make([replay.Table()]).restore(state)
+
+
+def test_an_item_that_does_not_fit_is_not_counted(make):
+  store = make([replay.Table()])
+  writer = insert(store, 1)
+  before = store.info()["replay"].inserts
+  with pytest.raises(ValueError, match="shape"):
+    writer.create_item("replay", replay.TransitionItem(1, np.zeros(3, np.float32), np.float32(1)))
+  assert store.info()["replay"].inserts == before
 
 
 def test_writer_checks_what_it_gets(make):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -99,7 +100,9 @@ class RemoteDataset(Iterator[replay.Sample]):
     self._batches: queue.Queue[Batch | Exception] = queue.Queue(prefetch)
     self._failed: Exception | None = None
     allowance, source = store.make_allowance(table, batch_size), store.open_pipeline(table, batch_size)
-    fetch = _Fetcher(allowance, source, self._batches, batch_size, store.address, stop)
+    gone = threading.Event()  # Once nobody has this dataset any more.
+    weakref.finalize(self, gone.set)
+    fetch = _Fetcher(allowance, source, self._batches, batch_size, store.address, (stop, gone))
     self._thread = threading.Thread(target=fetch, name=f"acme_reverb {table}", daemon=True)
 
   def __next__(self) -> replay.Sample:
@@ -133,18 +136,18 @@ class _Fetcher:
     batches: queue.Queue[Batch | Exception],
     batch_size: int,
     address: str,
-    stop: threading.Event,
+    stops: tuple[threading.Event, ...],
   ) -> None:
     self._allowance = allowance
     self._source = source
     self._batches = batches
     self._batch_size = batch_size
     self._address = address
-    self._stop = stop
+    self._stops = stops
 
   def __call__(self) -> None:
     try:
-      while not self._stop.is_set():
+      while not self._stopped():
         if not self._allowance():
           time.sleep(_POLL_SECONDS)
           continue
@@ -156,8 +159,11 @@ class _Fetcher:
     except Exception as error:  # The learner's thread is to raise it.
       self._put(error)
 
+  def _stopped(self) -> bool:
+    return any(stop.is_set() for stop in self._stops)
+
   def _put(self, batch: Batch | Exception) -> None:
-    while not self._stop.is_set():
+    while not self._stopped():
       try:
         return self._batches.put(batch, timeout=0.1)
       except queue.Full:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import reverb
 
-from acme import replay, types
+from acme import replay, specs, types
 from acme_reverb import calls, datasets
 from acme_reverb.layout import Layout, kind_name
 from acme_reverb.server import ReplayServer
@@ -105,6 +105,7 @@ class ReverbReplay(replay.Replay):
     self.timeout = timeout
     self._tables = {table.name: _Counts(table) for table in tables}
     self._descriptions = list(tables)
+    self._signature = {"tables": [repr(table) for table in tables], "step spec": specs.describe(step_spec._asdict())}
     self._prefetch = prefetch
     self._max_item_steps = max_item_steps
     self._port = port
@@ -205,10 +206,11 @@ class ReverbReplay(replay.Replay):
     """Returns the contents, as the bytes of a Reverb checkpoint; at an address the path of one the server wrote."""
     self.flush()
     state: dict[str, Any] = {
+      "signature": dict(self._signature),
       "tables": {
         name: [counts.inserts, counts.samples, counts.max_priority, counts.kind]
         for name, counts in self._tables.items()
-      }
+      },
     }
     path = pathlib.Path(self._call("save", self._client.checkpoint))
     if not self._local:
@@ -226,11 +228,14 @@ class ReverbReplay(replay.Replay):
     Raises:
       ValueError: the state is of a store of other tables, or of one that lay elsewhere.
     """
-    if set(state["tables"]) != set(self._tables) or ("files" in state) != self._local:
-      raise ValueError(
-        f"The saved replay has the tables {', '.join(state['tables'])} {_place('files' in state)}: expected "
-        f"{', '.join(self._tables)} {_place(self._local)}."
-      )
+    if ("files" in state) != self._local:
+      raise ValueError(f"The saved replay lay {_place('files' in state)}: expected one {_place(self._local)}.")
+    for key, value in self._signature.items():
+      if (got := state["signature"].get(key)) != value:
+        raise ValueError(
+          f"The saved replay has another {key}: expected {value}, got {got}. Make the store as it was made when it was "
+          "saved."
+        )
     for name, (inserts, samples, max_priority, kind) in state["tables"].items():
       self._tables[name] = _Counts(self._tables[name].table, inserts, samples, max_priority, kind)
     if not self._local:

@@ -89,10 +89,11 @@ class ReverbWriter(replay.Writer):
     items = [(0, trajectory)] if streams is None else _split(trajectory, streams)
     for stream, item in items:
       self._check(stream, item)
+    rows = [self._layout.item_row(item) for _, item in items]  # Raises where it does not fit, before it is counted.
     priority = self._store.claim(table, trajectory, len(items), priority)
-    for stream, item in items:
+    for (stream, item), row in zip(items, rows, strict=True):
       if isinstance(item, replay.TransitionItem):
-        self._send_transition(table, stream, item, priority)
+        self._send_transition(table, stream, item, row, priority)
       else:
         self._held.append(_Held(table, stream, item, priority))
 
@@ -143,10 +144,12 @@ class ReverbWriter(replay.Writer):
     if not 1 <= back <= there:
       raise ValueError(f"An item has {back} steps, and there are {there}: expected 1 to {there}.")
 
-  def _send_transition(self, table: str, stream: int, item: replay.TransitionItem, priority: float) -> None:
+  def _send_transition(
+    self, table: str, stream: int, item: replay.TransitionItem, row: list[Any], priority: float
+  ) -> None:
     rows = self._rows[stream]
     first = len(rows) - 1 - int(item.num_steps)
-    own = self._append([None] * self._layout.num_step, self._layout.item_row(item))
+    own = self._append([None] * self._layout.num_step, row)
     self._send(table, [rows[first], rows[-1]], [rows[first + 1]], own, priority)
 
   def _release(self, followed: bool) -> None:
