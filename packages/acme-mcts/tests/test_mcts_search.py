@@ -119,6 +119,27 @@ def test_finds_the_one_winning_line(winning, evaluation_batch):
     assert len(game.batches) < sum(game.batches)
 
 
+@pytest.mark.parametrize(
+  ("visits", "returns", "waiting", "q"),
+  [
+    # Edges 0 and 1 have Q = 2/2 and 1/4, edge 2 the node's value (5 + 2 + 1) / (1 + 2 + 4) = 8/7, its own estimate 5.
+    # Q̄ = Q/2, as Q lies within [0, 2]; a walk that waits is one more visit of Q̄ = 0.
+    ([2, 4, 0], [2.0, 1.0, 0.0], [0, 0, 0], [1 / 2, 1 / 8, 4 / 7]),
+    ([2, 4, 0], [2.0, 1.0, 0.0], [1, 0, 0], [1 / 2 * 2 / 3, 1 / 8, 4 / 7]),
+    ([2, 4, 0], [2.0, 1.0, 0.0], [2, 4, 1], [1 / 2 * 2 / 4, 1 / 8 * 4 / 8, 0]),  # Nothing but losses on edge 2.
+    ([0, 0, 0], [0.0, 0.0, 0.0], [0, 1, 0], [1, 0, 1]),  # The node's value is its estimate, 5, over the range's end.
+  ],
+)
+def test_scores_of_a_node_by_hand(visits, returns, waiting, q):
+  c, priors = 1.5, np.array([0.5, 0.3, 0.2])
+  game = Game({}, num_actions=3, values={"s": 5.0}, logits={"s": np.log(priors)})
+  config = mcts_config.MCTSConfig(puct_constant=c, min_return=0.0, max_return=2.0)
+  tree = search.Tree(game.root("s", None), config)
+  tree.visits[0], tree.returns[0], tree.waiting[0] = visits, returns, waiting
+  n = np.array(visits) + waiting
+  np.testing.assert_allclose(tree.scores(0), q + c * priors * math.sqrt(1 + n.sum()) / (1 + n))
+
+
 def test_waiting_walks_spread_and_leave_nothing_behind():
   game = Game(full_tree(4, 3, sum), num_actions=3)
   config = mcts_config.MCTSConfig(num_simulations=30, evaluation_batch=3, discount=1.0)

@@ -14,7 +14,7 @@ range. N(s) counts the visits of s, its first one too.
 
 `evaluation_batch` simulations are walked before the model is asked about all of them at once. Each walk that waits
 counts on its edges as one more visit, with the worst Q̄, 0: a virtual loss (Chaslot et al. 2008), which sends the
-others elsewhere. An edge that nobody has walked keeps its Q̄ for the first that waits, whose visit alone counts.
+others elsewhere.
 
 Deviations from Silver et al. 2018: c is constant (its logarithmic growth matters after thousands of simulations only),
 the tree begins anew at each move, and rewards and discounts are those of the model.
@@ -199,7 +199,7 @@ class Tree:
     scale = self.high - self.low
     q = np.clip((q - self.low) / scale, 0, 1) if scale > 0 else np.zeros_like(q)
     walked = visits + waiting
-    q *= np.maximum(visits, 1) / np.maximum(walked, 1)
+    q *= np.where(waiting > 0, visits / np.maximum(walked, 1), 1)
     return puct(q, self.priors[node], walked, total + int(waiting.sum()), self._c)
 
   def value(self, node: int) -> float:
