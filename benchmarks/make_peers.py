@@ -31,9 +31,11 @@ def main() -> None:
   names = sorted(path.stem for path in PEERS.glob("*.txt"))
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("directory", type=pathlib.Path)
-  parser.add_argument("names", nargs="*", choices=[*names, []], default=names)
+  parser.add_argument("names", nargs="*", help=f"of {', '.join(names)}; all unless given")
   arguments = parser.parse_args()
-  for name in arguments.names:
+  if unknown := set(arguments.names) - set(names):
+    parser.error(f"No peer is called {', '.join(sorted(unknown))}; there are {', '.join(names)}.")
+  for name in arguments.names or names:
     make(name, arguments.directory)
 
 
