@@ -19,23 +19,24 @@ import statistics
 import subprocess
 import sys
 
+from seeds import seeds
+
 
 def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("agent")
   parser.add_argument("environment")
   parser.add_argument("--steps", type=int, required=True, help="environment steps")
-  parser.add_argument("--seeds", default="0-4", help="such as 0-9")
+  parser.add_argument("--seeds", type=seeds, default="0-4", help="such as 0-9")
   parser.add_argument("--episodes", type=int, default=20, help="of the final evaluation, at least 20")
   parser.add_argument("--bar", type=float, required=True, help="the return that counts as solved")
   parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
   parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("benchmarks/results/learning"))
   arguments, others = parser.parse_known_args()
-  first, last = map(int, arguments.seeds.split("-"))
   name = re.sub(r"[^\w.=-]+", "_", "-".join([arguments.agent, arguments.environment, *others])).strip("_")
   runs = pathlib.Path("runs", "learning", f"{name}-{arguments.steps}")
   with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-    results = list(pool.map(lambda seed: train(arguments, others, seed, runs / str(seed)), range(first, last + 1)))
+    results = list(pool.map(lambda seed: train(arguments, others, seed, runs / str(seed)), arguments.seeds))
   text = report(arguments, results)
   print(text)
   arguments.out.mkdir(parents=True, exist_ok=True)
@@ -68,7 +69,7 @@ def train(arguments: argparse.Namespace, others: list[str], seed: int, out: path
 def report(arguments: argparse.Namespace, results: list[dict]) -> str:
   """The table: each seed, then the median, the quartiles and how many reached the bar."""
   returns = [result["eval_return_mean"] for result in results]
-  low, middle, high = statistics.quantiles(returns, n=4, method="inclusive")
+  low, middle, high = statistics.quantiles(returns if len(returns) > 1 else returns * 2, n=4, method="inclusive")
   solved = sum(value >= arguments.bar for value in returns)
   lines = [
     f"## {arguments.agent} on {arguments.environment}, {arguments.steps:,} steps",

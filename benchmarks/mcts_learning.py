@@ -19,13 +19,15 @@ import subprocess
 import sys
 import time
 
+from seeds import seeds
+
 
 def parse() -> argparse.Namespace:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("environment")
   parser.add_argument("--model", choices=["simulator", "learned"], required=True)
   parser.add_argument("--steps", type=int, required=True, help="environment steps of training; 0 for none")
-  parser.add_argument("--seeds", default="0-4", help="such as 0-4")
+  parser.add_argument("--seeds", type=seeds, default="0-4", help="such as 0-4")
   parser.add_argument("--episodes", type=int, default=20, help="of the evaluation")
   parser.add_argument("--bar", type=float, required=True, help="the return that counts as solved")
   parser.add_argument("--config", nargs="*", default=[], metavar="FIELD=VALUE", help="fields of MCTSConfig, in JSON")
@@ -83,7 +85,6 @@ def main() -> None:
   if options.one is not None:
     print(json.dumps(run(options, options.one)))
     return
-  first, last = map(int, options.seeds.split("-"))
 
   def one(seed: int) -> tuple[list[float], float]:
     start = time.monotonic()
@@ -94,8 +95,7 @@ def main() -> None:
     return json.loads(done.stdout.splitlines()[-1]), time.monotonic() - start
 
   with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-    seeds = range(first, last + 1)
-    text = report(options, dict(zip(seeds, pool.map(one, seeds), strict=True)))
+    text = report(options, dict(zip(options.seeds, pool.map(one, options.seeds), strict=True)))
   print(text)
   options.out.mkdir(parents=True, exist_ok=True)
   name = re.sub(r"[^\w.=-]+", "_", f"mcts-{options.environment}-{options.model}")

@@ -190,9 +190,16 @@ def test_wrong_uses_are_clear_errors():
     acme_mcts.MCTS(fakes.make_spec("vector", "continuous"))
   with pytest.raises(ValueError, match="one environment, got num_envs=2"):
     acme_mcts.MCTS(spec, simulator=environment, num_envs=2)
+  other = fakes.FakeEnvironment(fakes.make_spec("image", "discrete"))
+  with pytest.raises(ValueError, match=r"MCTS simulator: expected observations Array\(shape=\(4,\)"):
+    acme_mcts.MCTS(spec, simulator=other)
+  with pytest.raises(TypeError, match="expected a dm_env environment, got int"):
+    acme_mcts.MCTS(spec, simulator=3)
   agent, _ = make(True)
   with pytest.raises(ValueError, match="the environment that the evaluator will act in"):
     agent.make_evaluator()
+  with pytest.raises(ValueError, match="expected observations"):
+    agent.make_evaluator(simulator=other)
   learned, _ = make()
   with pytest.raises(ValueError, match="the agent learns a model"):
     learned.make_evaluator(simulator=environment)

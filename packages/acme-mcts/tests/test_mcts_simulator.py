@@ -61,6 +61,28 @@ class Saving(Line):
     self.position, self.steps = state
 
 
+class SavesLess(Saving):
+  """Its state leaves out the number of steps."""
+
+  def load_state(self, state):
+    self.position = state[0]
+
+
+class SavesItself(Saving):
+  """Its state is what later steps change."""
+
+  def save_state(self):
+    return vars(self)
+
+  def load_state(self, state):
+    vars(self).update(state)
+
+
+class CannotLoad(Saving):
+  def load_state(self, state):
+    raise RuntimeError("no such state")
+
+
 class Uncopyable(Line):
   def __deepcopy__(self, memo):
     raise RuntimeError("holds a socket")
@@ -166,6 +188,10 @@ def test_rollouts_see_beyond_the_leaf():
     (BeginsAnew, "BeginsAnew made within an episode.* begin anew"),
     (ChanceFromOutside, "ChanceFromOutside made within an episode.*random numbers from outside"),
     (lambda: acme.wrappers.StepLimit(Saving(), 5), "StepLimit cannot be copied"),
+    (SavesLess, "SavesLess goes on in different ways from one saved state"),
+    (SavesItself, "SavesItself goes on in different ways.*later steps change"),
+    (CannotLoad, "CannotLoad cannot be saved and loaded: RuntimeError.*no such state"),
+    (lambda: 3, "expected a dm_env environment, got int"),
   ],
 )
 def test_what_cannot_be_copied_is_an_error_at_once(make, message):
@@ -181,23 +207,27 @@ def test_an_environment_without_episode_is_an_error():
     model.expand(root.states, np.array([1]), np.random.default_rng(0))
 
 
-def test_bad_rollouts_are_errors():
-  with pytest.raises(ValueError, match="rollout_steps"):
-    models.Simulator(Line(), rollout_steps=-1)
+@pytest.mark.parametrize("rollout_steps", [-1, 2.5, True])
+def test_bad_rollouts_are_errors(rollout_steps):
+  with pytest.raises(ValueError, match="rollout_steps: expected an integer"):
+    models.Simulator(Line(), rollout_steps=rollout_steps)
   with pytest.raises(ValueError, match="rollout_weight"):
     models.Simulator(Line(), rollout_weight=1.5)
 
 
 def test_saving_environments_are_put_back_after_an_error():
   class Failing(Saving):
+    broken = False
+
     def step(self, action):
-      if action == 0:
+      if action == 0 and self.broken:
         raise RuntimeError("broken")
       return super().step(action)
 
   environment = Failing()
   environment.reset()
   simulator = models.Simulator(environment)
+  environment.broken = True
   start = copy.copy(simulator.now())
   with pytest.raises(RuntimeError, match="broken"):
     simulator.play(start, [np.int32(1), np.int32(0)])

@@ -29,8 +29,7 @@ class MCTS(agents.Agent):
       spec: the environment's specs, from `acme.make_environment_spec`; the action must be one discrete one.
       config: every number; None for `MCTSConfig()`.
       simulator: the very environment that the agent will act in, to plan in copies of it (or an `acme_mcts.Simulator`
-      of it,
-        to say how); None to learn a model.
+        of it, to say how); None to learn a model.
       seed: of everything random in the agent.
       num_envs: how many environments it acts in at once; None for one. With a simulator only one.
       replay: (tables, step spec, seed) -> store; None for `acme_replay.EmbeddedReplay`.
@@ -38,8 +37,8 @@ class MCTS(agents.Agent):
       counter: what the learner counts its steps on.
 
     Raises:
-      ValueError: the action spec is not discrete, or a simulator is given for several environments.
-      TypeError: the simulator cannot be copied.
+      ValueError: the action spec is not discrete, or a simulator is given for several environments or has other specs.
+      TypeError: the simulator is no dm_env environment, or cannot be copied.
     """
     if replay is None:
       import acme_replay
@@ -62,7 +61,9 @@ class MCTS(agents.Agent):
       simulator: the very environment that the evaluator will act in, where the agent plans in a simulator.
 
     Raises:
-      ValueError: a simulator is given to an agent that learns a model, or none to one that plans in a simulator.
+      ValueError: a simulator is given to an agent that learns a model, or none to one that plans in a simulator; or it
+        has other specs than the agent.
+      TypeError: it is no dm_env environment, or cannot be copied.
     """
     own = self._builder.simulator  # type: ignore[attr-defined]
     if (own is None) != (simulator is None):
@@ -70,7 +71,7 @@ class MCTS(agents.Agent):
         "the environment that the evaluator will act in" if simulator is None else "none, as the agent learns a model"
       )
       raise ValueError(f"make_evaluator simulator: expected {expected}, got {simulator!r}.")
-    if isinstance(simulator, dm_env.Environment) and own is not None:
+    if own is not None and not isinstance(simulator, models.Simulator):
       simulator = models.Simulator(simulator, rollout_steps=own.rollout_steps, rollout_weight=own.rollout_weight)
     maker = builder.MCTSBuilder(self._builder.config, simulator=simulator)
     return maker.make_actor(self._spec, self._networks, self.learner, seed=self._evaluator_seed, evaluation=True)

@@ -82,12 +82,14 @@ class MCTSBuilder(builders.Builder[Any]):
     num_envs: int | None = None,
     evaluation: bool = False,
   ) -> core.Actor:
-    """Makes an actor. Raises ValueError where there is one simulator for several environments."""
-    if self.simulator is not None and num_envs is not None:
-      raise ValueError(
-        f"MCTS with a simulator acts in one environment, got num_envs={num_envs}: leave simulator= out, so that it "
-        "learns a model, or run one environment."
-      )
+    """Makes an actor. Raises ValueError where there is one simulator for several environments, or of another kind."""
+    if self.simulator is not None:
+      if num_envs is not None:
+        raise ValueError(
+          f"MCTS with a simulator acts in one environment, got num_envs={num_envs}: leave simulator= out, so that it "
+          "learns a model, or run one environment."
+        )
+      _check_specs(self.simulator.environment, spec)
     return self._backend.make_actor(
       spec,
       networks,
@@ -99,3 +101,14 @@ class MCTSBuilder(builders.Builder[Any]):
       num_envs=num_envs,
       evaluation=evaluation,
     )
+
+
+def _check_specs(environment: dm_env.Environment, spec: specs.EnvironmentSpec) -> None:
+  theirs = specs.make_environment_spec(environment)
+  for name in ("observations", "actions"):
+    wanted, got = (specs.describe(getattr(each, name)) for each in (spec, theirs))
+    if got != wanted:
+      raise ValueError(
+        f"MCTS simulator: expected {name} {wanted}, as the agent has them, got {got}: give it the very environment "
+        "that the agent acts in."
+      )

@@ -25,8 +25,8 @@ class MCTSConfig:
   """c, the weight of the prior against Q̄ in [0, 1]. Silver et al. 2018 and 1911.08265 (their c_init)."""
   min_return: float | None = None
   """Least return known beforehand: Q̄ is 0 there, or at a lower one that the tree sees; None for those of the tree
-  alone, by
-  which the smallest differences count in full: then a little cost hides a far reward. 1911.08265 (known bounds)."""
+  alone, by which the smallest differences count in full: then a little cost hides a far reward. 1911.08265 (known
+  bounds)."""
   max_return: float | None = None
   """Largest return known beforehand: Q̄ is 1 there, or at a higher one that the tree sees. 1911.08265."""
   dirichlet_alpha: Positive = 0.3

@@ -36,10 +36,16 @@ class Simulator:
         which lets a search see beyond its horizon before anything is learned.
 
     Raises:
-      TypeError: the environment can be neither copied nor saved.
+      TypeError: it is no dm_env environment, or one that can be neither copied nor saved.
+      ValueError: a number is out of its range.
     """
-    if rollout_steps < 0:
-      raise ValueError(f"Simulator rollout_steps: expected 0 or more, got {rollout_steps!r}.")
+    if not isinstance(environment, dm_env.Environment):
+      raise TypeError(
+        f"Simulator environment: expected a dm_env environment, got {type(environment).__name__}; wrap a Gymnasium one "
+        "in acme.wrappers.GymWrapper."
+      )
+    if isinstance(rollout_steps, bool) or not isinstance(rollout_steps, int) or rollout_steps < 0:
+      raise ValueError(f"Simulator rollout_steps: expected an integer of 0 or more, got {rollout_steps!r}.")
     if not 0 <= rollout_weight <= 1:
       raise ValueError(f"Simulator rollout_weight: expected a number in [0, 1], got {rollout_weight!r}.")
     self.rollout_steps = rollout_steps if rollout_weight > 0 else 0
@@ -47,8 +53,7 @@ class Simulator:
     self.environment = environment
     # Asked of the class: a wrapper that passes unknown attributes on has a state of its own that the pair would miss.
     self._saves = all(hasattr(type(environment), name) for name in ("save_state", "load_state"))
-    if not self._saves:
-      _check_copies(environment)
+    (_check_saves if self._saves else _check_copies)(environment)
 
   def now(self) -> Any:
     """The state of the environment as it is."""
@@ -166,6 +171,7 @@ def _check_copies(environment: dm_env.Environment) -> None:
     "and load_state(state). Without simulator= it learns a model instead."
   )
   name = type(environment).__name__
+  action = _an_action(environment)
   try:
     copies = [copy.deepcopy(environment) for _ in range(2)]
   except Exception as error:
@@ -175,7 +181,6 @@ def _check_copies(environment: dm_env.Environment) -> None:
   first, second = (tree.flatten(other.reset().observation) for other in copies)
   if not all(map(np.array_equal, first, second)):
     raise TypeError(f"Two copies of {name} begin with different observations: they share random numbers. {hint}")
-  action = tree.map_structure(lambda spec: spec.generate_value(), environment.action_spec())
   one = copies[0]
   one.step(action)
   try:
@@ -187,6 +192,31 @@ def _check_copies(environment: dm_env.Environment) -> None:
       f"Copies of {name} made within an episode go on in different ways: they begin anew (as Gymnasium's EzPickle has "
       f"them), share something with each other, or draw random numbers from outside. {hint}"
     )
+
+
+def _check_saves(environment: dm_env.Environment) -> None:
+  """Raises TypeError where a state cannot be saved and loaded, or not all of it comes back; it stays what it was."""
+  name, action = type(environment).__name__, _an_action(environment)
+  futures = []
+  try:
+    before = environment.save_state()
+    environment.reset()
+    state = environment.save_state()
+    for _ in range(2):
+      futures.append(_future(environment, action))
+      environment.load_state(state)
+    environment.load_state(before)
+  except Exception as error:
+    raise TypeError(f"{name} cannot be saved and loaded: {error!r}. Mend its save_state() and load_state().") from error
+  if not all(map(np.array_equal, *futures)):
+    raise TypeError(
+      f"{name} goes on in different ways from one saved state: load_state() does not bring all of it back (its random "
+      "numbers, say), or save_state() gives what later steps change."
+    )
+
+
+def _an_action(environment: dm_env.Environment) -> Any:
+  return tree.map_structure(lambda spec: spec.generate_value(), environment.action_spec())
 
 
 def _future(environment: dm_env.Environment, action: Any, steps: int = 3) -> list[Any]:
