@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 
+from seeds import seeds
 from speed import HERE, THREADS
 
 BAR = 475.0
@@ -80,17 +81,16 @@ def main() -> None:
   """Reads the command line, measures, and writes the results."""
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("--peers", type=pathlib.Path, required=True, help="where make_peers.py made their environments")
-  parser.add_argument("--seeds", default="0-4", help="such as 0-4")
+  parser.add_argument("--seeds", type=seeds, default="0-4", help="such as 0-4")
   parser.add_argument("--steps", type=int, default=50_000)
   parser.add_argument("--out", type=pathlib.Path, default=HERE / "results")
   arguments = parser.parse_args()
-  first, last = map(int, arguments.seeds.split("-"))
   contenders = {
     "ours": (sys.executable, "solve_ours.py"),
     "SB3": (str(arguments.peers.resolve() / "sb3" / "bin" / "python"), "solve_sb3.py"),
   }
   results = []
-  for seed in range(first, last + 1):
+  for seed in arguments.seeds:
     for name in sorted(contenders, reverse=seed % 2 == 0):
       results.append(summarize(name, seed, measure(*contenders[name], seed, arguments.steps)))
       r = results[-1]
