@@ -30,6 +30,7 @@ TABLES = [
   replay.Table(name="ratio", rate_limiter=replay.RateLimiter(min_size=2, samples_per_insert=4.0)),
   replay.Table(name="priority", sampler=replay.Prioritized(1.0)),
 ]
+PATIENT = 30  # Seconds, where nothing should have to be waited for: a shared machine may stand still for a while.
 
 
 class Server:
@@ -54,7 +55,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def store(server):
-  store = ReverbReplay(TABLES, SPEC, address=server.address, timeout=3)
+  store = ReverbReplay(TABLES, SPEC, address=server.address, timeout=PATIENT)
   yield store
   store.close()
 
@@ -80,7 +81,7 @@ def test_golden_vectors_at_an_address(store):
 
 
 def test_what_one_process_inserts_another_samples(server, store):
-  other = ReverbReplay(TABLES, SPEC, address=server.address, timeout=3)
+  other = ReverbReplay(TABLES, SPEC, address=server.address, timeout=PATIENT)
   insert(other, "queue", 6)
   other.flush()
   assert store.available("queue") == 6
@@ -88,7 +89,8 @@ def test_what_one_process_inserts_another_samples(server, store):
   other.close()
 
 
-def test_ratio_holds_with_batches_fetched_ahead(store):
+def test_ratio_holds_with_batches_fetched_ahead(server):
+  store = ReverbReplay(TABLES, SPEC, address=server.address, timeout=3)
   dataset = store.dataset("ratio", 4)
   with pytest.raises(TimeoutError, match="min_size 2"):
     next(dataset)
@@ -103,6 +105,16 @@ def test_ratio_holds_with_batches_fetched_ahead(store):
   assert time.monotonic() - start < 8
   insert(store, "ratio", 1)
   assert next(dataset).data.observation.shape == (4,)
+  store.close()
+
+
+def test_an_overloaded_server_is_not_mistaken_for_an_empty_table(server, monkeypatch):
+  store = ReverbReplay(TABLES, SPEC, address=server.address, timeout=1)
+  insert(store, "priority", 4).flush()
+  monkeypatch.setattr(store, "open_pipeline", lambda *_: iter(lambda: time.sleep(PATIENT), None))  # No batch comes.
+  with pytest.raises(TimeoutError, match="Waited 1 s for the overloaded server"):
+    next(store.dataset("priority", 2))
+  store.close()
 
 
 def test_priorities_at_an_address(store):
@@ -217,7 +229,7 @@ def test_a_server_that_dies_and_comes_back_from_its_checkpoint(tmp_path):
   assert time.monotonic() - start < 8
 
   again = Server(tmp_path)
-  store = ReverbReplay(TABLES, SPEC, address=again.address, timeout=3)
+  store = ReverbReplay(TABLES, SPEC, address=again.address, timeout=PATIENT)
   store.restore(state)
   assert store.info()["priority"].size == 4
   store.close()
@@ -260,10 +272,10 @@ def test_importing_the_package_loads_neither_tensorflow_nor_reverb():
 
 
 def test_close_sends_what_is_left(server):
-  reader = ReverbReplay(TABLES, SPEC, address=server.address, timeout=3)
+  reader = ReverbReplay(TABLES, SPEC, address=server.address, timeout=PATIENT)
   before = reader.info()["priority"].inserts
   for _ in range(4):
-    store = ReverbReplay(TABLES, SPEC, address=server.address, timeout=3)
+    store = ReverbReplay(TABLES, SPEC, address=server.address, timeout=PATIENT)
     insert(store, "priority", 5)
     store.close()
   assert reader.info()["priority"].inserts == before + 20
@@ -287,7 +299,7 @@ def test_a_dataset_that_goes_takes_its_thread_along(store):
 
 @pytest.mark.parametrize("local", [True, False])
 def test_a_closed_store_says_so(server, local):
-  store = ReverbReplay(TABLES, SPEC, address=None if local else server.address, timeout=3)
+  store = ReverbReplay(TABLES, SPEC, address=None if local else server.address, timeout=PATIENT)
   insert(store, "priority", 2)
   dataset = store.dataset("priority", 1)
   keys = next(dataset).keys

@@ -116,9 +116,11 @@ class RemoteDataset(Iterator[replay.Sample]):
       batch = self._batches.get(timeout=timeout)
     except queue.Empty:
       self._store.info()  # Raises ConnectionError where the server is gone.
+      enough = self._store.available(self._table) >= self._batch_size
+      missing = "the overloaded server to send them" if enough else "other processes to insert"
       raise TimeoutError(
-        f"{self._store.refusal(self._table, self._batch_size)} Waited {timeout:g} s for other processes to "
-        "insert; pass a longer timeout to ReverbReplay where that is normal."
+        f"{self._store.refusal(self._table, self._batch_size)} Waited {timeout:g} s for {missing}; pass a longer "
+        "timeout to ReverbReplay where that is normal."
       ) from None
     if isinstance(batch, Exception):
       self._failed = batch
