@@ -102,7 +102,7 @@ def test_ratio_holds_with_batches_fetched_ahead(server):
   start = time.monotonic()
   with pytest.raises(TimeoutError, match="0 items may be sampled"):
     next(dataset)
-  assert time.monotonic() - start < 8
+  assert time.monotonic() - start < 15
   insert(store, "ratio", 1)
   assert next(dataset).data.observation.shape == (4,)
   store.close()
@@ -134,7 +134,7 @@ def test_a_full_queue_is_an_error_not_a_hang(server):
   start = time.monotonic()
   with pytest.raises(TimeoutError, match="queue is full"):
     store.flush()
-  assert time.monotonic() - start < 6
+  assert time.monotonic() - start < 15
   dataset = store.dataset("queue", 5)
   for _ in range(9):
     next(dataset)
@@ -223,10 +223,10 @@ def test_a_server_that_dies_and_comes_back_from_its_checkpoint(tmp_path):
     start = time.monotonic()
     with pytest.raises(ConnectionError, match="is not there"):
       call()
-    assert time.monotonic() - start < 8
+    assert time.monotonic() - start < 15
   start = time.monotonic()
   store.close()
-  assert time.monotonic() - start < 8
+  assert time.monotonic() - start < 15
 
   again = Server(tmp_path)
   store = ReverbReplay(TABLES, SPEC, address=again.address, timeout=PATIENT)
