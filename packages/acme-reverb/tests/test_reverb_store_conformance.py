@@ -344,6 +344,19 @@ def test_an_item_that_does_not_fit_is_not_counted(make):
   assert store.info()["replay"].inserts == before
 
 
+@pytest.mark.parametrize("streams", [None, [3], [-1, 0], []])
+def test_streams_that_a_writer_lacks(make, streams):
+  store = make([replay.Table()])
+  writer = store.writer(3)
+  for first in (True, False):
+    writer.append(tree.map_structure(lambda leaf: np.stack([leaf] * 3), step(1, first)))
+  item = replay.TransitionItem(np.ones(1, int), np.ones(1, np.float32), np.ones(1, np.float32))
+  with pytest.raises(ValueError, match="streams: expected ascending .* from 0 to 2"):
+    writer.create_item("replay", item, streams=None if streams is None else np.array(streams, int))
+  writer.create_item("replay", item, streams=np.array([2]))
+  assert store.info()["replay"].inserts == 1
+
+
 def test_writer_checks_what_it_gets(make):
   store = make([replay.Table()])
   writer = insert(store, 2)

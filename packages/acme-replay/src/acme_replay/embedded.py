@@ -219,10 +219,7 @@ class EmbeddedWriter(replay.Writer):
     priority: float | None = None,
     streams: np.ndarray | None = None,
   ) -> None:
-    if (streams is None) != (self.num_streams is None):
-      raise ValueError(
-        f"streams: expected {'None' if streams is not None else '[K] int'} over {self.num_streams} streams."
-      )
+    _check_streams(streams, self.num_streams)
     target = self._store.table(table)
     count = None if streams is None else len(streams)
     last = self._row if streams is None else self._row + streams
@@ -281,6 +278,17 @@ class EmbeddedWriter(replay.Writer):
 
   def restore(self, state: types.State) -> None:
     self._row, self._steps, self._unbroken = state["row"], state["steps"], state["unbroken"]
+
+
+def _check_streams(streams: np.ndarray | None, count: int | None) -> None:
+  """Raises ValueError where `streams` are not some of `count`."""
+  if streams is None or count is None:
+    fits = streams is None and count is None
+  else:
+    fits = len(streams) > 0 and 0 <= streams[0] <= streams[-1] < count
+  if not fits:
+    wanted = "None for one stream" if count is None else f"ascending [K] int from 0 to {count - 1}"
+    raise ValueError(f"streams: expected {wanted}, got {streams}.")
 
 
 class _Dataset(Iterator[replay.Sample]):

@@ -82,10 +82,7 @@ class ReverbWriter(replay.Writer):
       RuntimeError: a queue is full.
       ValueError: the item goes further back than there are steps, or than `max_item_steps`.
     """
-    if (streams is None) != (self.num_streams is None):
-      raise ValueError(
-        f"streams: expected {'None' if streams is not None else '[K] int'} over {self.num_streams} streams."
-      )
+    _check_streams(streams, self.num_streams)
     items = [(0, trajectory)] if streams is None else _split(trajectory, streams)
     for stream, item in items:
       self._check(stream, item)
@@ -173,6 +170,17 @@ class ReverbWriter(replay.Writer):
     self._sent += 1
     if self._sent % _IN_FLIGHT == 0:
       self._store.flush_trajectory_writer(self._writer, _IN_FLIGHT)
+
+
+def _check_streams(streams: np.ndarray | None, count: int | None) -> None:
+  """Raises ValueError where `streams` are not some of `count`."""
+  if streams is None or count is None:
+    fits = streams is None and count is None
+  else:
+    fits = len(streams) > 0 and 0 <= streams[0] <= streams[-1] < count
+  if not fits:
+    wanted = "None for one stream" if count is None else f"ascending [K] int from 0 to {count - 1}"
+    raise ValueError(f"streams: expected {wanted}, got {streams}.")
 
 
 def _split(item: Any, streams: np.ndarray) -> list[tuple[int, Any]]:
