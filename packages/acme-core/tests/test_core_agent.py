@@ -7,7 +7,7 @@ import dm_env
 import numpy as np
 import pytest
 
-from acme import agents, builders, core, replay
+from acme import agents, builders, core, experience, replay
 from acme_testing import fakes
 
 SPEC = fakes.make_spec()
@@ -16,27 +16,29 @@ SPEC = fakes.make_spec()
 class CountingReplay(replay.Replay):
   """Counts, and holds nothing."""
 
-  def __init__(self, tables, step_spec, seed):
-    self.tables, self.step_spec, self.seed = tables, step_spec, seed
+  def __init__(self, description, step_spec, seed):
+    self.description, self.step_spec, self.seed = description, step_spec, seed
+    self.limiter = description.table("replay").rate_limiter
     self.inserts = self.samples = 0
 
-  def writer(self, num_streams=None):
+  def adder(self, num_streams=None):
     self.num_streams = num_streams
-    return None
+    return "adder"
 
-  def dataset(self, table, batch_size):
+  def dataset(self):
+    batch_size = self.description.batch_size
     while True:
       self.samples += batch_size
       yield replay.Sample((), np.zeros(batch_size, np.int64), np.ones(batch_size))
 
-  def update_priorities(self, table, keys, priorities):
+  def update_priorities(self, keys, priorities):
     pass
 
   def info(self):
     return {}
 
-  def available(self, table):
-    return self.tables[0].rate_limiter.allowed(self.inserts, self.samples)
+  def available(self):
+    return self.limiter.allowed(self.inserts, self.samples)
 
   def save(self):
     return [self.inserts, self.samples]
@@ -46,11 +48,11 @@ class CountingReplay(replay.Replay):
 
 
 class FakeLearner(core.Learner):
-  def __init__(self, dataset, seed):
-    self.dataset, self.seed, self.steps = dataset, seed, 0
+  def __init__(self, inputs):
+    self.inputs, self.steps = inputs, 0
 
   def step(self):
-    next(self.dataset)
+    next(self.inputs.dataset)
     self.steps += 1
 
   def get_variables(self, names):
@@ -71,39 +73,29 @@ class FakeActor(fakes.RandomActor):
 
 
 class FakeBuilder(builders.Builder):
-  def __init__(self, batch_size=1, tables=None, **limits):
-    self.config = None
-    self.batch_size = batch_size
-    self.tables = tables or [replay.Table(rate_limiter=replay.RateLimiter(**limits))]
+  config = None
 
-  @property
-  def samples_per_step(self):
-    return self.batch_size
+  def __init__(self, **items):
+    self.description = experience.Transitions(**{"batch_size": 1, **items})
 
-  def make_networks(self, spec):
-    return "networks"
+  def make_program(self, spec):
+    return "program"
 
-  def make_tables(self, spec, networks):
-    return self.tables
+  def make_experience(self, spec, program):
+    return self.description
 
-  def make_adder(self, spec, networks, writer):
-    return "adder"
+  def make_learner(self, spec, program, inputs):
+    return FakeLearner(inputs)
 
-  def make_dataset(self, store):
-    return store.dataset("replay", self.batch_size)
-
-  def make_learner(self, spec, networks, dataset, *, seed, store=None, logger=None, counter=None):
-    return FakeLearner(dataset, seed)
-
-  def make_actor(self, spec, networks, variables, *, seed, adder=None, num_envs=None, evaluation=False):
-    actor = FakeActor(spec, seed=seed)
-    actor.arguments = {"seed": seed, "adder": adder, "num_envs": num_envs, "evaluation": evaluation}
+  def make_actor(self, spec, program, inputs):
+    actor = FakeActor(spec, seed=inputs.seed)
+    actor.inputs = inputs
     return actor
 
 
 def make(**kwargs):
   seed, num_envs = kwargs.pop("seed", 0), kwargs.pop("num_envs", None)
-  return agents.Agent(FakeBuilder(**kwargs), SPEC, make_replay=CountingReplay, seed=seed, num_envs=num_envs)
+  return agents.Agent(FakeBuilder(**kwargs), SPEC, replay=CountingReplay, seed=seed, num_envs=num_envs)
 
 
 RATIOS = [0.1, 0.3, 0.333, 1 / 3, 0.7, 1.0, 1.1, 2.5, 7, 32.0, 1e-3]
@@ -152,29 +144,35 @@ def test_the_actor_is_updated_after_learner_steps_only():
 def test_components_have_seeds_of_their_own():
   def seeds(seed):
     agent = make(seed=seed)
-    arguments = (agent.actor.arguments, agent.make_evaluator().arguments)
-    return [agent.replay.seed, agent.learner.seed, *(a["seed"] for a in arguments)]
+    inputs = (agent.learner.inputs, agent.actor.inputs, agent.make_evaluator().inputs)
+    return [agent.replay.seed, *(each.seed for each in inputs)]
 
   assert len(set(seeds(0))) == 4 and seeds(0) == seeds(0) and not set(seeds(0)) & set(seeds(1))
 
 
 def test_components_are_given_what_they_need():
   agent = make(num_envs=3)
-  arguments = agent.actor.arguments
-  assert (arguments["adder"], arguments["num_envs"], arguments["evaluation"]) == ("adder", 3, False)
+  inputs = agent.actor.inputs
+  assert (inputs.adder, inputs.num_envs, inputs.evaluation, inputs.streams) == ("adder", 3, False, (0, 3))
   assert agent.replay.num_streams == 3
   assert agent.replay.step_spec.observation is SPEC.observations and agent.replay.step_spec.extras == ()
-  evaluator = agent.make_evaluator().arguments
-  assert (evaluator["adder"], evaluator["num_envs"], evaluator["evaluation"]) == (None, None, True)
+  evaluator = agent.make_evaluator().inputs
+  assert (evaluator.adder, evaluator.num_envs, evaluator.evaluation) == (None, None, True)
   assert agent.get_variables(["a", "b"]) == [0, 0]
 
 
-@pytest.mark.parametrize("tables", [[], [replay.Table(), replay.Table()]])
-def test_tables_need_names_of_their_own(tables):
-  builder = FakeBuilder()
-  builder.tables = tables
-  with pytest.raises(ValueError, match="names of their own"):
-    agents.Agent(builder, SPEC, make_replay=CountingReplay)
+@pytest.mark.parametrize("exponent, wanted", [(None, False), (0.6, True)])
+def test_priorities_go_back_where_somebody_wants_them(exponent, wanted):
+  agent = make(priority_exponent=exponent)
+  assert (agent.learner.inputs.replay is agent.replay) == wanted
+
+
+@pytest.mark.parametrize(
+  "index, num_envs, num_actors, streams", [(0, None, 1, (0, 1)), (2, None, 4, (2, 4)), (1, 3, 4, (3, 12))]
+)
+def test_streams_are_numbered_over_all_actors(index, num_envs, num_actors, streams):
+  inputs = builders.ActorInputs(variables=None, index=index, num_envs=num_envs, num_actors=num_actors)
+  assert inputs.streams == streams
 
 
 O = np.zeros(5, np.float32)  # noqa: E741
@@ -251,3 +249,10 @@ def test_save_and_restore_reach_every_part():
   other.restore(state)
   assert other.learner.steps == 7 and other.replay.samples == 7
   assert other.select_action(O) == agent.select_action(O)
+
+
+def test_an_episode_begins_with_the_newest_parameters():
+  agent = make()
+  agent.learner.step()  # As a LearningLoop does, before anybody acts.
+  agent.observe_first(dm_env.restart(O))
+  assert agent.actor.updates == 1

@@ -4,9 +4,12 @@ import json
 import os
 import pathlib
 import pickle
+import random
 import subprocess
 import sys
 import textwrap
+import warnings
+import zipfile
 
 import numpy as np
 import pytest
@@ -287,3 +290,268 @@ def test_a_directory_that_cannot_be_made(tmp_path):
   (tmp_path / "file").write_text("")
   with pytest.raises(CheckpointError, match="Could not write"):
     Checkpointer(tmp_path / "file" / "checkpoints").save(1, {})
+
+
+# What is kept.
+
+
+def steps_in(folder):
+  return sorted(int(path.name.removeprefix("step-")) for path in folder.iterdir())
+
+
+def test_what_was_just_written_is_kept_whatever_its_step(tmp_path):
+  checkpointer = Checkpointer(tmp_path)
+  for step in (5000, 6000):
+    checkpointer.save(step, step)
+  assert checkpointer.save(100, 100).exists()
+  assert steps_in(tmp_path) == [100, 6000]
+
+
+@pytest.mark.parametrize("again", [True, False], ids=["a new process", "the same"])
+def test_torn_checkpoints_count_for_nothing(tmp_path, again):
+  checkpointer = Checkpointer(tmp_path, keep=3)
+  for step in (500, 1000, 1500):
+    checkpointer.save(step, step)
+  for step in (1000, 1500):
+    (tmp_path / f"step-{step:012d}" / "arrays.npz").write_bytes(b"torn")
+  checkpointer = Checkpointer(tmp_path) if again else checkpointer
+  with pytest.warns(UserWarning, match="Passing over"):
+    assert checkpointer.load().step == 500
+  checkpointer.save(600, 600)
+  assert steps_in(tmp_path) == [500, 600]
+  assert checkpointer.load().state == 600
+
+
+def test_torn_checkpoints_count_for_nothing_where_none_was_loaded(tmp_path):
+  for step in (1, 2):
+    Checkpointer(tmp_path).save(step, step)
+  (tmp_path / "step-000000000002" / "manifest.json").write_text("torn")
+  Checkpointer(tmp_path).save(3, 3)
+  assert steps_in(tmp_path) == [1, 3]
+
+
+# What cannot be seen.
+
+
+def test_a_directory_that_cannot_be_seen_is_not_an_empty_one(tmp_path):
+  (tmp_path / "link").symlink_to(tmp_path / "not-mounted")
+  (tmp_path / "file").write_text("")
+  for name in ("link", "file"):
+    with pytest.raises(CheckpointError, match="cannot be seen"):
+      Checkpointer(tmp_path / name).load()
+  assert checkpointing.find(tmp_path / "nowhere") == []
+
+
+def test_a_checkpoint_that_may_not_be_read_is_not_passed_over(tmp_path, monkeypatch):
+  checkpointer = Checkpointer(tmp_path)
+  for step in (1, 2):
+    checkpointer.save(step, step)
+  read = pathlib.Path.read_text
+
+  def refuse(path, *args):
+    if "step-000000000002" in str(path):
+      raise PermissionError(13, "Permission denied")
+    return read(path, *args)
+
+  monkeypatch.setattr(pathlib.Path, "read_text", refuse)
+  with pytest.raises(CheckpointError, match="Permission denied"):
+    checkpointer.load()
+
+
+# Hostile files. Their checksums are right, so that something looks into them.
+
+
+def forge(path, structure, pack):
+  """Puts an archive that `pack` writes, and a structure, in the place of those of a checkpoint."""
+  with zipfile.ZipFile(path / "arrays.npz", "w") as archive:
+    pack(archive)
+  edit(path / "manifest.json", structure=structure)
+  (path / "SHA256SUMS").write_text(checkpointing._checksums(path))
+
+
+def npy(header, data=b""):
+  """The bytes of an array file with such a header."""
+  text = header.encode().ljust(117) + b"\n"
+  return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + data
+
+
+def header(shape, descr="<f8"):
+  return repr({"descr": descr, "fortran_order": False, "shape": shape})
+
+
+def encrypted(archive):
+  archive.writestr("array0.npy", npy(header((1,)), bytes(8)))
+  archive.filelist[0].flag_bits |= 1
+
+
+def deflated(archive):
+  archive.writestr("array0.npy", npy(header((10**6,)), bytes(8 * 10**6)), zipfile.ZIP_DEFLATED)
+
+
+def stored(*content):
+  return lambda archive: [archive.writestr(f"array{i}.npy", data) for i, data in enumerate(content)]
+
+
+ONE = {"array": "array0"}
+HOSTILE = {
+  "a header of 10^12 numbers": (ONE, stored(npy(header((10**12,))))),
+  "a header of 10^30 numbers": (ONE, stored(npy(header((10**30,))))),
+  "a header of -1 numbers": (ONE, stored(npy(header((-1,))))),
+  "a deep header": (ONE, stored(npy("(" * 5000))),
+  "a header that is a program": (ONE, stored(npy("__import__('os')"))),
+  "an array of objects": (ONE, stored(npy(header((1,), "|O"), bytes(8)))),
+  "an array of records": (ONE, stored(npy(header((1,), "|V8"), bytes(8)))),
+  "no array": (ONE, stored(b"text")),
+  "an empty archive": (ONE, stored()),
+  "an encrypted archive": (ONE, encrypted),
+  "an archive that inflates": (ONE, deflated),
+  "one array for two": ({"list": [ONE, ONE]}, stored(npy(header((1,)), bytes(8)))),
+  "an unknown kind": ({"set": []}, stored()),
+  "a kind with a list for a name": ({"array": [1]}, stored()),
+  "an empty kind": ({}, stored()),
+}
+
+
+@pytest.mark.parametrize(("structure", "pack"), HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_checkpoint_is_passed_over(tmp_path, structure, pack):
+  checkpointer = Checkpointer(tmp_path)
+  checkpointer.save(1, "whole")
+  forge(checkpointer.save(2, STATE), structure, pack)
+  with pytest.warns(UserWarning, match="Passing over a checkpoint.*step-000000000002"):
+    assert checkpointer.load().state == "whole"
+
+
+@pytest.mark.parametrize(
+  ("old", "new"),
+  [
+    ('"step": 2', '"stop": 2'),
+    ('"step": 2', '"step": 3'),
+    ('"metadata": {}', '"metadata": []'),
+    ('"state"', "[" * 100_000),
+  ],
+)
+def test_a_manifest_that_lacks_something_is_passed_over(tmp_path, old, new):
+  checkpointer = Checkpointer(tmp_path)
+  checkpointer.save(1, "whole")
+  path = checkpointer.save(2, "state")
+  text = (path / "manifest.json").read_text()
+  assert old in text
+  (path / "manifest.json").write_text(text.replace(old, new))
+  (path / "SHA256SUMS").write_text(checkpointing._checksums(path))
+  with pytest.warns(UserWarning, match="Passing over a checkpoint"):
+    assert checkpointer.load().state == "whole"
+
+
+@pytest.mark.parametrize("name", ["arrays.npz", "manifest.json", "SHA256SUMS"])
+def test_links_and_pipes_in_a_checkpoint_are_not_opened(tmp_path, name):
+  checkpointer = Checkpointer(tmp_path)
+  checkpointer.save(1, "whole")
+  path = checkpointer.save(2, "state") / name
+  path.rename(tmp_path / "elsewhere")
+  path.symlink_to(tmp_path / "elsewhere")
+  with pytest.warns(UserWarning, match=f"{name} is no plain file"):
+    assert checkpointer.load().state == "whole"
+  path.unlink()
+  os.mkfifo(path)
+  with pytest.warns(UserWarning, match=f"{name} is no plain file"):
+    assert checkpointer.load().state == "whole"
+
+
+def test_nothing_is_written_through_a_link_or_removed_that_is_not_ours(tmp_path):
+  elsewhere, folder = tmp_path / "elsewhere", tmp_path / "checkpoints"
+  elsewhere.mkdir()
+  (folder / "notes.tmp").mkdir(parents=True)
+  (folder / "step-000000000001.tmp").symlink_to(elsewhere)
+  assert Checkpointer(folder).save(1, "state").exists()
+  assert Checkpointer(folder).load().state == "state"
+  assert list(elsewhere.iterdir()) == [] and (folder / "notes.tmp").exists()
+
+
+# Noise: ACME_FUZZ=1000 for the long session.
+
+FUZZ = int(os.environ.get("ACME_FUZZ", "200"))
+
+
+def mutate(path, rng):
+  """Changes, cuts or lengthens one file of a checkpoint somewhere."""
+  file = path / rng.choice(["arrays.npz", "manifest.json", "SHA256SUMS"])
+  data = bytearray(file.read_bytes())
+  at = rng.randrange(len(data))
+  kind = rng.randrange(4)
+  if kind == 0:
+    data[at] ^= 1 << rng.randrange(8)
+  elif kind == 1:
+    del data[at : at + rng.randrange(1, 50)]
+  elif kind == 2:
+    data[at:at] = rng.randbytes(rng.randrange(1, 50))
+  else:
+    data[at : at + 8] = bytes(byte ^ rng.choice([1, 9, 255]) for byte in data[at : at + 8])
+  file.write_bytes(data)
+
+
+def outside(folder):
+  return sorted(str(path) for path in folder.rglob("*") if folder / "checkpoints" not in path.parents)
+
+
+@pytest.mark.parametrize("sealed", [False, True], ids=["plain", "with the right checksums"])
+def test_noise_in_a_checkpoint_is_an_error_or_passed_over(tmp_path, sealed):
+  """Without checksums every change is found; with them a change may pass, and then it is a state."""
+  rng = random.Random(0)
+  folder = tmp_path / "checkpoints"
+  state = {"a": np.arange(20.0), "b": [np.zeros((2, 3), np.uint8), (1, "x", None)], "c": {"d": np.array(["e", "fg"])}}
+  checkpointer = Checkpointer(folder)
+  checkpointer.save(1, "whole")
+  path = checkpointer.save(2, state, {"agent": "dqn"})
+  whole = {file.name: file.read_bytes() for file in path.iterdir()}
+  before = outside(tmp_path)
+  passed = 0
+  for _ in range(FUZZ):
+    for name, data in whole.items():
+      (path / name).write_bytes(data)
+    mutate(path, rng)
+    if sealed:
+      (path / "SHA256SUMS").write_text(checkpointing._checksums(path))
+    with warnings.catch_warnings(record=True) as caught:
+      warnings.simplefilter("always")
+      checkpoint = checkpointing.load(folder)
+    passed += checkpoint.step == 2
+    assert checkpoint.step == 2 or (checkpoint.state == "whole" and len(caught) == 1)
+  assert outside(tmp_path) == before
+  assert passed < FUZZ if sealed else passed == 0
+
+
+def test_noise_in_an_archive_is_an_error_or_passed_over(tmp_path):
+  rng = random.Random(0)
+  checkpointer = Checkpointer(tmp_path)
+  checkpointer.save(1, "whole")
+  path = checkpointer.save(2, STATE)
+  shapes = [
+    (),
+    (1,),
+    (3,),
+    (-1,),
+    (2, 2),
+    (2**31, 2**31),
+    (2**62, 4),
+    (10**9,),
+    (10**15,),
+    (0, 10**12),
+    (1.5,),
+    "x",
+    None,
+  ]
+  kinds = ["<f8", "|b1", "<U4", "<U0", "|S3", "|O", "|V4", "<M8[s]", "<f2", "<c16", "f8,i4", "", "evil", [("a", "|O")]]
+  structures = [
+    ONE,
+    {"list": [ONE]},
+    {"tuple": [ONE, {"array": "array1"}]},
+    {"dict": {"": ONE}},
+    ONE | {"list": []},
+    [],
+  ]
+  with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    for _ in range(FUZZ // 2):
+      arrays = [npy(header(rng.choice(shapes), rng.choice(kinds)), rng.randbytes(rng.randrange(80))) for _ in range(2)]
+      forge(path, rng.choice(structures), stored(*arrays))
+      assert checkpointing.load(tmp_path).step in (1, 2)

@@ -103,12 +103,51 @@ def test_csv_restore_forgets_later_rows(open_csv, tmp_path):
   assert [row["x"] for row in read(path)] == ["1", "4"]
 
 
-def test_csv_restore_of_a_file_that_is_gone_starts_anew(open_csv, tmp_path):
+def test_csv_restore_keeps_the_rows_it_cuts(open_csv, tmp_path):
   path = tmp_path / "a.csv"
+  for rows in ([1, 2, 3], [4, 5]):
+    logger = open_csv(path)
+    for x in rows:
+      logger.write({"x": x})
+    logger.restore({"rows": 1})
+  assert read(path) == [{"x": "1"}]
+  assert [row["x"] for row in read(tmp_path / "a.csv.cut")] == ["2", "3", "x", "4", "5"]
+
+
+@pytest.mark.parametrize("text", [None, "", "x\r\n", "x\r\n1\r\n", "x\r\n1\r\n2"])
+def test_csv_restore_refuses_a_file_that_lacks_rows(open_csv, tmp_path, text):
+  path = tmp_path / "a.csv"
+  if text is not None:
+    path.write_text(text, newline="")
+  with pytest.raises(ValueError, match=r"a.csv: expected 2 rows or more.*got [01]"):
+    open_csv(path).restore({"rows": 2})
+
+
+@pytest.mark.parametrize(
+  ("data", "complaint"), [(b"x\n1,2\n", "row 1 has more fields"), (b"x\n\xff\n", "codec can't decode")]
+)
+def test_csv_says_that_a_file_cannot_be_read(tmp_path, data, complaint):
+  path = tmp_path / "a.csv"
+  path.write_bytes(data)
+  with pytest.raises(ValueError, match=f"a.csv cannot be read.*{complaint}"):
+    loggers.CSVLogger(path)
+  assert path.read_bytes() == data
+
+
+def test_csv_reads_what_it_wrote_however_long(open_csv, tmp_path):
+  path = tmp_path / "a.csv"
+  open_csv(path).write({"x": np.zeros(50_000)})
   logger = open_csv(path)
-  logger.restore({"rows": 7})
-  logger.write({"x": 1})
-  assert logger.save() == {"rows": 1} and read(path) == [{"x": "1"}]
+  logger.write({"y": 1})
+  assert logger.save() == {"rows": 2}
+
+
+def test_csv_is_not_written_through_a_link(open_csv, tmp_path):
+  (tmp_path / "precious").write_text("text")
+  (tmp_path / "a.csv").write_text("x\n1\n")
+  (tmp_path / "a.csv.tmp").symlink_to(tmp_path / "precious")
+  open_csv(tmp_path / "a.csv").write({"y": 1})
+  assert (tmp_path / "precious").read_text() == "text"
 
 
 def test_csv_on_a_full_disk_keeps_earlier_rows(open_csv, tmp_path):

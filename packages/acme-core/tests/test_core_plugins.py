@@ -1,5 +1,7 @@
 """Agents are found by name, loaded when asked for, and what is wrong with one is said."""
 
+import pathlib
+import re
 import sys
 import textwrap
 
@@ -9,7 +11,7 @@ from acme import plugins
 
 AGENT = """
   from acme.plugins import AgentPlugin
-  AGENT = AgentPlugin(name="{name}", summary="A fake.", config=dict, builder=list, agent=list, actions="discrete")
+  AGENT = AgentPlugin(name="{name}", summary="A fake.", config=dict, actions=("discrete",), backends={{"jax": "json"}})
 """
 
 
@@ -105,10 +107,49 @@ def test_unknown_names(install):
 def test_nothing_installed(monkeypatch):
   monkeypatch.setattr(plugins.metadata, "entry_points", lambda group: [])
   assert plugins.list_agents() == {}
-  with pytest.raises(plugins.PluginError, match="Installed: none.*pip install acme-dqn"):
+  with pytest.raises(plugins.PluginError, match="Installed: none.*a package of its own, as acme-dqn"):
     plugins.load_agent("dqn")
 
 
 def test_actions_of_a_plugin():
-  with pytest.raises(ValueError, match="'x': expected actions 'discrete' or 'continuous', got 'both'"):
-    plugins.AgentPlugin(name="x", summary="", config=dict, builder=list, agent=list, actions="both")
+  with pytest.raises(ValueError, match=r"'x': expected actions of 'discrete' and 'continuous', got \('both',\)"):
+    plugins.AgentPlugin(name="x", summary="", config=dict, actions=("both",), backends={"jax": "json"})
+
+
+def test_backends():
+  plugin = plugins.AgentPlugin(
+    name="x", summary="", config=dict, actions=("discrete",), backends={"numpy": "acme_x.numpy", "tf": "acme_x.tf"}
+  )
+  with pytest.raises(ValueError, match="backend: expected one of 'numpy', 'tf', got 'torch'"):
+    plugin.builder(backend="torch")
+  with pytest.raises(ImportError, match=r"The backend 'numpy' of x needs acme_x.*pip install \"acme-x\"$"):
+    plugin.builder()
+  with pytest.raises(ImportError, match=r"pip install \"acme-x\[tf\]\""):
+    plugin.builder(backend="tf")
+
+
+def test_replays_come_by_name(monkeypatch):
+  assert callable(plugins.load_replay())
+  monkeypatch.setattr(plugins.metadata, "entry_points", lambda group: [])
+  with pytest.raises(
+    plugins.PluginError, match="No replay is called 'embedded'. Installed: none. pip install acme-replay"
+  ):
+    plugins.load_replay()
+  with pytest.raises(plugins.PluginError, match="No replay is called 'x'.*Replays come as packages"):
+    plugins.load_replay("x")
+
+
+@pytest.mark.parametrize("name", ["dqn", "dqm", "evil-package", "mpo"])
+def test_nothing_that_was_typed_is_advised_to_be_installed(monkeypatch, name):
+  monkeypatch.setattr(plugins, "list_agents", dict)
+  with pytest.raises(plugins.PluginError) as error:
+    plugins.load_agent(name)
+  assert "pip install" not in str(error.value)
+
+
+def test_errors_name_packages_that_there_are():
+  folder = pathlib.Path(__file__).parents[2]
+  packages = {path.name for path in folder.iterdir()}
+  texts = "".join(path.read_text() for path in folder.glob("*/src/**/*.py"))
+  advised = set(re.findall(r"(?:use|or|pip install ['\"]?)\s*(acme-[a-z0-9]+)", texts))
+  assert "acme-dqn" in advised and advised <= packages

@@ -7,7 +7,7 @@ import dm_env
 import numpy as np
 import pytest
 
-from acme import replay, specs
+from acme import replay, specs, validation
 from acme_testing import fakes
 
 F = specs.Array((2,), np.float32)
@@ -50,7 +50,7 @@ NESTED = {"a": F, "b": (specs.Array((), np.int32), specs.Array((3, 3), np.uint8)
 def test_values_that_fit(spec, batch):
   full = spec if batch is None else specs.batched(spec, batch)
   value = fakes.random_value(full, np.random.default_rng(0))
-  specs.Validator("observation", spec, batch)(value)
+  validation.Validator("observation", spec, batch)(value)
 
 
 @pytest.mark.parametrize(
@@ -79,13 +79,13 @@ def test_values_that_fit(spec, batch):
 )
 def test_values_that_do_not_fit(spec, value, message):
   with pytest.raises(ValueError, match=message):
-    specs.Validator("x", spec)(value)
+    validation.Validator("x", spec)(value)
 
 
 def test_large_finite_values_pass_without_a_warning():
   with warnings.catch_warnings():
     warnings.simplefilter("error")
-    specs.Validator("x", F)(np.array([3e38, 3e38], np.float32))
+    validation.Validator("x", F)(np.array([3e38, 3e38], np.float32))
 
 
 def test_discrete_and_continuous():
@@ -162,4 +162,4 @@ def test_a_rate_limiter_without_a_ratio():
 def test_constructors_of_dm_env_pass_the_specs_of_a_fake():
   spec = fakes.make_spec()
   timestep = dm_env.termination(1.0, np.zeros(5, np.float32))
-  specs.Validator("discount", spec.discounts)(timestep.discount)
+  validation.Validator("discount", spec.discounts)(timestep.discount)

@@ -138,3 +138,27 @@ def test_another_autoreset_mode_is_refused():
   )
   with pytest.raises(ValueError, match="NEXT_STEP, got SAME_STEP"):
     acme.wrappers.GymVectorWrapper(vector)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rewards_and_discounts_have_the_dtypes_of_their_specs(dtype):
+  spec = SPEC._replace(
+    rewards=acme.specs.Array((), dtype, name="reward"), discounts=acme.specs.BoundedArray((), dtype, 0, 1)
+  )
+  actor = VectorActor()
+  members = [fakes.FakeEnvironment(spec) for _ in range(2)]
+  acme.VectorEnvironmentLoop(members, actor, seed=0, logger=loggers.NullLogger()).run(num_steps=4)
+  assert {(t.reward.dtype, t.discount.dtype) for t in actor.timesteps} == {(np.dtype(dtype),) * 2}
+
+
+def test_an_episode_that_cannot_be_played_again_counts_no_more():
+  loop, _, _ = make(lengths=(6, 6))
+  loop.run(num_steps=6)
+  state = loop.save()
+  state["environments"][1]["observation"] = [np.full(5, 9, np.float32)]
+  again, _, logger = make(lengths=(6, 6))
+  with pytest.warns(UserWarning, match="came to another observation"):
+    again.restore(state)
+  again.run(num_steps=12)
+  assert [row["episode_length"] for row in logger.rows][:2] == [6, 6]
+  assert again.steps == 18

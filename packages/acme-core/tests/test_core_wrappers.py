@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tree
 
-from acme import EnvironmentLoop, loggers, make_environment_spec, specs
+from acme import EnvironmentLoop, loggers, make_environment_spec, specs, validation
 from acme.wrappers import EnvironmentWrapper, GymWrapper, SinglePrecision, StepLimit
 from acme_testing import fakes
 
@@ -128,7 +128,7 @@ def test_gym_observations_of_another_dtype_or_order():
   both = space("Dict", spaces={"a": box, "b": BOX})
   gym = NewGym(observation_space=both, observation={"b": [1, 2], "a": 0.5})
   observation = GymWrapper(gym).reset().observation
-  specs.Validator("observation", GymWrapper(gym).observation_spec())(observation)
+  validation.Validator("observation", GymWrapper(gym).observation_spec())(observation)
   assert list(observation) == ["a", "b"] and observation["b"].dtype == F
 
 
@@ -177,7 +177,7 @@ def test_gymnasium_observations_are_valid_under_their_specs(name):
     spaces[name].seed(seed)
     environment = GymWrapper(NewGym(observation_space=spaces[name], observation=spaces[name].sample()))
     spec, observation = environment.observation_spec(), environment.reset().observation
-    specs.Validator("observation", spec)(observation)
+    validation.Validator("observation", spec)(observation)
     tree.map_structure(lambda leaf, value: leaf.validate(value), spec, observation)
 
 
@@ -243,7 +243,7 @@ def test_single_precision():
   assert full.observations["d"].minimum == -1 and full.rewards.dtype == F
   first = environment.reset()
   assert first.reward is None
-  specs.Validator("observation", full.observations)(first.observation)
+  validation.Validator("observation", full.observations)(first.observation)
   timestep = environment.step({"a": np.ones(1, F), "b": np.int32(2)})
   assert timestep.reward.dtype == F and timestep.reward == 1.5 and timestep.discount == 0.5
   assert inside.action["a"].dtype == np.float64 and inside.action["b"].dtype == np.int64

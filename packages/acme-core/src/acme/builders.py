@@ -1,83 +1,98 @@
 """The parts of an agent, and who makes them."""
 
 import abc
+import dataclasses
 from collections.abc import Iterator
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from dm_env.specs import Array
 
-from acme import core, counting, loggers, replay, specs, types
+from acme import core, counting, experience, loggers, replay, specs, types
 
-Networks = TypeVar("Networks")
+Config = TypeVar("Config")
+Program = TypeVar("Program")
 
 
-class Builder(abc.ABC, Generic[Networks]):
-  """Makes one agent's components, whoever runs them: one process, many environments, Ray, or a dataset on disk.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LearnerInputs:
+  """What a learner is given."""
 
-  A seed given to a method is that component's own, and is consumed by it.
-  """
+  dataset: Iterator[replay.Sample]
+  """What it learns from."""
+  seed: int = 0
+  """Consumed by the learner."""
+  replay: "replay.Replay | None" = None
+  """Where it hands priorities back; None where nobody wants them."""
+  logger: loggers.Logger | None = None
+  """Where its metrics go; None for nowhere."""
+  counter: counting.Counter | None = None
+  """What it counts its steps on."""
 
-  config: Any  # The agent's frozen config.
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ActorInputs:
+  """What an actor is given."""
+
+  variables: core.VariableSource
+  """Where its parameters come from."""
+  seed: int = 0
+  """Consumed by the actor."""
+  adder: replay.Adder | None = None
+  """Takes what the actor sees and does; None where nothing is recorded."""
+  num_envs: int | None = None
+  """N where it acts in N environments at once, and observations and actions have a leading [N]; None for one."""
+  evaluation: bool = False
+  """Whether it acts as the agent's evaluation policy does, which is greedily unless the config says otherwise."""
+  index: int = 0
+  """Which actor it is, …"""
+  num_actors: int = 1
+  """… of how many: exploration may differ from one to another, and schedules count the steps of all."""
+  incarnation: int = 0
+  """How often it was made anew after it had died, so that it does not draw the same again."""
 
   @property
-  @abc.abstractmethod
-  def samples_per_step(self) -> int:
-    """Items that one `Learner.step()` takes from the table: the batch size times the SGD steps in a step."""
+  def streams(self) -> tuple[int, int]:
+    """The number of its first environment among those of all actors, and how many those are."""
+    mine = self.num_envs or 1
+    return self.index * mine, self.num_actors * mine
+
+
+class Builder(abc.ABC, Generic[Config, Program]):
+  """Makes one agent's components, whoever runs them: one process, many environments, Ray, or a dataset on disk.
+
+  A program is what all of them share: an agent's pure functions in JAX, the makers of its modules in TensorFlow.
+  """
+
+  config: Config
+  """The agent's frozen config."""
 
   @abc.abstractmethod
-  def make_networks(self, spec: specs.EnvironmentSpec) -> Networks:
-    """Makes the networks: pure functions, or for Sonnet the modules. Raises ValueError for a spec that does not fit."""
+  def make_program(self, spec: specs.EnvironmentSpec) -> Program:
+    """Makes the program. Raises ValueError for specs that do not fit the agent."""
 
   @abc.abstractmethod
-  def make_tables(self, spec: specs.EnvironmentSpec, networks: Networks) -> list[replay.Table]:
-    """Describes the tables. The rate limiter of the first one says when the learner steps."""
+  def make_experience(self, spec: specs.EnvironmentSpec, program: Program) -> experience.Experience:
+    """Says what is stored and sampled."""
 
-  def extras_spec(self, spec: specs.EnvironmentSpec, networks: Networks) -> types.NestedSpec:
+  def extras_spec(self, spec: specs.EnvironmentSpec, program: Program) -> types.NestedSpec:
     """The spec of the extras that the actor gives its adder with each action."""
     return ()
 
   @abc.abstractmethod
-  def make_adder(self, spec: specs.EnvironmentSpec, networks: Networks, writer: replay.Writer) -> replay.Adder:
-    """Makes the adder of one actor over a writer of its own."""
+  def make_learner(self, spec: specs.EnvironmentSpec, program: Program, inputs: LearnerInputs) -> core.Learner:
+    """Makes the learner."""
 
   @abc.abstractmethod
-  def make_dataset(self, store: replay.Replay) -> Iterator[replay.Sample]:
-    """Makes what the learner iterates over."""
+  def make_actor(self, spec: specs.EnvironmentSpec, program: Program, inputs: ActorInputs) -> core.Actor:
+    """Makes an actor."""
 
-  @abc.abstractmethod
-  def make_learner(
-    self,
-    spec: specs.EnvironmentSpec,
-    networks: Networks,
-    dataset: Iterator[replay.Sample],
-    *,
-    seed: int,
-    store: replay.Replay | None = None,
-    logger: loggers.Logger | None = None,
-    counter: counting.Counter | None = None,
-  ) -> core.Learner:
-    """Makes the learner; `store` is where it hands priorities back, None where nobody wants them."""
-
-  @abc.abstractmethod
-  def make_actor(
-    self,
-    spec: specs.EnvironmentSpec,
-    networks: Networks,
-    variables: core.VariableSource,
-    *,
-    seed: int,
-    adder: replay.Adder | None = None,
-    num_envs: int | None = None,
-    evaluation: bool = False,
-  ) -> core.Actor:
-    """Makes an actor, of N environments at once where `num_envs` is N: observations and actions have a leading [N].
-
-    With `evaluation` it acts greedily (or as the config's evaluation policy says), and nothing is added.
-    """
+  def step_spec(self, spec: specs.EnvironmentSpec, program: Program) -> types.Step:
+    """The spec of one stored step, from which a store allocates."""
+    return step_spec(spec, self.extras_spec(spec, program))
 
 
-def step_spec(spec: specs.EnvironmentSpec, extras: types.NestedSpec) -> types.Step:
-  """The spec of one stored step, from which a store allocates."""
+def step_spec(spec: specs.EnvironmentSpec, extras: types.NestedSpec = ()) -> types.Step:
+  """The spec of one stored step with such extras."""
   return types.Step(
     observation=spec.observations,
     action=spec.actions,

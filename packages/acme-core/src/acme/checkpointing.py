@@ -22,6 +22,7 @@ from acme import types
 
 FORMAT = 1
 _NAME = re.compile(r"step-(\d{12})")
+_KINDS = "biufcU"  # Of the arrays in a state.
 _ARRAYS, _MANIFEST, _CHECKSUMS = "arrays.npz", "manifest.json", "SHA256SUMS"
 
 
@@ -46,9 +47,10 @@ class Checkpointer:
       raise ValueError(f"Checkpointer keep: expected 1 or more, got {keep}.")
     self._directory = pathlib.Path(directory)
     self._keep = keep
-    for torn in self._directory.glob("*.tmp"):
+    self._whole: dict[pathlib.Path, bool] = {}  # Those looked into so far.
+    for torn in self._directory.glob("step-*.tmp"):
       shutil.rmtree(torn, ignore_errors=True)
-    for old in self._directory.glob("*.old"):  # A crash came between the two renames of `save`, or after them.
+    for old in self._directory.glob("step-*.old"):  # A crash came between the two renames of `save`, or after them.
       if old.with_suffix("").exists():
         shutil.rmtree(old, ignore_errors=True)
       else:
@@ -56,6 +58,8 @@ class Checkpointer:
 
   def save(self, step: int, state: types.State, metadata: Mapping[str, Any] | None = None) -> pathlib.Path:
     """Writes a checkpoint, and returns its path.
+
+    Beside it stay the newest others that are whole, `keep` in all; everything else goes, the torn ones too.
 
     Args:
       step: what it is called by; the newest is the one with the largest.
@@ -68,7 +72,11 @@ class Checkpointer:
     path = self._directory / f"step-{step:012d}"
     temporary = path.with_suffix(".tmp")
     try:
-      temporary.mkdir(parents=True, exist_ok=True)
+      self._directory.mkdir(parents=True, exist_ok=True)
+      if temporary.is_symlink():
+        temporary.unlink()  # Else the files would be written wherever it leads.
+      shutil.rmtree(temporary, ignore_errors=True)
+      temporary.mkdir()
       write(temporary, state, {"step": step, "metadata": dict(metadata or {})})
       if path.exists():
         path.rename(path.with_suffix(".old"))
@@ -81,35 +89,91 @@ class Checkpointer:
       ) from error
     finally:
       shutil.rmtree(temporary, ignore_errors=True)
-    for _, old in self._checkpoints()[: -self._keep]:
-      shutil.rmtree(old, ignore_errors=True)
+    self._whole[path] = True
+    self._prune(path)
     return path
 
   def load(self) -> Checkpoint:
     """Reads the newest checkpoint that is whole, warning of each that is not.
 
     Raises:
-      CheckpointError: there is none.
+      CheckpointError: there is none, or the directory or the newest one may not be read.
     """
-    for step, path in reversed(self._checkpoints()):
-      try:
-        state, manifest = read(path)
-        return Checkpoint(step, state, manifest["metadata"])
-      except CheckpointError as error:
-        warnings.warn(f"Passing over a checkpoint: {error}", stacklevel=2)
-    raise CheckpointError(f"No whole checkpoint in {self._directory}.")
+    checkpoint = load(self._directory)
+    for step, path in find(self._directory):
+      if step >= checkpoint.step:
+        self._whole[path] = step == checkpoint.step
+    return checkpoint
 
-  def _checkpoints(self) -> list[tuple[int, pathlib.Path]]:
-    """The checkpoints by step, the newest last."""
-    matches = ((_NAME.fullmatch(path.name), path) for path in self._directory.glob("step-*"))
-    return sorted((int(match[1]), path) for match, path in matches if match is not None)
+  def _prune(self, written: pathlib.Path) -> None:
+    """Removes what need not be kept beside the checkpoint just written, whatever the steps of the others are."""
+    left = self._keep - 1
+    for _, path in reversed(find(self._directory)):
+      if path == written:
+        continue
+      if left > 0 and self._is_whole(path):
+        left -= 1
+      else:
+        shutil.rmtree(path, ignore_errors=True)
+
+  def _is_whole(self, path: pathlib.Path) -> bool:
+    """Whether a checkpoint matches its checksums; each is read once."""
+    if path not in self._whole:
+      try:
+        self._whole[path] = _checksums(path) == (path / _CHECKSUMS).read_text()
+      except (OSError, ValueError):
+        self._whole[path] = False
+    return self._whole[path]
+
+
+def find(directory: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
+  """The checkpoints in a directory by step, the newest last, without a look inside; none where there is no directory.
+
+  Raises:
+    CheckpointError: it cannot be told whether there are any.
+  """
+  try:
+    names = os.listdir(directory)
+  except OSError as error:
+    if isinstance(error, FileNotFoundError) and not directory.is_symlink():
+      return []
+    raise CheckpointError(
+      f"The checkpoints in {directory} cannot be seen: {error.strerror}. Mount the disk, mend the link or the "
+      "permissions, then try again; nothing was changed."
+    ) from error
+  matches = (_NAME.fullmatch(name) for name in names)
+  return sorted((int(match[1]), directory / match[0]) for match in matches if match is not None)
+
+
+def load(directory: pathlib.Path) -> Checkpoint:
+  """Reads the newest checkpoint in a directory that is whole, warning of each that is not; changes nothing.
+
+  Raises:
+    CheckpointError: there is none, or the directory or the newest one may not be read.
+  """
+  for step, path in reversed(find(directory)):
+    try:
+      state, manifest = read(path)
+      if manifest.get("step") != step or not isinstance(manifest.get("metadata"), dict):
+        raise CheckpointError(f"{path} is not a whole checkpoint: its manifest lacks the step {step} or the metadata.")
+      return Checkpoint(step, state, manifest["metadata"])
+    except CheckpointError as error:
+      if isinstance(error.__cause__, PermissionError):
+        raise  # It may be whole.
+      warnings.warn(f"Passing over a checkpoint: {error}", stacklevel=2)
+  raise CheckpointError(f"No whole checkpoint in {directory}.")
 
 
 def write(directory: pathlib.Path, state: types.State, header: Mapping[str, Any]) -> None:
   """Writes a state into an existing directory, flushed to disk."""
   arrays: dict[str, np.ndarray] = {}
   structure = _encode(state, arrays, "state")
-  np.savez(directory / _ARRAYS, allow_pickle=False, **arrays)
+  with zipfile.ZipFile(
+    directory / _ARRAYS, "x"
+  ) as archive:  # As np.savez does, which in NumPy 1 leaves a failed one open.
+    for name, array in arrays.items():
+      with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+        np.lib.format.write_array(file, array, allow_pickle=False)
   (directory / _MANIFEST).write_text(json.dumps({"format": FORMAT, "structure": structure, **header}))
   (directory / _CHECKSUMS).write_text(_checksums(directory))
   for path in (*directory.iterdir(), directory):
@@ -120,18 +184,38 @@ def read(directory: pathlib.Path) -> tuple[types.State, dict[str, Any]]:
   """Reads what `write` wrote: the state and the manifest.
 
   Raises:
-    CheckpointError: a file is missing, torn, altered, or of a newer format; nothing in it is ever executed.
+    CheckpointError: a file is missing, torn, altered, or of a newer format; nothing in it is ever executed, and no more
+      memory is taken than its files are long.
   """
   try:
+    for name in (_ARRAYS, _MANIFEST, _CHECKSUMS):
+      if (directory / name).is_symlink() or not (directory / name).is_file():
+        raise CheckpointError(f"{directory} is not a whole checkpoint: {name} is no plain file.")
     manifest = json.loads((directory / _MANIFEST).read_text())
     if manifest["format"] != FORMAT:
       raise CheckpointError(f"{directory} has format {manifest['format']}; this acme-core reads format {FORMAT}.")
     if _checksums(directory) != (directory / _CHECKSUMS).read_text():
       raise CheckpointError(f"{directory} does not match its checksums: it is torn or was altered.")
-    with np.load(directory / _ARRAYS, allow_pickle=False) as arrays:
-      return _decode(manifest["structure"], arrays), manifest
-  except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    return _decode(manifest["structure"], _read_arrays(directory / _ARRAYS)), manifest
+  except CheckpointError:
+    raise
+  except Exception as error:  # Whatever a damaged or hostile file makes JSON, zipfile and NumPy raise.
     raise CheckpointError(f"{directory} is not a whole checkpoint: {error!r}") from error
+
+
+def _read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
+  """The arrays of an archive that, as `write` writes it, is no longer unpacked than packed."""
+  with zipfile.ZipFile(path) as archive:
+    entries = archive.infolist()
+    packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+    if packed or sum(entry.file_size for entry in entries) > path.stat().st_size:
+      raise CheckpointError(f"{path} unpacks to more than it holds: no checkpoint is written so, and it is refused.")
+  with np.load(path, allow_pickle=False) as archive:
+    arrays = {name: archive[name] for name in archive.files}
+  for name, array in arrays.items():
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in _KINDS:
+      raise CheckpointError(f"{path}: expected arrays of numbers or text, got {type(array).__name__} at {name}.")
+  return arrays
 
 
 def _encode(value: Any, arrays: dict[str, np.ndarray], name: str) -> Any:
@@ -146,7 +230,7 @@ def _encode(value: Any, arrays: dict[str, np.ndarray], name: str) -> Any:
     items = [_encode(item, arrays, f"{name}.{i}") for i, item in enumerate(value)]
     return {"tuple" if isinstance(value, tuple) else "list": items}
   array = np.asarray(value)
-  if array.dtype.kind not in "biufcU":
+  if array.dtype.kind not in _KINDS:
     raise TypeError(
       f"Expected arrays, numbers and strings in a saved state, got {type(value)} {array.dtype} at {name}."
     )
@@ -155,16 +239,16 @@ def _encode(value: Any, arrays: dict[str, np.ndarray], name: str) -> Any:
   return {"array": key}
 
 
-def _decode(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+def _decode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+  """The state that `_encode` gave; an array is taken out of `arrays`, since it is referred to once."""
   if not isinstance(value, dict):
     return value
   ((kind, content),) = value.items()
   if kind == "dict":
     return {key: _decode(item, arrays) for key, item in content.items()}
   if kind == "array":
-    return arrays[content]
-  items = [_decode(item, arrays) for item in content]
-  return tuple(items) if kind == "tuple" else items
+    return arrays.pop(content)
+  return {"tuple": tuple, "list": list}[kind](_decode(item, arrays) for item in content)
 
 
 def _checksums(directory: pathlib.Path) -> str:

@@ -1,11 +1,10 @@
-"""Checks for the frozen dataclasses that agents are configured with.
-
-A field says its range in its type, and `validate(self)` in `__post_init__` holds it to both:
+"""What agents are configured with: frozen dataclasses whose fields say their ranges in their types.
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
-    class Config:
+    class DQNConfig(configs.TransitionConfig):
       learning_rate: configs.Positive = 1e-3
-      def __post_init__(self): configs.validate(self)
+
+Fields that many agents have stand here, documented once; an agent gives one again where its default differs.
 """
 
 import dataclasses
@@ -17,7 +16,10 @@ import typing
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-__all__ = ["Fraction", "NonNegative", "NonNegativeInt", "Positive", "PositiveInt", "Range", "from_dict", "validate"]
+__all__ = [
+  "Config", "Fraction", "NonNegative", "NonNegativeInt", "Positive", "PositiveInt", "Range", "ReplayConfig",
+  "TransitionConfig", "from_dict", "validate",
+]  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +46,59 @@ PositiveInt = Annotated[int, Range(1)]
 NonNegativeInt = Annotated[int, Range(0)]
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+  """The base of configs: every field is held to its annotated type and range, and a list stands for a tuple."""
+
+  def __post_init__(self) -> None:
+    hints = typing.get_type_hints(type(self), include_extras=True)
+    for field in dataclasses.fields(self):
+      value = getattr(self, field.name)
+      if isinstance(value, list) and _takes_tuple(hints[field.name]):  # As JSON gives it.
+        object.__setattr__(self, field.name, _tuples(value))
+    validate(self)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReplayConfig(Config):
+  """What agents with a replay have in common."""
+
+  discount: Fraction = 0.99
+  """γ, for each environment step."""
+  batch_size: PositiveInt = 256
+  """Items in an SGD step."""
+  num_sgd_steps_per_step: PositiveInt = 1
+  """SGD steps in one learner step, each on its own batch, all in one compiled call."""
+  samples_per_insert: Positive = 32.0
+  """Items sampled for each one inserted, after the first `min_replay_size`."""
+  min_replay_size: PositiveInt = 1_000
+  """Items inserted before the first SGD step."""
+  max_replay_size: PositiveInt = 1_000_000
+  """Items held; then the oldest goes. Mnih et al. 2015."""
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    if self.min_replay_size > self.max_replay_size:
+      raise ValueError(
+        f"{type(self).__name__}: expected min_replay_size of at most max_replay_size, got {self.min_replay_size!r} and "
+        f"{self.max_replay_size!r}."
+      )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TransitionConfig(ReplayConfig):
+  """What agents have in common that learn from n-step transitions, uniform or prioritised."""
+
+  n_step: PositiveInt = 5
+  """n, environment steps before a target bootstraps."""
+  prioritized: bool = False
+  """Samples transitions by the learner's priorities, new ones at the largest. 1511.05952. False samples uniformly."""
+  priority_exponent: NonNegative = 0.6
+  """With `prioritized`: α, of P(i) ∝ p_i^α. 1511.05952 §3.3."""
+  importance_sampling_exponent: NonNegative = 0.2
+  """With `prioritized`: β, of the weights (1/P(i))^β, scaled to 1 at most in a batch. 1511.05952 §3.4."""
+
+
 def validate(config: Any) -> None:
   """Holds every field of a dataclass to its annotated type and range.
 
@@ -57,7 +112,7 @@ def validate(config: Any) -> None:
 
 
 def from_dict(cls: type, values: Mapping[str, Any]) -> Any:
-  """Makes a config from named values, as read from JSON; lists stand for tuples.
+  """Makes a config from named values, as read from JSON.
 
   Raises:
     ValueError: an unknown field; the message names near matches.
@@ -68,7 +123,14 @@ def from_dict(cls: type, values: Mapping[str, Any]) -> Any:
       near = difflib.get_close_matches(name, known)
       hint = f" Did you mean {' or '.join(near)}?" if near else f" Known: {', '.join(known)}."
       raise ValueError(f"{cls.__name__} has no field {name!r}.{hint}")
-  return cls(**{name: _tuples(value) for name, value in values.items()})
+  return cls(**values)
+
+
+def _takes_tuple(hint: Any) -> bool:
+  origin = typing.get_origin(hint)
+  if origin in (typing.Union, types.UnionType, Annotated):
+    return any(map(_takes_tuple, typing.get_args(hint)))
+  return hint is tuple or origin is tuple
 
 
 def _tuples(value: Any) -> Any:

@@ -3,7 +3,7 @@
 import functools
 import operator
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import dm_env
@@ -11,6 +11,7 @@ import numpy as np
 import tree
 
 from acme import core, counting, episodes, loggers, types
+from acme.wrappers.checked import Checked
 
 Result = dict[str, Any]
 
@@ -82,8 +83,8 @@ class Loop(core.Saveable):
         more_steps, results = self._step()
         steps += more_steps
         ended += len(results)
-    except BaseException:
-      self._environment.close()
+    except BaseException as error:
+      self._close_after(error)
       raise
     return steps
 
@@ -101,8 +102,18 @@ class Loop(core.Saveable):
   def __enter__(self) -> "Loop":
     return self
 
-  def __exit__(self, *_: object) -> None:
-    self.close()
+  def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+    if error is None:
+      self.close()
+    else:
+      self._close_after(error, self.close)
+
+  def _close_after(self, error: BaseException, close: Callable[[], None] | None = None) -> None:
+    """Closes the environment; what that raises becomes a note on the error that was first."""
+    try:
+      (close if close is not None else self._environment.close)()
+    except Exception as second:
+      error.add_note(f"Closing the environment then raised {type(second).__name__}: {second}")
 
   def _count_episode(self, length: int) -> dict[str, float]:
     """All counts; what evaluations counted is left out of a training row, so that nobody takes it for one of theirs."""
@@ -122,7 +133,8 @@ class EnvironmentLoop(Loop):
   (acme.wrappers.GymWrapper and what acme_envs makes have one). A loop so seeded can be saved within an episode: what is
   kept is the episode's seed and actions, and `restore` plays them again.
 
-  An exception that leaves `run` closes the environment.
+  What the environment and the actor give is held to the specs: the first thing that does not fit is a ValueError or a
+  TypeError that names it. An exception that leaves `run` closes the environment.
   """
 
   def __init__(
@@ -151,7 +163,7 @@ class EnvironmentLoop(Loop):
     """
     super().__init__(environment, actor, counter, logger, should_update, label)
     self._observers = tuple(observers)
-    self._episodes = episodes.Episodes(environment, seed)
+    self._episodes = episodes.Episodes(Checked(environment), seed)
     flat = isinstance(environment.reward_spec(), dm_env.specs.Array)
     self._add = operator.add if flat else functools.partial(tree.map_structure, operator.add)
     self._zero_return = tree.map_structure(lambda spec: np.zeros(spec.shape), environment.reward_spec())
@@ -175,8 +187,8 @@ class EnvironmentLoop(Loop):
     try:
       while not results:
         _, results = self._step()
-    except BaseException:
-      self._environment.close()
+    except BaseException as error:
+      self._close_after(error)
       raise
     return results[0]
 

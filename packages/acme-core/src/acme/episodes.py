@@ -1,6 +1,6 @@
 """The episodes of an environment: each seeded from its number, and played again to be restored."""
 
-import functools
+import warnings
 from typing import Any
 
 import dm_env
@@ -9,14 +9,46 @@ import tree
 
 from acme import core, types
 
+MAX_LENGTH = 1_000_000  # Steps up to which an episode can be restored: 4 to 100 MB, and minutes to play again.
+
 
 def episode_seed(seed: int, episode: int) -> int:
   """The seed with which episode `episode` of a loop seeded with `seed` is reset."""
   return int(np.random.SeedSequence([seed, episode]).generate_state(1)[0])
 
 
+def repeats(environment: dm_env.Environment, seed: int, num_steps: int = 4) -> bool:
+  """Whether an environment, reset twice with one seed, shows the same twice in its first steps.
+
+  It does not where it has no method `seed(int)`, ignores the seed, or keeps statistics from episode to episode; its
+  episodes then cannot be played again. An environment that shows the same here may still differ later.
+  """
+  if not hasattr(environment, "seed"):
+    return False
+  action = tree.map_structure(lambda spec: spec.generate_value(), environment.action_spec())
+  first, second = (_play(environment, seed, [action] * num_steps) for _ in range(2))
+  return len(first) == len(second) and all(map(np.array_equal, first, second))
+
+
+def _play(environment: dm_env.Environment, seed: int, actions: list[types.NestedArray]) -> list[np.ndarray]:
+  """What an episode of those actions shows, by leaf."""
+  environment.seed(seed)
+  timestep = environment.reset()
+  shown = [np.array(leaf) for leaf in tree.flatten(timestep.observation)]
+  for action in actions:
+    if timestep.last():
+      break
+    timestep = environment.step(action)
+    shown += [np.array(leaf) for leaf in tree.flatten((timestep.observation, timestep.reward))]
+  return shown
+
+
 class Episodes(core.Saveable):
-  """Resets and steps an environment, whose state in the middle of an episode is the episode's seed and actions."""
+  """Resets and steps an environment, whose state in the middle of an episode is the episode's seed and actions.
+
+  An episode of more than MAX_LENGTH steps, or one that an environment does not repeat, is given up when it is restored:
+  a warning says so, and the next one begins.
+  """
 
   def __init__(self, environment: dm_env.Environment, seed: int | None, first: int = 0, stride: int = 1) -> None:
     """Counts the episodes `first`, `first + stride`, …; none is seeded without a seed or without `environment.seed`."""
@@ -25,9 +57,7 @@ class Episodes(core.Saveable):
     self._next = first
     self._stride = stride
     self._timestep: dm_env.TimeStep | None = None
-    self._actions: list[types.NestedArray] = []
-    flat = isinstance(environment.action_spec(), dm_env.specs.Array)
-    self._copy = np.array if flat else functools.partial(tree.map_structure, np.array)
+    self._actions = _Actions()
 
   @property
   def reproducible(self) -> bool:
@@ -39,14 +69,14 @@ class Episodes(core.Saveable):
     if self._seed is not None:
       self.environment.seed(episode_seed(self._seed, self._next))
     self._next += self._stride
-    self._actions = []
+    self._actions.clear()
     self._timestep = self.environment.reset()
     return self._timestep
 
   def step(self, action: types.NestedArray) -> dm_env.TimeStep:
     """Takes a step, and remembers it."""
     if self._seed is not None:
-      self._actions.append(self._copy(action))  # A copy: the actor may use its array again.
+      self._actions.append(action)
     self._timestep = self.environment.step(action)
     return self._timestep
 
@@ -64,29 +94,74 @@ class Episodes(core.Saveable):
         "Cannot save within an episode: the environment has no seed(int) method, or the loop no seed, so the "
         "episode could not be played again. Save between episodes (run(num_episodes=…))."
       )
+    if self._actions.length > MAX_LENGTH:
+      return state | {"given_up": True}
     state["observation"] = tree.flatten(self._timestep.observation)
-    state["length"] = len(self._actions)
-    state["actions"] = tree.map_structure(lambda *a: np.stack(a), *self._actions) if self._actions else ()
+    state["length"] = self._actions.length
+    state["actions"] = self._actions.stacked()
     return state
 
   def restore(self, state: types.State) -> dm_env.TimeStep | None:
-    """Plays the saved episode again, and returns its newest timestep; None where none was in progress.
-
-    Raises:
-      RuntimeError: the environment comes to another observation.
-    """
+    """Plays the saved episode again, and returns its newest timestep; None where none was in progress or it is lost."""
     self._next = state["next"]
     self._timestep = None
+    number = self._next - self._stride
+    if state.get("given_up"):
+      warnings.warn(
+        f"Episode {number} had more than {MAX_LENGTH:,} steps and is not played again: a new one begins.", stacklevel=2
+      )
     if state["observation"] is None:
       return None
-    self._next -= self._stride
+    self._next = number
     timestep = self.reset()
     for i in range(state["length"]):
+      if timestep.last():
+        break
       timestep = self.step(tree.map_structure(lambda a, i=i: a[i], state["actions"]))
-    if not all(map(np.array_equal, tree.flatten(timestep.observation), state["observation"])):
-      raise RuntimeError(
-        f"Episode {self._next - self._stride}, played again from its seed and its {state['length']} actions, came to "
-        "another observation: the environment is not deterministic given its seed, so it cannot be resumed within an "
-        "episode."
-      )
-    return timestep
+    shown = tree.flatten(timestep.observation)
+    if not timestep.last() and all(map(np.array_equal, shown, state["observation"])):
+      return timestep
+    warnings.warn(
+      f"Episode {number}, played again from its seed and its {state['length']} actions, came to another observation: "
+      "the environment is not deterministic given its seed. A new episode begins in its place.",
+      stacklevel=2,
+    )
+    self._timestep = None
+    return None
+
+
+class _Actions:
+  """The actions of an episode up to MAX_LENGTH, in arrays that double when they are full: a few bytes a step."""
+
+  def __init__(self) -> None:
+    self.length = 0  # Steps, those that are no longer kept included.
+    self._first: types.NestedArray = None  # Shows the structure.
+    self._arrays: list[np.ndarray] = []  # By leaf, [capacity, …].
+    self._nested = False
+
+  def clear(self) -> None:
+    self.length = 0
+
+  def append(self, action: types.NestedArray) -> None:
+    """Copies an action, since the actor may use its array again."""
+    i = self.length
+    self.length += 1
+    if i >= MAX_LENGTH:
+      return
+    if not self._arrays:
+      self._first, self._nested = action, tree.is_nested(action)
+      leaves = [np.asarray(leaf) for leaf in tree.flatten(action)]
+      self._arrays = [np.empty((64, *leaf.shape), leaf.dtype) for leaf in leaves]
+    elif i == len(self._arrays[0]):
+      self._arrays = [np.concatenate([array, np.empty_like(array)]) for array in self._arrays]
+    if not self._nested:
+      self._arrays[0][i] = action
+      return
+    for array, leaf in zip(self._arrays, tree.flatten(action), strict=True):
+      array[i] = leaf
+
+  def stacked(self) -> types.NestedArray:
+    """All of them, each leaf [L, …]."""
+    if not self.length:
+      return ()
+    return tree.unflatten_as(self._first, [array[: self.length].copy() for array in self._arrays])

@@ -110,33 +110,66 @@ class CSVLogger(Logger):
     return {"rows": self._num_rows}
 
   def restore(self, state: types.State) -> None:
+    """Cuts the rows written after `save`; they go to a file beside this one, `train.csv.cut`, after those cut before.
+
+    Raises:
+      ValueError: the file has fewer rows than when the state was saved; nothing was changed.
+    """
+    if self._num_rows < state["rows"]:
+      raise ValueError(
+        f"{self._path}: expected {state['rows']} rows or more, as when the state was saved, got {self._num_rows}. "
+        "Put the file back from a copy; nothing was changed."
+      )
+    rows = self._read()[1] if self._num_rows else []
+    kept, cut = rows[: state["rows"]], rows[state["rows"] :]
+    if not cut:
+      return
     self._file.close()
-    self._num_rows = min(self._num_rows, state["rows"])
-    if self._path.stat().st_size:
-      self._rewrite(self._read()[1][: self._num_rows])
+    with self._path.with_name(self._path.name + ".cut").open("a", newline="", encoding="utf-8") as file:
+      self._write_rows(file, cut)
+    self._num_rows = len(kept)
+    self._rewrite(kept)
     self._file = self._open()
 
   def _open(self) -> TextIO:
-    return self._path.open("a", newline="")
+    return self._path.open("a", newline="", encoding="utf-8")
 
   def _read(self) -> tuple[list[str], list[dict[str, str]]]:
     """The columns and the whole rows of the file: a last line without its newline is not whole."""
-    with self._path.open(newline="") as file:
-      text = file.read()
-    reader = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
-    rows = list(reader)
+    try:
+      text = self._path.read_bytes().decode()
+      text = text[: text.rfind("\n") + 1]
+      limit = csv.field_size_limit(len(text) + 1)  # What was written must be readable, however long a field is.
+      try:
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        rows = list(reader)
+      finally:
+        csv.field_size_limit(limit)
+    except (csv.Error, UnicodeDecodeError) as error:
+      raise ValueError(f"{self._path} cannot be read: {error}. Put it back from a copy, or move it away.") from error
+    for number, row in enumerate(rows, 1):
+      if None in row:
+        raise ValueError(
+          f"{self._path} cannot be read: row {number} has more fields than the file has columns. Put it back from a "
+          "copy, or mend the row."
+        )
     return list(reader.fieldnames or []), rows
 
   def _rewrite(self, rows: Sequence[Row]) -> None:
     temporary = self._path.with_name(self._path.name + ".tmp")
-    with temporary.open("w", newline="") as file:
-      if self._columns:
-        writer = csv.DictWriter(file, self._columns)
-        writer.writeheader()
-        writer.writerows(rows)
-      file.flush()
-      os.fsync(file.fileno())
+    temporary.unlink(missing_ok=True)
+    with temporary.open("x", newline="", encoding="utf-8") as file:  # A new one: a link is not followed.
+      self._write_rows(file, rows)
     temporary.replace(self._path)
+
+  def _write_rows(self, file: TextIO, rows: Sequence[Row]) -> None:
+    """Writes the columns and rows, and flushes them to disk."""
+    if self._columns:
+      writer = csv.DictWriter(file, self._columns)
+      writer.writeheader()
+      writer.writerows(rows)
+    file.flush()
+    os.fsync(file.fileno())
 
 
 class Dispatcher(Logger):

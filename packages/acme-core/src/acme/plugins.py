@@ -1,46 +1,93 @@
-"""Finding agents by name: installed packages offer them under the entry-point group `acme.agents`.
+"""What packages offer by name, through entry points: agents under `acme.agents`, replays under `acme.replays`.
 
 Nothing is imported before it is asked for by name.
 """
 
 import dataclasses
 import difflib
+import importlib
 from collections.abc import Callable, Mapping
 from importlib import metadata
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-GROUP = "acme.agents"
+from acme import builders, experience, replay, types
+
+AGENTS = "acme.agents"
+REPLAYS = "acme.replays"
+EMBEDDED = "embedded"  # The replay of those who ask for none.
+
+Config = TypeVar("Config")
+MakeReplay = Callable[[experience.Experience, types.Step, int], replay.Replay]
+"""(experience, step spec, seed) -> replay."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class AgentPlugin:
+class AgentPlugin(Generic[Config]):
   """What an agent package offers as `AGENT`.
 
   Attributes:
     name: what the entry point is called.
     summary: one line for `acme list`.
     config: the config class; made without arguments it is the default.
-    builder: (config) -> acme.builders.Builder.
-    agent: (spec, *, config, seed, …) -> acme.agents.Agent, the one line for the user.
-    actions: which action specs it takes: "discrete" or "continuous".
-    backends: the libraries it can learn with, its default first; with several, `builder` and `agent` take `backend=`.
+    actions: which action specs it takes: "discrete", "continuous", or both.
+    backends: by name, its default first, the module that has `make_builder(config, network=None, …)`.
     presets: named configs, such as {"rainbow": DQNConfig.rainbow}.
     references: papers.
+    small: fields of the config, with values that make a run last moments: for tests, where the field's own name does
+      not say it (`acme_testing.runs.SMALL` knows the usual ones).
   """
 
   name: str
   summary: str
-  config: type
-  builder: Callable[..., Any]
-  agent: Callable[..., Any]
-  actions: str
-  backends: tuple[str, ...] = ("jax",)
-  presets: Mapping[str, Callable[[], Any]] = dataclasses.field(default_factory=dict)
+  config: Callable[..., Config]
+  actions: tuple[str, ...]
+  backends: Mapping[str, str]
+  presets: Mapping[str, Callable[[], Config]] = dataclasses.field(default_factory=dict)
   references: tuple[str, ...] = ()
+  small: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self) -> None:
-    if self.actions not in ("discrete", "continuous"):
-      raise ValueError(f"AgentPlugin {self.name!r}: expected actions 'discrete' or 'continuous', got {self.actions!r}.")
+    if not self.actions or not set(self.actions) <= {"discrete", "continuous"}:
+      raise ValueError(
+        f"AgentPlugin {self.name!r}: expected actions of 'discrete' and 'continuous', got {self.actions!r}."
+      )
+    if not self.backends:
+      raise ValueError(f"AgentPlugin {self.name!r}: expected one backend or more, got none.")
+
+  def builder(
+    self, config: Config | None = None, *, backend: str | None = None, network: Any = None, **options: Any
+  ) -> builders.Builder[Config, Any]:
+    """Makes the agent's builder.
+
+    Args:
+      config: every number and switch; None for the default.
+      backend: one of `backends`; None for the first.
+      network: in place of the one that the config and the specs ask for; see the agent's README.
+      **options: others that the agent takes.
+
+    Raises:
+      ValueError: there is no such backend, or it lacks a switch of the config.
+      ImportError: the backend is not installed; the message says what to install.
+    """
+    backend = next(iter(self.backends)) if backend is None else backend
+    if backend not in self.backends:
+      raise ValueError(f"backend: expected one of {', '.join(map(repr, self.backends))}, got {backend!r}.")
+    module = self._import(backend)
+    if network is not None:
+      options = {"network": network, **options}
+    builder: builders.Builder[Config, Any] = module.make_builder(self.config() if config is None else config, **options)
+    return builder
+
+  def _import(self, backend: str) -> Any:
+    path = self.backends[backend]
+    try:
+      return importlib.import_module(path)
+    except ModuleNotFoundError as error:
+      package = path.partition(".")[0].replace("_", "-")
+      wanted = package if backend == next(iter(self.backends)) else f"{package}[{backend}]"
+      raise ImportError(
+        f'The backend {backend!r} of {self.name} needs {error.name}, which is not installed: pip install "{wanted}"'
+      ) from error
 
 
 class PluginError(RuntimeError):
@@ -53,18 +100,10 @@ def list_agents() -> dict[str, metadata.EntryPoint]:
   Raises:
     PluginError: two packages claim one name.
   """
-  found: dict[str, metadata.EntryPoint] = {}
-  for entry_point in sorted(metadata.entry_points(group=GROUP)):
-    other = found.setdefault(entry_point.name, entry_point)
-    if _origin(other) != _origin(entry_point):
-      raise PluginError(
-        f"Two packages claim the agent name {entry_point.name!r}: {_origin(other)} and {_origin(entry_point)}. "
-        "Uninstall one of them."
-      )
-  return found
+  return _entry_points(AGENTS, "agent")
 
 
-def load_agent(name: str) -> AgentPlugin:
+def load_agent(name: str) -> AgentPlugin[Any]:
   """Imports the agent called `name`.
 
   Raises:
@@ -75,17 +114,51 @@ def load_agent(name: str) -> AgentPlugin:
   if name not in agents:
     near = difflib.get_close_matches(name, agents)
     hint = f"Did you mean {' or '.join(near)}?" if near else f"Installed: {', '.join(agents) or 'none'}."
-    raise PluginError(f"No agent is called {name!r}. {hint} Agents come as packages: pip install acme-{name}.")
-  entry_point = agents[name]
-  try:
-    plugin = entry_point.load()
-  except Exception as error:
-    raise PluginError(f"The agent {name!r}, {_origin(entry_point)}, failed to load: {error!r}") from error
+    raise PluginError(f"No agent is called {name!r}. {hint} Each comes as a package of its own, as acme-dqn does.")
+  plugin = _load(agents[name], "agent")
   if not isinstance(plugin, AgentPlugin):
-    raise PluginError(f"{_origin(entry_point)}: expected an acme.plugins.AgentPlugin, got {type(plugin).__name__}.")
+    raise PluginError(f"{_origin(agents[name])}: expected an acme.plugins.AgentPlugin, got {type(plugin).__name__}.")
   if plugin.name != name:
-    raise PluginError(f"{_origin(entry_point)}: its entry point is called {name!r}, the plug-in {plugin.name!r}.")
+    raise PluginError(f"{_origin(agents[name])}: its entry point is called {name!r}, the plug-in {plugin.name!r}.")
   return plugin
+
+
+def list_replays() -> dict[str, metadata.EntryPoint]:
+  """Returns the entry points of the replays installed, by name; raises PluginError as `list_agents`."""
+  return _entry_points(REPLAYS, "replay")
+
+
+def load_replay(name: str = EMBEDDED) -> Any:
+  """Imports the replay called `name`: a `MakeReplay` that may take more by keyword.
+
+  Raises:
+    PluginError: none is called so, or its import fails.
+  """
+  replays = list_replays()
+  if name not in replays:
+    wanted = {EMBEDDED: "acme-replay", "reverb": "acme-reverb (Linux, Python 3.11)"}.get(name)
+    hint = "Replays come as packages." if wanted is None else f"pip install {wanted}"
+    raise PluginError(f"No replay is called {name!r}. Installed: {', '.join(replays) or 'none'}. {hint}")
+  return _load(replays[name], "replay")
+
+
+def _entry_points(group: str, what: str) -> dict[str, metadata.EntryPoint]:
+  found: dict[str, metadata.EntryPoint] = {}
+  for entry_point in sorted(metadata.entry_points(group=group)):
+    other = found.setdefault(entry_point.name, entry_point)
+    if _origin(other) != _origin(entry_point):
+      raise PluginError(
+        f"Two packages claim the {what} name {entry_point.name!r}: {_origin(other)} and {_origin(entry_point)}. "
+        "Uninstall one of them."
+      )
+  return found
+
+
+def _load(entry_point: metadata.EntryPoint, what: str) -> Any:
+  try:
+    return entry_point.load()
+  except Exception as error:
+    raise PluginError(f"The {what} {entry_point.name!r}, {_origin(entry_point)}, failed to load: {error!r}") from error
 
 
 def _origin(entry_point: metadata.EntryPoint) -> str:

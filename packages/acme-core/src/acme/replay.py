@@ -1,7 +1,8 @@
-"""The replay protocol: what a table is, how steps and items get in, how samples come out.
+"""The replay protocols: what a table is, how steps and items get in, how samples come out.
 
-A description of a table names no store: the embedded replay (acme-replay), a Reverb server (acme-reverb) and a shard on
-Ray take the same one. Items refer to steps, and each step is stored once however many items refer to it.
+A `Replay` is what an agent learns from, made from its experience. Below it lies a `Store` of tables; a description of a
+table names none: the embedded store (acme-replay), a Reverb server (acme-reverb) and a shard on Ray take the same one.
+Items refer to steps, and each step is stored once however many items refer to it.
 """
 
 import abc
@@ -102,12 +103,13 @@ class Table:
 
 
 class Sample(NamedTuple):
-  """A batch from one table."""
+  """A batch."""
 
   data: Any  # Transition or Sequence, every leaf [B, …]
-  keys: np.ndarray  # [B] int64, the items' names in `update_priorities`
-  probabilities: np.ndarray  # [B] float64, with which each was chosen
-  table_size: int = 0  # items in the table when it was sampled
+  keys: np.ndarray  # [B] int64, the items' names in `update_priorities`; of several tables [B, 2], the table's first
+  probabilities: np.ndarray  # [B] float64, with which each was chosen, of all that might have been
+  table_size: int = 0  # items in the table, or in all of them, when it was sampled
+  table: Any = ()  # [B] int32, of several tables: from which, in the order of the experience's parts
 
 
 class TableInfo(NamedTuple):
@@ -131,6 +133,7 @@ class SequenceItem(NamedTuple):
 
   length: int
   padding: int = 0
+  core: types.NestedArray = ()  # the recurrent state that went into `act` at the first of them, where it is stored
 
 
 class Writer(core.Saveable):
@@ -159,13 +162,14 @@ class Writer(core.Saveable):
     Args:
       table: the table's name.
       trajectory: which steps, counted back from the newest; with `streams` each of its leaves has a leading [K].
-      priority: None for the largest priority in the table, 1 in an empty one.
+      priority: 0 or more; 0 is not chosen beside others. None for the largest given since the table was last empty, 1
+        in an empty one.
       streams: [K] int, ascending, which of the N streams; None where there is one stream.
     """
 
 
-class Replay(core.Saveable):
-  """A store of tables."""
+class Store(core.Saveable):
+  """Tables, and writers to them."""
 
   @abc.abstractmethod
   def writer(self, num_streams: int | None = None) -> Writer:
@@ -177,7 +181,11 @@ class Replay(core.Saveable):
 
   @abc.abstractmethod
   def update_priorities(self, table: str, keys: np.ndarray, priorities: np.ndarray) -> None:
-    """Sets priorities [B] of the items `keys` [B]; keys that have left the table are passed over."""
+    """Sets priorities [B] of the items `keys` [B]; keys that have left the table are passed over.
+
+    Raises:
+      ValueError: a priority is below 0 or NaN, or so large that the sum of powers might overflow; none has been set.
+    """
 
   @abc.abstractmethod
   def info(self) -> Mapping[str, TableInfo]:
@@ -189,6 +197,36 @@ class Replay(core.Saveable):
 
   def close(self) -> None:
     """Frees what the store holds outside this process."""
+
+
+class Replay(core.Saveable):
+  """What an agent's experience is kept in: adders fill it, a dataset takes from it."""
+
+  @abc.abstractmethod
+  def adder(self, num_streams: int | None = None) -> "Adder":
+    """Makes the adder of one actor, over one stream of steps or over N."""
+
+  @abc.abstractmethod
+  def dataset(self) -> Iterator[Sample]:
+    """An endless iterator of batches of the experience's size. `next` samples at that moment."""
+
+  @abc.abstractmethod
+  def update_priorities(self, keys: np.ndarray, priorities: np.ndarray) -> None:
+    """Sets the priorities of items, as `Sample.keys` names them, to `priorities` [B] plus the experience's ε.
+
+    Without effect on those that have left, and on tables that are not prioritised.
+    """
+
+  @abc.abstractmethod
+  def info(self) -> Mapping[str, TableInfo]:
+    """Sizes, inserts and samples, by table."""
+
+  @abc.abstractmethod
+  def available(self) -> float:
+    """How many items may be sampled now, by the experience's ratio and what is there; may be infinity."""
+
+  def close(self) -> None:
+    """Frees what it holds outside this process."""
 
 
 class Adder(core.Saveable):
@@ -203,8 +241,14 @@ class Adder(core.Saveable):
     """Begins an episode."""
 
   @abc.abstractmethod
-  def add(self, action: types.NestedArray, next_timestep: dm_env.TimeStep, extras: types.NestedArray = ()) -> None:
-    """Records that `action`, chosen with `extras`, led to `next_timestep`."""
+  def add(
+    self,
+    action: types.NestedArray,
+    next_timestep: dm_env.TimeStep,
+    extras: types.NestedArray = (),
+    core: types.NestedArray = (),
+  ) -> None:
+    """Records that `action`, chosen with `extras` in recurrent state `core`, led to `next_timestep`."""
 
   @abc.abstractmethod
   def reset(self) -> None:

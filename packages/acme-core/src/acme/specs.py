@@ -1,6 +1,5 @@
-"""What an environment takes and gives, and checks that say clearly when something else comes."""
+"""What an environment takes and gives."""
 
-import math
 from typing import Any, NamedTuple
 
 import dm_env
@@ -9,6 +8,11 @@ import tree
 from dm_env.specs import Array, BoundedArray, DiscreteArray
 
 from acme import types
+
+__all__ = [
+  "Array", "BoundedArray", "DiscreteArray", "EnvironmentSpec", "batched", "describe",
+  "make_environment_spec", "require_continuous", "require_discrete",
+]  # fmt: skip
 
 
 class EnvironmentSpec(NamedTuple):
@@ -50,7 +54,7 @@ def require_discrete(spec: EnvironmentSpec, agent: str) -> DiscreteArray:
     return actions
   raise ValueError(
     f"Expected a discrete action spec (dm_env DiscreteArray), got {describe(actions)}: {agent} needs discrete actions; "
-    "for continuous ones use acme-d4pg or acme-mpo."
+    "for continuous ones use acme-d4pg."
   )
 
 
@@ -65,7 +69,7 @@ def require_continuous(spec: EnvironmentSpec, agent: str) -> types.NestedSpec:
     if isinstance(leaf, DiscreteArray) or not np.issubdtype(leaf.dtype, np.floating):
       raise ValueError(
         f"Expected a continuous action spec (dm_env BoundedArray of floats), got {describe(spec.actions)}: {agent} "
-        "needs continuous actions; for discrete ones use acme-dqn or acme-impala."
+        "needs continuous actions; for discrete ones use acme-dqn."
       )
     bounded = isinstance(leaf, BoundedArray) and np.all(np.isfinite(leaf.minimum)) and np.all(np.isfinite(leaf.maximum))
     if not bounded:
@@ -95,52 +99,6 @@ def describe(spec: types.NestedSpec) -> str:
     return f"{type(leaf).__name__}(shape={leaf.shape}, dtype={leaf.dtype}{values})"
 
   return str(tree.map_structure(brief, spec))
-
-
-class Validator:
-  """Checks values against a spec: structure, shape, dtype, and that floats are finite.
-
-  Bounds are not checked: many environments step a little outside their own.
-  """
-
-  def __init__(self, name: str, spec: types.NestedSpec, batch: int | None = None) -> None:
-    """Makes a validator of `spec`, or of `batch` stacked values of it; `name` is what its errors call the value."""
-    self._name = name
-    self._spec = spec if batch is None else batched(spec, batch)
-    self._leaf = self._spec if isinstance(self._spec, Array) else None
-
-  def __call__(self, value: types.NestedArray) -> None:
-    """Raises ValueError where `value` does not fit, naming the leaf, what was expected and what came."""
-    if self._leaf is not None:
-      shape, dtype = self._leaf.shape, self._leaf.dtype
-      fits = isinstance(value, np.ndarray | np.generic) and value.shape == shape and value.dtype == dtype
-      if not fits or (dtype.kind == "f" and not _surely_finite(value)):
-        self._check(self._name, self._leaf, value)
-      return
-    try:
-      tree.assert_same_structure(self._spec, value)
-    except (ValueError, TypeError) as error:
-      raise ValueError(
-        f"{self._name}: expected the structure of its spec, {describe(self._spec)}, got another one. {error}"
-      ) from None
-    leaves = tree.flatten(value)
-    for (path, spec), leaf in zip(tree.flatten_with_path(self._spec), leaves, strict=True):
-      self._check(f"{self._name}[{']['.join(map(str, path))}]", spec, leaf)
-
-  def _check(self, name: str, spec: Array, value: Any) -> None:
-    array = value if isinstance(value, np.ndarray) else np.asarray(value)
-    if array.shape != spec.shape:
-      raise ValueError(f"{name}: expected shape {spec.shape} as its spec says, got {array.shape}.")
-    # A Python number stands for a scalar of the spec's dtype; an array must have that dtype itself.
-    if array.dtype != spec.dtype and (array is value or not np.can_cast(array.dtype, spec.dtype, "same_kind")):
-      raise ValueError(f"{name}: expected dtype {spec.dtype} as its spec says, got {array.dtype}.")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-      raise ValueError(f"{name}: expected finite numbers, got {array!r}. The environment gave a NaN or an infinity.")
-
-
-def _surely_finite(value: Any) -> bool:
-  """False where an element is not finite, or where it cannot be told so quickly: then the sum of squares is not."""
-  return math.isfinite(value if value.ndim == 0 else np.vdot(value, value))
 
 
 def _field(path: tuple[Any, ...]) -> str:

@@ -19,7 +19,15 @@ class Step(NamedTuple):
   reward: NestedArray  # r_t; zeros at the first step
   discount: NestedArray  # d_t; ones at the first step
   start_of_episode: Any  # [] bool, whether o_t came from a reset
-  extras: NestedArray = ()  # what the actor knew when it chose a_{t-1}: recurrent state, log-probability, …
+  extras: NestedArray = ()  # what the actor knew when it chose a_{t-1}: log-probability, visits of a search, …
+
+
+class OneStep(NamedTuple):
+  """What the first step of a transition led to."""
+
+  reward: NestedArray  # r_{t+1}
+  discount: NestedArray  # d_{t+1}
+  next_observation: NestedArray  # o_{t+1}
 
 
 class Transition(NamedTuple):
@@ -34,12 +42,14 @@ class Transition(NamedTuple):
   discount: NestedArray  # D
   next_observation: NestedArray  # o_{t+n}
   extras: NestedArray = ()  # of a_t
+  one_step: Any = ()  # OneStep, where the experience asks for it
 
 
 class Sequence(NamedTuple):
   """L consecutive steps; a sample holds B of them, so every leaf has a leading [B, L].
 
-  The final observation of an episode is a step of its own, with zeros for action, reward, discount and extras.
+  The final observation of an episode is a step of its own, with zeros for action, reward, discount and extras. A loss
+  is masked by `acted`, a value to bootstrap from is not.
   """
 
   observation: NestedArray  # o_t
@@ -49,3 +59,7 @@ class Sequence(NamedTuple):
   start_of_episode: Any  # bool, whether o_t came from a reset
   mask: Any  # float32, 1 for a step that happened and 0 for padding
   extras: NestedArray = ()  # of a_t
+  acted: Any = ()  # float32, 1 where a_t, r_{t+1}, d_{t+1} are there: 0 for padding and an episode's final observation
+  previous_action: NestedArray = ()  # a_{t-1}; zeros at the first step of an episode
+  previous_reward: NestedArray = ()  # r_t; zeros at the first step of an episode
+  core: NestedArray = ()  # [B, …], the recurrent state that went into `act` at the first step, where it is stored

@@ -1,103 +1,20 @@
-"""The loop in which one actor meets many environments at once.
-
-In the vector form every leaf of observation, action, reward and discount has a leading [N], and `step_type` is an int
-array [N]. After its LAST timestep an environment gives a FIRST one at the next step, and its action is passed over.
-"""
+"""The loop in which one actor meets many environments at once."""
 
 import time
 from collections.abc import Sequence
-from typing import Protocol
 
 import dm_env
 import numpy as np
 import tree
 
-from acme import core, counting, episodes, loggers, types
+from acme import core, counting, loggers, specs, types, validation
 from acme.environment_loop import Loop, Result
+from acme.vector_environment import SyncVectorEnvironment, VectorEnvironment
+from acme.wrappers.base import copied
 from acme.wrappers.gym_vector_wrapper import GymVectorWrapper
 
 _FIRST, _LAST = int(dm_env.StepType.FIRST), int(dm_env.StepType.LAST)
-
-
-class VectorEnvironment(Protocol):
-  """N environments stepped as one; `acme.wrappers.GymVectorWrapper` makes one of Gymnasium's."""
-
-  num_envs: int
-
-  def reset(self) -> dm_env.TimeStep:
-    """Begins an episode in each, and returns their first timesteps [N]."""
-
-  def step(self, action: types.NestedArray) -> dm_env.TimeStep:
-    """Steps each, or resets it where its episode had ended, and returns their timesteps [N]."""
-
-  def close(self) -> None:
-    """Closes each."""
-
-
-class SyncVectorEnvironment(core.Saveable):
-  """N dm_env environments with scalar rewards, stepped one after the other."""
-
-  def __init__(self, environments: Sequence[dm_env.Environment], seed: int | None = None) -> None:
-    """Makes one of `environments`; with a `seed`, episode k of environment i is number k·N + i.
-
-    Raises:
-      ValueError: there is none, or their specs differ.
-    """
-    if not environments:
-      raise ValueError("Expected one or more environments, got none.")
-    kinds = {repr((e.observation_spec(), e.action_spec())) for e in environments}
-    if len(kinds) > 1:
-      raise ValueError(f"Expected environments of the same specs, got {len(kinds)} kinds: {sorted(kinds)}.")
-    self.num_envs = len(environments)
-    self._episodes = [episodes.Episodes(e, seed, i, self.num_envs) for i, e in enumerate(environments)]
-    self._timesteps: list[dm_env.TimeStep] = []
-    self._observation_spec = environments[0].observation_spec()
-    self._flat = isinstance(self._observation_spec, dm_env.specs.Array)
-
-  @property
-  def reproducible(self) -> bool:
-    """Whether the episodes in progress can be saved."""
-    return all(e.reproducible for e in self._episodes)
-
-  def observation_spec(self) -> types.NestedSpec:
-    """The spec of one environment's observation, without the leading [N]."""
-    return self._observation_spec
-
-  def reset(self) -> dm_env.TimeStep:
-    self._timesteps = [e.reset() for e in self._episodes]
-    return self._stack()
-
-  def step(self, action: types.NestedArray) -> dm_env.TimeStep:
-    actions = list(action) if isinstance(action, np.ndarray) else [
-      tree.map_structure(lambda a, i=i: a[i], action) for i in range(self.num_envs)
-    ]  # fmt: skip
-    self._timesteps = [
-      e.reset() if last.step_type == _LAST else e.step(a)
-      for e, last, a in zip(self._episodes, self._timesteps, actions, strict=True)
-    ]
-    return self._stack()
-
-  def close(self) -> None:
-    for e in self._episodes:
-      e.environment.close()
-
-  def save(self) -> types.State:
-    return [e.save() for e in self._episodes]
-
-  def restore(self, state: types.State) -> None:
-    """Plays each episode in progress again; one that had ended is begun by the next step."""
-    ended = dm_env.TimeStep(dm_env.StepType.LAST, None, None, None)
-    restored = [e.restore(s) for e, s in zip(self._episodes, state, strict=True)]
-    self._timesteps = [ended if timestep is None else timestep for timestep in restored]
-
-  def _stack(self) -> dm_env.TimeStep:
-    observations = [t.observation for t in self._timesteps]
-    return dm_env.TimeStep(
-      np.array([t.step_type for t in self._timesteps], np.int32),
-      np.array([0.0 if t.reward is None else t.reward for t in self._timesteps], np.float32),
-      np.array([1.0 if t.discount is None else t.discount for t in self._timesteps], np.float32),
-      np.stack(observations) if self._flat else tree.map_structure(lambda *o: np.stack(o), *observations),
-    )
+_INT32 = np.dtype(np.int32)
 
 
 class VectorEnvironmentLoop(Loop):
@@ -134,10 +51,16 @@ class VectorEnvironmentLoop(Loop):
     elif isinstance(environments, Sequence):
       environments = SyncVectorEnvironment(environments, seed)
     super().__init__(environments, actor, counter, logger, should_update, label)
+    spec, n = specs.make_environment_spec(environments), environments.num_envs
+    self._action = validation.ActionValidator(spec.actions, n)
+    self._checks = (
+      validation.Validator("reward", spec.rewards, n),
+      validation.DiscountValidator("discount", spec.discounts, n),
+      validation.Validator("observation", spec.observations, n),
+    )
+    self._ended = np.ones(n, bool)  # [N], whether the next timestep is to be a first one.
     self._observation: types.NestedArray = None  # [N, …]; None before the first reset.
-    self._lengths = np.zeros(environments.num_envs, np.int64)
-    self._returns = np.zeros(environments.num_envs, np.float64)
-    self._steps = 0
+    self._lengths, self._returns, self._steps = np.zeros(n, np.int64), np.zeros(n), 0
 
   @property
   def reproducible(self) -> bool:
@@ -151,12 +74,14 @@ class VectorEnvironmentLoop(Loop):
 
   def _step(self) -> tuple[int, Sequence[Result]]:
     if self._observation is None:
-      first = self._environment.reset()
+      first = self._checked("reset()", self._environment.reset())
       self._observation = first.observation
       self._window = (time.perf_counter(), self._steps)
       self._actor.observe_first(first)
     action = self._actor.select_action(self._observation)
-    timestep = self._environment.step(action)
+    if not self._action.fits(action):
+      self._action(action)
+    timestep = self._checked("step()", self._environment.step(copied(action)))
     stepped = timestep.step_type != _FIRST  # [N]
     self._lengths += stepped
     self._returns += np.where(stepped, timestep.reward, 0.0)
@@ -166,8 +91,26 @@ class VectorEnvironmentLoop(Loop):
     self._actor.observe(action, timestep)
     if self._should_update:
       self._actor.update()
-    ended = np.flatnonzero(timestep.step_type == _LAST)
-    return steps, [self._end(i, timestep) for i in ended.tolist()]
+    return steps, [self._end(i, timestep) for i in self._ended.nonzero()[0].tolist()]
+
+  def _checked(self, call: str, timestep: dm_env.TimeStep) -> dm_env.TimeStep:
+    """The timestep with arrays that nobody else has. Raises ValueError where something does not fit."""
+    if not hasattr(timestep, "step_type"):
+      raise TypeError(f"{call}: expected a dm_env.TimeStep, got {type(timestep).__name__}.")
+    step_type, *values = timestep
+    step_type = validation.convert(f"{call} step_type", step_type, _INT32)
+    if step_type.shape != self._ended.shape or step_type.min() < _FIRST or step_type.max() > _LAST:
+      raise ValueError(
+        f"{call} step_type: expected [{len(self._ended)}] of 0, 1 or 2, got {validation.brief(step_type)}."
+      )
+    wrong = (step_type == _FIRST) != self._ended
+    if wrong.any():
+      raise ValueError(_wrong_order(call, int(wrong.argmax()), step_type))
+    for check, value in zip(self._checks, values, strict=True):
+      if not check.fits(value):
+        check(value)
+    self._ended = step_type == _LAST
+    return dm_env.TimeStep(step_type, *map(copied, values))
 
   def _end(self, i: int, timestep: dm_env.TimeStep) -> Result:
     length = int(self._lengths[i])
@@ -201,19 +144,32 @@ class VectorEnvironmentLoop(Loop):
       "lengths": self._lengths.copy(),
       "returns": self._returns.copy(),
       "steps": self._steps,
+      "ended": self._ended.copy(),
     }
 
   def restore(self, state: types.State) -> None:
-    """Puts the loop where it was, playing the episodes in progress again.
-
-    Raises:
-      RuntimeError: an environment, seeded and played again, comes to another observation.
-    """
+    """Puts the loop where it was, playing the episodes in progress again; one that is lost counts no more."""
     self._counter.restore(state["counts"])
     self._lengths[:] = state["lengths"]
     self._returns[:] = state["returns"]
     self._steps = state["steps"]
+    self._ended = np.array(state["ended"], bool)
     self._window = (time.perf_counter(), self._steps)
     if state["environments"] is not None:
       self._environment.restore(state["environments"])
+      lost = self._environment.ended & ~self._ended
+      self._ended, self._lengths[lost], self._returns[lost] = self._ended | lost, 0, 0.0
       self._observation = tree.unflatten_as(self._environment.observation_spec(), state["observation"])
+
+
+def _wrong_order(call: str, i: int, step_type: np.ndarray) -> str:
+  if step_type[i] == _FIRST:
+    return (
+      f"{call}: expected a timestep of type MID or LAST within the episode of environment {i}, got FIRST. If somebody "
+      "else resets or evaluates in these environments, give them some of their own."
+    )
+  return (
+    f"{call}: expected a timestep of type FIRST of environment {i}, whose episode has ended or not begun, got "
+    f"{dm_env.StepType(int(step_type[i]))!r}. An environment that resets in the step that ends its episode hides the "
+    "last observation: make it reset in the step after."
+  )

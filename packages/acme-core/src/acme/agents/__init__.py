@@ -1,5 +1,5 @@
 """Agents made of components."""
 
-from acme.agents.agent import Agent
+from acme.agents.agent import Agent, PluginAgent
 
-__all__ = ["Agent"]
+__all__ = ["Agent", "PluginAgent"]

@@ -1,29 +1,30 @@
 """An agent in one process: an actor, a learner, a replay between them, and an exact schedule."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar, Generic, TypeVar
 
 import dm_env
 import numpy as np
 
-from acme import builders, core, counting, loggers, replay, specs, types
+from acme import builders, core, counting, experience, loggers, plugins, specs, types, validation
+from acme import replay as replays
 
-MakeReplay = Callable[[Sequence[replay.Table], types.Step, int], replay.Replay]
+Config = TypeVar("Config")
 
 
 class Agent(core.Actor, core.VariableSource):
-  """Acts, and learns as often as the table's samples-per-insert ratio asks, without threads.
+  """Acts, and learns as often as the experience's samples-per-insert ratio asks, without threads.
 
-  After I inserts the learner has taken floor(ratio · (I − min_size) / samples_per_step) steps: an exact fraction, so
-  that no ratio is rounded and the same seed gives the same parameters, bit for bit.
+  After I inserts the learner has taken floor(ratio · (I − min_size) / batch_size) steps: an exact fraction, so that no
+  ratio is rounded and the same seed gives the same parameters, bit for bit.
   """
 
   def __init__(
     self,
-    builder: builders.Builder[Any],
+    builder: builders.Builder[Any, Any],
     spec: specs.EnvironmentSpec,
     *,
-    make_replay: MakeReplay,
+    replay: plugins.MakeReplay | None = None,
     seed: int = 0,
     num_envs: int | None = None,
     logger: loggers.Logger | None = None,
@@ -34,40 +35,52 @@ class Agent(core.Actor, core.VariableSource):
     Args:
       builder: makes the components.
       spec: the environment's specs.
-      make_replay: (tables, step spec, seed) -> store; `acme_replay.EmbeddedReplay` is one.
+      replay: (experience, step spec, seed) -> replay; None for the embedded one, `acme_replay.EmbeddedReplay`.
       seed: split once into a seed for each component.
       num_envs: how many environments it acts in at once, in a VectorEnvironmentLoop; None for one EnvironmentLoop.
-      logger: where the learner's metrics go.
+      logger: where the learner's metrics go; None for nowhere.
       counter: what the learner counts its steps on.
+
+    Raises:
+      PluginError: no replay is given, and acme-replay is not installed.
+      TypeError: `replay` makes none.
     """
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(4)]
     replay_seed, learner_seed, actor_seed, self._evaluator_seed = seeds
     self._builder = builder
     self._spec = spec
-    self._networks = builder.make_networks(spec)
-    tables = builder.make_tables(spec, self._networks)
-    replay.check_unique(tables)
-    self._table = tables[0].name
-    extras = builder.extras_spec(spec, self._networks)
-    self.replay = make_replay(tables, builders.step_spec(spec, extras), replay_seed)
-    dataset = builder.make_dataset(self.replay)
+    self._program = builder.make_program(spec)
+    described = builder.make_experience(spec, self._program)
+    self.replay = _make_replay(replay, described, builder.step_spec(spec, self._program), replay_seed)
     self.learner = builder.make_learner(
-      spec, self._networks, dataset, seed=learner_seed, store=self.replay, logger=logger, counter=counter
+      spec,
+      self._program,
+      builders.LearnerInputs(
+        dataset=self.replay.dataset(),
+        seed=learner_seed,
+        replay=self.replay if described.prioritized else None,
+        logger=logger,
+        counter=counter,
+      ),
     )
-    adder = builder.make_adder(spec, self._networks, self.replay.writer(num_envs))
-    self.actor = builder.make_actor(spec, self._networks, self.learner, seed=actor_seed, adder=adder, num_envs=num_envs)
-    self._samples_per_step = builder.samples_per_step
-    self._check_observation = specs.Validator("observation", spec.observations, num_envs)
-    self._check_reward = specs.Validator("reward", spec.rewards, num_envs)
-    self._check_discount = specs.Validator("discount", spec.discounts, num_envs)
+    self.actor = builder.make_actor(
+      spec,
+      self._program,
+      builders.ActorInputs(
+        variables=self.learner, seed=actor_seed, adder=self.replay.adder(num_envs), num_envs=num_envs
+      ),
+    )
+    self._batch_size = described.batch_size
+    self._check_observation = validation.Validator("observation", spec.observations, num_envs)
+    self._check_reward = validation.Validator("reward", spec.rewards, num_envs)
+    self._check_discount = validation.Validator("discount", spec.discounts, num_envs)
     self._num_envs = num_envs
     self._in_episode = False
 
   def make_evaluator(self) -> core.Actor:
     """Makes an actor that acts greedily with this agent's newest parameters and records nothing."""
-    return self._builder.make_actor(
-      self._spec, self._networks, self.learner, seed=self._evaluator_seed, evaluation=True
-    )
+    inputs = builders.ActorInputs(variables=self.learner, seed=self._evaluator_seed, evaluation=True)
+    return self._builder.make_actor(self._spec, self._program, inputs)
 
   def select_action(self, observation: types.NestedArray) -> types.NestedArray:
     return self.actor.select_action(observation)
@@ -75,6 +88,7 @@ class Agent(core.Actor, core.VariableSource):
   def observe_first(self, timestep: dm_env.TimeStep) -> None:
     """Begins an episode. Raises ValueError where the observation does not fit its spec or is not finite."""
     self._check_observation(timestep.observation)
+    self.actor.update()  # The learner may have learned while nobody acted, as before the first episode.
     self.actor.observe_first(timestep)
     self._in_episode = True
 
@@ -95,13 +109,13 @@ class Agent(core.Actor, core.VariableSource):
 
   def update(self, wait: bool = False) -> None:
     """Runs the learner steps that are due, then hands the actor the newest parameters."""
-    due = self.replay.available(self._table) >= self._samples_per_step
+    due = self.replay.available() >= self._batch_size
     if not due:
       return
     while due:
       self.learner.step()
-      available = self.replay.available(self._table)
-      due = self._samples_per_step <= available < np.inf  # Without a ratio: one step an update.
+      available = self.replay.available()
+      due = self._batch_size <= available < np.inf  # Without a ratio: one step an update.
     self.actor.update(wait)
 
   def get_variables(self, names: Sequence[str]) -> list[types.NestedArray]:
@@ -120,3 +134,59 @@ class Agent(core.Actor, core.VariableSource):
     self.learner.restore(state["learner"])
     self.actor.restore(state["actor"])
     self._in_episode = state["in_episode"]
+
+
+def _make_replay(
+  make: plugins.MakeReplay | None, description: experience.Experience, step_spec: types.Step, seed: int
+) -> replays.Replay:
+  """Makes the replay, the embedded one by default. Raises TypeError where `make` makes none."""
+  make = plugins.load_replay() if make is None else make
+  made = make(description, step_spec, seed) if callable(make) else make
+  if not callable(make) or not isinstance(made, replays.Replay):
+    raise TypeError(
+      f"replay: expected a function (experience, step spec, seed) -> acme.replay.Replay, got {make!r}"
+      f"{f', which made {made!r}' if callable(make) else ''}. Give acme_replay.EmbeddedReplay, or a functools.partial."
+    )
+  return made
+
+
+class PluginAgent(Agent, Generic[Config]):
+  """The agent that a package offers, as a class of its own: `class DQN(PluginAgent[DQNConfig]): plugin = AGENT`."""
+
+  plugin: ClassVar[plugins.AgentPlugin[Any]]
+
+  def __init__(
+    self,
+    spec: specs.EnvironmentSpec,
+    *,
+    config: Config | None = None,
+    backend: str | None = None,
+    network: Any = None,
+    replay: plugins.MakeReplay | None = None,
+    seed: int = 0,
+    num_envs: int | None = None,
+    logger: loggers.Logger | None = None,
+    counter: counting.Counter | None = None,
+    **options: Any,
+  ) -> None:
+    """Makes an agent.
+
+    Args:
+      spec: the environment's specs, from `acme.make_environment_spec`.
+      config: every number and switch; None for the default.
+      backend: "jax" for JAX and Haiku, "tf" for TensorFlow and Sonnet; None for the agent's first.
+      network: in place of the one that the config and the specs ask for: see the agent's README; None for that one.
+      replay: (experience, step spec, seed) -> replay; None for the embedded one, `acme_replay.EmbeddedReplay`.
+      seed: of everything random in the agent.
+      num_envs: how many environments it acts in at once; None for one.
+      logger: where the learner's metrics go; None for nowhere.
+      counter: what the learner counts its steps on.
+      **options: others that the agent's `make_builder` takes.
+
+    Raises:
+      ValueError: the specs do not fit the agent, or the network's output the config; or there is no such backend, or
+        it lacks a switch of the config.
+      ImportError: the backend is not installed.
+    """
+    builder = self.plugin.builder(config, backend=backend, network=network, **options)
+    super().__init__(builder, spec, replay=replay, seed=seed, num_envs=num_envs, logger=logger, counter=counter)

@@ -1,8 +1,10 @@
-"""The wrapper that changes nothing."""
+"""The wrapper that changes nothing, and what the others share."""
 
 from typing import Any
 
 import dm_env
+import numpy as np
+import tree
 
 from acme import types
 
@@ -46,3 +48,14 @@ class EnvironmentWrapper(dm_env.Environment):
 
   def close(self) -> None:
     self._environment.close()
+
+
+def copied(nest: types.NestedArray) -> types.NestedArray:
+  """The same nest, with copies of its arrays."""
+  if isinstance(nest, np.ndarray):
+    return nest.copy()
+  if isinstance(nest, np.generic):  # The most common of what has nothing to copy.
+    return nest
+  if type(nest) is dict:
+    return {key: copied(value) for key, value in nest.items()}
+  return tree.map_structure(copied, nest) if isinstance(nest, dict | list | tuple) else nest

@@ -1,5 +1,7 @@
 """Gymnasium and old Gym environments as dm_env ones. Neither is imported here: spaces are known by their names."""
 
+import operator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dm_env
@@ -8,6 +10,12 @@ import tree
 from dm_env import specs
 
 from acme import types
+from acme.validation import brief, convert
+from acme.wrappers import checked
+
+_FLOAT32, _INT32, _INT64 = np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.int64)
+_KINDS = ("Discrete", "Box", "MultiDiscrete", "MultiBinary", "Dict", "Tuple")
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 class GymWrapper(dm_env.Environment):
@@ -21,8 +29,10 @@ class GymWrapper(dm_env.Environment):
     """Wraps an environment.
 
     Raises:
-      TypeError: a space of a kind that has no spec; the message names it.
+      TypeError: a space of a kind that has no spec (Text, Sequence, Graph); the message names it, and says what to do.
     """
+    _check_space(environment.observation_space, "observation")
+    _check_space(environment.action_space, "action")
     self._environment = environment
     self._observation_spec = _spec(environment.observation_space, "observation")
     self._action_spec = _spec(environment.action_space, "action")
@@ -63,16 +73,23 @@ class GymWrapper(dm_env.Environment):
     if self._over:
       return self.reset()
     result = self._environment.step(self._to_action(action))
+    if not isinstance(result, tuple) or len(result) not in (4, 5):
+      raise TypeError(
+        "step(): expected (observation, reward, terminated, truncated, info), or old Gym's (observation, reward, done, "
+        f"info), got {brief(result)}."
+      )
     if len(result) == 5:
       observation, reward, terminated, truncated, self._last_info = result
     else:
-      observation, reward, done, self._last_info = result
-      truncated = bool(done and self._last_info.get("TimeLimit.truncated", False))
-      terminated = done and not truncated
-    self._over = bool(terminated or truncated)
+      observation, reward, terminated, self._last_info = result
+      truncated = self._last_info.get("TimeLimit.truncated", False) and _flag("done", terminated)
+      terminated = terminated and not truncated
+    if type(terminated) is not bool or type(truncated) is not bool:
+      terminated, truncated = _flag("terminated", terminated), _flag("truncated", truncated)
+    self._over = terminated or truncated
     step_type = dm_env.StepType.LAST if self._over else dm_env.StepType.MID
     discount = np.float32(0.0 if terminated else 1.0)
-    return dm_env.TimeStep(step_type, np.float32(reward), discount, self.convert(observation))
+    return dm_env.TimeStep(step_type, _reward(reward), discount, self.convert(observation))
 
   def observation_spec(self) -> types.NestedSpec:
     return self._observation_spec
@@ -98,19 +115,58 @@ class GymWrapper(dm_env.Environment):
     if seed is None:
       return self._environment.reset()
     try:
-      return self._environment.reset(seed=seed)
-    except TypeError:  # Gym before 0.26 has a method for it.
-      self._environment.seed(seed)
+      return checked.with_seed(lambda seed: self._environment.reset(seed=seed), seed)
+    except TypeError as error:
+      # Gym before 0.26 has a method for it, and its reset takes no seed; other errors are the environment's own.
+      if "keyword argument" not in str(error) or not hasattr(self._environment, "seed"):
+        raise
+      checked.with_seed(self._environment.seed, seed)
       return self._environment.reset()
 
 
-def _kind(space: Any) -> str:
-  """The name of the library's own class that a space is of, where that is a base class of its own."""
-  kinds = ("Discrete", "Box", "MultiDiscrete", "MultiBinary", "Dict", "Tuple")
-  for cls in type(space).__mro__:
-    if cls.__name__ in kinds:
-      return cls.__name__
-  raise TypeError(f"Expected a space of {', '.join(kinds)}, got {type(space).__name__}: it has no dm_env spec.")
+def _reward(reward: Any) -> Any:
+  """A reward as float32; ValueError where that does not hold it."""
+  if type(reward) is float and -_LARGEST <= reward <= _LARGEST:
+    return np.float32(reward)
+  return convert("reward", reward, _FLOAT32)[()]
+
+
+def _flag(name: str, value: Any) -> bool:
+  if isinstance(value, int):
+    return bool(value)
+  if np.ndim(value) == 0 and np.asarray(value).dtype.kind in "biu":
+    return bool(value)
+  raise TypeError(f"{name}: expected a truth value, got {brief(value)}.")
+
+
+def _kind(space: Any) -> str | None:
+  """The name of the library's own class that a space is of, where that is a base class of its own; None of others."""
+  return next((cls.__name__ for cls in type(space).__mro__ if cls.__name__ in _KINDS), None)
+
+
+def _check_space(space: Any, name: str) -> None:
+  """Raises TypeError for a space that has no spec, in one line that says how to do without it."""
+  unknown = list(_unknown(space, ()))
+  if not unknown:
+    return
+  path, leaf = unknown[0]
+  hint = f"make another of it with gymnasium.wrappers.Transform{name.title()}(environment, function, space)."
+  kept = [key for key in space.spaces if all(key != path[0] for path, _ in unknown)] if _kind(space) == "Dict" else []
+  if kept and name == "observation":
+    hint = f"leave it out with gymnasium.wrappers.FilterObservation(environment, {kept}), or {hint}"
+  raise TypeError(
+    f"{_name(name, path)}: expected a space of {', '.join(_KINDS)}, got {type(leaf).__name__}, which has no dm_env "
+    f"spec: {hint}"
+  )
+
+
+def _unknown(space: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], Any]]:
+  """The spaces within one that have no spec, each with its path."""
+  if _kind(space) is None:
+    yield path, space
+  elif _kind(space) in ("Dict", "Tuple"):
+    for key, child in space.spaces.items() if _kind(space) == "Dict" else enumerate(space.spaces):
+      yield from _unknown(child, (*path, key))
 
 
 def _leaves(space: Any) -> Any:
@@ -123,7 +179,7 @@ def _leaves(space: Any) -> Any:
 
 def _spec(space: Any, name: str) -> types.NestedSpec:
   def spec(path: tuple[Any, ...], leaf: Any) -> specs.Array:
-    name_ = name + "".join(f"[{key}]" for key in path)
+    name_ = _name(name, path)
     kind = _kind(leaf)
     if kind == "Discrete":
       return specs.DiscreteArray(int(leaf.n), np.int32, name=name_)
@@ -138,31 +194,60 @@ def _spec(space: Any, name: str) -> types.NestedSpec:
 def reader(space: Any) -> Any:
   """Makes a function from an observation as the space has it to one as the spec has it, in the order of the spec."""
 
-  def read(leaf: Any) -> Any:
+  def read(path: tuple[Any, ...], leaf: Any) -> Any:
+    name = _name("observation", path)
     if _kind(leaf) in ("Discrete", "MultiDiscrete"):
       start = getattr(leaf, "start", 0)  # The spec counts from 0 wherever the space starts.
-      return lambda observation: np.asarray(observation - start, np.int32)
-    return lambda observation: np.asarray(observation, leaf.dtype)
+      return lambda observation: convert(name, convert(name, observation, _INT64) - start, _INT32)
+    dtype = np.dtype(leaf.dtype)
+    return lambda o: o if type(o) is np.ndarray and o.dtype == dtype else convert(name, o, dtype)
 
-  return _apply(tree.map_structure(read, _leaves(space)))
+  return _apply(tree.map_structure_with_path(read, _leaves(space)), "observation")
 
 
 def converter(space: Any) -> Any:
-  """Makes a function from an action as the spec has it to one as the space has it."""
+  """Makes a function from an action as the spec has it to one as the space has it, which shares no array with it."""
 
-  def convert(leaf: Any) -> Any:
-    start = getattr(leaf, "start", 0)
+  def write(path: tuple[Any, ...], leaf: Any) -> Any:
+    name, start = _name("action", path), getattr(leaf, "start", 0)
     if _kind(leaf) == "Discrete":
-      return lambda action: int(action) + int(start)
+      return lambda action: _index(name, action) + int(start)
     if _kind(leaf) == "MultiDiscrete":
-      return lambda action: np.asarray(action, leaf.dtype) + start
-    return lambda action: np.asarray(action, leaf.dtype)
+      return lambda action: convert(name, action, np.dtype(leaf.dtype)) + start
+    return lambda action: np.array(convert(name, action, np.dtype(leaf.dtype)))
 
-  return _apply(tree.map_structure(convert, _leaves(space)))
+  return _apply(tree.map_structure_with_path(write, _leaves(space)), "action")
 
 
-def _apply(functions: Any) -> Any:
+def _index(name: str, action: Any) -> int:
+  try:
+    return operator.index(action)
+  except TypeError:
+    return int(convert(name, action, _INT64))
+
+
+def _name(name: str, path: tuple[Any, ...]) -> str:
+  return name + "".join(f"[{key}]" for key in path)
+
+
+def _apply(functions: Any, name: str) -> Any:
   """A nest of functions as one function of a nest of values."""
   if callable(functions):
     return functions
-  return lambda value: tree.map_structure_up_to(functions, lambda f, x: f(x), functions, value, check_types=False)
+  if isinstance(functions, dict):
+    children = {key: _apply(function, _name(name, (key,))) for key, function in functions.items()}
+
+    def apply_dict(value: Any) -> dict[str, Any]:
+      if not isinstance(value, Mapping) or value.keys() != children.keys():
+        raise ValueError(f"{name}: expected a dict with the keys {list(children)}, got {brief(value)}.")
+      return {key: child(value[key]) for key, child in children.items()}
+
+    return apply_dict
+  parts = [_apply(function, _name(name, (i,))) for i, function in enumerate(functions)]
+
+  def apply_tuple(value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple) or len(value) != len(parts):
+      raise ValueError(f"{name}: expected a tuple of {len(parts)}, got {brief(value)}.")
+    return tuple(part(child) for part, child in zip(parts, value, strict=True))
+
+  return apply_tuple

@@ -1,28 +1,34 @@
 """Floats of 64 bits as 32, integers of 64 bits as 32."""
 
+from typing import Any
+
 import dm_env
 import numpy as np
 import tree
 from dm_env import specs
 
 from acme import types
+from acme.validation import convert
 from acme.wrappers import base
 
 _SINGLE = {np.dtype(np.float64): np.dtype(np.float32), np.dtype(np.int64): np.dtype(np.int32)}
 
 
 class SinglePrecision(base.EnvironmentWrapper):
-  """Gives and takes single precision, as accelerators and replay prefer it."""
+  """Gives and takes single precision, as accelerators and replay prefer it.
+
+  Floats are rounded; a number that 32 bits do not hold is a ValueError.
+  """
 
   def __init__(self, environment: dm_env.Environment) -> None:
     super().__init__(environment)
-    self._action_dtypes = tree.map_structure(lambda spec: spec.dtype, environment.action_spec())
+    self._actions = environment.action_spec()
 
   def reset(self) -> dm_env.TimeStep:
     return self._convert(self._environment.reset())
 
   def step(self, action: types.NestedArray) -> dm_env.TimeStep:
-    action = tree.map_structure(lambda dtype, a: np.asarray(a, dtype), self._action_dtypes, action)
+    action = tree.map_structure(lambda spec, a: convert("action", a, spec.dtype), self._actions, action)
     return self._convert(self._environment.step(action))
 
   def observation_spec(self) -> types.NestedSpec:
@@ -38,12 +44,22 @@ class SinglePrecision(base.EnvironmentWrapper):
     return tree.map_structure(_convert_spec, self._environment.discount_spec())
 
   def _convert(self, timestep: dm_env.TimeStep) -> dm_env.TimeStep:
-    return dm_env.TimeStep(timestep.step_type, *(tree.map_structure(_convert_value, value) for value in timestep[1:]))
+    step_type, reward, discount, observation = timestep
+    return dm_env.TimeStep(
+      step_type, _single("reward", reward), _single("discount", discount), _single("observation", observation)
+    )
 
 
-def _convert_value(value: types.NestedArray) -> types.NestedArray:
-  single = None if value is None else _SINGLE.get(np.asarray(value).dtype)
-  return value if single is None else single.type(value)
+def _single(name: str, nest: types.NestedArray) -> types.NestedArray:
+  def convert_leaf(path: tuple[Any, ...], value: Any) -> Any:
+    single = None if value is None else _SINGLE.get(np.asarray(value).dtype)
+    if single is None:
+      return value
+    return convert(name + "".join(f"[{key}]" for key in path), value, single)[()]
+
+  if isinstance(nest, np.ndarray | np.generic | float | int):  # Walking a nest is slow.
+    return convert_leaf((), nest)
+  return tree.map_structure_with_path(convert_leaf, nest)
 
 
 def _convert_spec(spec: specs.Array) -> specs.Array:
