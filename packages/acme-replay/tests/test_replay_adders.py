@@ -3,68 +3,60 @@
 import dm_env
 import numpy as np
 import pytest
+import tree
 
 from acme import replay, specs, types
-from acme_replay import EmbeddedReplay, EpisodeAdder, NStepTransitionAdder, SequenceAdder
+from acme_replay import EmbeddedStore, EpisodeAdder, NStepTransitionAdder, SequenceAdder
 from acme_testing import golden
 
 FIRST, MID, LAST = (int(step_type) for step_type in dm_env.StepType)
 
 
-def make_store(items):
-  like = items[0] if items else None
-  reward = np.shape(like.reward) if isinstance(like, types.Transition) else ()
-  extras = {"core": specs.Array((1,), np.float32)} if like is not None and like.extras else ()
+RECORDED_N_STEP, RECORDED_SEQUENCES = golden.read_cases()
+CASES = [*golden.N_STEP, *golden.SEQUENCES, *RECORDED_N_STEP, *RECORDED_SEQUENCES]
+
+
+def make_store(trajectory):
+  tick = next(tick for tick in trajectory if tick.action is not None)
   scalar = specs.Array((), np.float32)
+  like = lambda leaf: specs.Array(np.shape(leaf), np.float32)  # noqa: E731
   step = types.Step(
-    scalar, specs.Array((), np.int32), specs.Array(reward, np.float32), scalar, specs.Array((), bool), extras
+    like(tick.timestep.observation),
+    specs.Array((), np.int32),
+    like(tick.timestep.reward),
+    scalar,
+    specs.Array((), bool),
+    tree.map_structure(like, tick.extras),
   )
-  return EmbeddedReplay([golden.fifo_table(max_size=1000)], step, seed=0)
+  return EmbeddedStore([golden.fifo_table(max_size=1000)], step, seed=0)
 
 
-def make_sequence_adder(writer, case):
+def make_adder(writer, case):
+  if isinstance(case, golden.NStepCase):
+    return NStepTransitionAdder(writer, case.num_steps, case.discount)
   return SequenceAdder(writer, case.length, case.period, case.end)
 
 
-@pytest.mark.parametrize("case", golden.N_STEP, ids=lambda case: case.name)
-@pytest.mark.parametrize("stored", [False, True])
-def test_n_step_golden(case, stored):
-  store = make_store(case.items)
-  writer = store.writer() if stored else golden.RecordingWriter()
-  golden.run_adder(NStepTransitionAdder(writer, case.num_steps, case.discount), case.trajectory)
-  golden.assert_items_equal(golden.read_items(store) if stored else writer.items(), case.items)
+def backwards(trajectory):
+  """The same episodes, the last one first."""
+  starts = [t for t, tick in enumerate(trajectory) if tick.action is None]
+  episodes = [trajectory[start:stop] for start, stop in zip(starts, [*starts[1:], None], strict=True)]
+  return [tick for episode in reversed(episodes) for tick in episode]
 
 
-@pytest.mark.parametrize("case", golden.SEQUENCES, ids=lambda case: case.name)
-@pytest.mark.parametrize("stored", [False, True])
-def test_sequences_golden(case, stored):
-  store = make_store(case.items)
-  writer = store.writer() if stored else golden.RecordingWriter()
-  golden.run_adder(make_sequence_adder(writer, case), case.trajectory)
-  golden.assert_items_equal(golden.read_items(store) if stored else writer.items(), case.items)
-
-
-@pytest.mark.parametrize("case", [golden.N_STEP[0], golden.N_STEP[2], golden.N_STEP[8]], ids=lambda case: case.name)
-def test_n_step_golden_in_each_of_two_streams(case):
-  other = golden.episode([1, 1], [1, 0], first=50)  # Begins anew while the other is in the middle of an episode.
-  more = golden.episode([2] * len(case.trajectory), [1] * len(case.trajectory), first=70)
-  trajectory = golden.stack([case.trajectory, (other + more)[: len(case.trajectory)]])
-  writer = golden.RecordingWriter(2)
-  golden.run_adder(NStepTransitionAdder(writer, case.num_steps, case.discount), trajectory)
-  golden.assert_items_equal(writer.items(stream=0), case.items)
-
-
-@pytest.mark.parametrize("case", golden.SEQUENCES, ids=lambda case: case.name)
-def test_sequences_golden_in_each_of_two_streams(case):
-  if case.items and case.items[0].extras:
-    case = case._replace(
-      trajectory=[tick._replace(extras=()) for tick in case.trajectory],
-      items=[item._replace(extras=()) for item in case.items],
-    )
-  other = golden.episode([1, 1], [1, 0], first=50) + golden.episode([2] * 9, [1] * 9, first=70)
-  writer = golden.RecordingWriter(2)
-  golden.run_adder(make_sequence_adder(writer, case), golden.stack([case.trajectory, other[: len(case.trajectory)]]))
-  golden.assert_items_equal(writer.items(stream=0), case.items)
+@pytest.mark.parametrize("num_streams", [None, 1, 3])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_golden_items(case, num_streams):
+  """A stream makes the items of the case alone and beside others, stored and recorded."""
+  trajectory = case.trajectory
+  if num_streams is not None:
+    trajectory = golden.stack([trajectory, backwards(trajectory), trajectory][:num_streams])
+  store, writer = make_store(case.trajectory), golden.RecordingWriter(num_streams)
+  for each in (writer, store.writer(num_streams)):
+    golden.run_adder(make_adder(each, case), trajectory)
+  for stream in (0, 2) if num_streams == 3 else (0,):
+    golden.assert_items_equal(writer.items(stream=stream), case.items, rtol=1e-5)
+  golden.assert_items_equal(golden.read_items(store), writer.items(), rtol=1e-6)
 
 
 # --- Random trajectories against the definition. ---
@@ -126,7 +118,7 @@ def test_n_step_against_the_definition(num_streams, n_step):
   rng = np.random.default_rng(n_step)
   n = num_streams or 1
   step_types, rewards, discounts = random_streams(rng, 120, n, mean_length=8)
-  store = EmbeddedReplay([golden.fifo_table(max_size=5000)], FLOATS)
+  store = EmbeddedStore([golden.fifo_table(max_size=5000)], FLOATS)
   adder = NStepTransitionAdder(store.writer(num_streams), n_step, 0.9)
   for t in range(len(step_types)):
     observation = np.stack([np.arange(n), np.full(n, t)], axis=1).astype(np.float32)
@@ -231,7 +223,7 @@ def test_saved_mid_episode_at_any_tick_it_continues_the_same(make, num_streams):
 
 def test_observations_are_copied():
   observation = np.zeros((), np.float32)
-  store = make_store([])
+  store = make_store(golden.episode([1], [0]))
   adder = NStepTransitionAdder(store.writer(), 1, 1.0)
   adder.add_first(dm_env.restart(observation))
   observation[...] = 1  # The environment uses its array again.
@@ -241,7 +233,7 @@ def test_observations_are_copied():
 
 
 def test_a_full_queue_says_so():
-  store = EmbeddedReplay([golden.fifo_table(max_size=2)], FLOATS)
+  store = EmbeddedStore([golden.fifo_table(max_size=2)], FLOATS)
   adder = NStepTransitionAdder(store.writer(), 1, 1.0)
   observation = np.zeros(2, np.float32)
   adder.add_first(dm_env.restart(observation))

@@ -1,12 +1,14 @@
 """What the embedded store keeps, forgets, saves and refuses."""
 
+import re
+
 import dm_env
 import numpy as np
 import pytest
 import tree
 
 from acme import checkpointing, replay, specs, types
-from acme_replay import EmbeddedReplay, NStepTransitionAdder, SequenceAdder, size_in_bytes
+from acme_replay import EmbeddedStore, NStepTransitionAdder, SequenceAdder, size_in_bytes
 
 FIRST, MID, LAST = (int(step_type) for step_type in dm_env.StepType)
 SCALAR = specs.Array((), np.float32)
@@ -51,7 +53,7 @@ def check_transitions(data, n_step):
 @pytest.mark.parametrize("max_steps", [None, 64])
 def test_every_sample_is_authentic_as_the_ring_goes_round(num_streams, max_steps):
   rng = np.random.default_rng(0)
-  store = EmbeddedReplay([replay.Table(max_size=50)], step_spec(), max_steps=max_steps)
+  store = EmbeddedStore([replay.Table(max_size=50)], step_spec(), max_steps=max_steps)
   adder = NStepTransitionAdder(store.writer(num_streams), 3, 1.0)
   dataset, state = store.dataset("replay", 64), None
   for _ in range(60):
@@ -69,7 +71,7 @@ def test_every_sample_is_authentic_as_the_ring_goes_round(num_streams, max_steps
 @pytest.mark.parametrize("end", ["zero_pad", "truncate", "write", "continue"])
 def test_every_sequence_is_authentic_where_steps_push_items_out(num_streams, end):
   rng = np.random.default_rng(1)
-  store = EmbeddedReplay([replay.Table(max_size=1000)], step_spec(), max_steps=80)
+  store = EmbeddedStore([replay.Table(max_size=1000)], step_spec(), max_steps=80)
   adder = SequenceAdder(store.writer(num_streams), 5, 2, end)
   dataset, state = store.dataset("replay", 32), None
   for _ in range(40):
@@ -90,7 +92,7 @@ def test_every_sequence_is_authentic_where_steps_push_items_out(num_streams, end
 
 
 def test_the_whole_max_size_is_held_however_short_the_episodes():
-  store = EmbeddedReplay([replay.Table(max_size=3000)], step_spec())
+  store = EmbeddedStore([replay.Table(max_size=3000)], step_spec())
   adder = NStepTransitionAdder(store.writer(), 1, 1.0)
   play(adder, np.random.default_rng(0), 30_000, mean_length=1)
   assert store.info()["replay"].size == 3000
@@ -98,7 +100,7 @@ def test_the_whole_max_size_is_held_however_short_the_episodes():
 
 def test_each_step_is_stored_once():
   tables = [replay.Table(name="a", max_size=500), replay.Table(name="b", max_size=500)]
-  store = EmbeddedReplay(tables, step_spec())
+  store = EmbeddedStore(tables, step_spec())
   writer = store.writer()
   adder = SequenceAdder(writer, 10, 1, "write", table="a")
   play(adder, np.random.default_rng(0), 100, mean_length=1e9)
@@ -110,7 +112,7 @@ def test_each_step_is_stored_once():
 
 def test_two_writers_take_turns():
   rng = np.random.default_rng(0)
-  store = EmbeddedReplay([replay.Table(max_size=60)], step_spec(), max_steps=150)
+  store = EmbeddedStore([replay.Table(max_size=60)], step_spec(), max_steps=150)
   one, many = NStepTransitionAdder(store.writer(), 3, 1.0), NStepTransitionAdder(store.writer(3), 3, 1.0)
   dataset, states = store.dataset("replay", 64), [None, None]
   for _ in range(50):
@@ -119,7 +121,7 @@ def test_two_writers_take_turns():
 
 
 def test_samples_belong_to_the_caller():
-  store = EmbeddedReplay([replay.Table(max_size=10)], step_spec())
+  store = EmbeddedStore([replay.Table(max_size=10)], step_spec())
   adder, rng = NStepTransitionAdder(store.writer(), 1, 1.0), np.random.default_rng(0)
   state = play(adder, rng, 10)
   sample = next(store.dataset("replay", 8))
@@ -151,7 +153,7 @@ def nested_step(i):
 
 
 def test_nested_steps():
-  store = EmbeddedReplay([replay.Table()], NESTED, available_memory=2**40)
+  store = EmbeddedStore([replay.Table()], NESTED, available_memory=2**40)
   writer = store.writer()
   for i in range(4):
     writer.append(nested_step(i))
@@ -174,7 +176,7 @@ def test_nested_steps():
   ],
 )
 def test_steps_that_do_not_fit_are_refused_and_leave_nothing(change, message):
-  store = EmbeddedReplay([replay.Table(max_size=10)], NESTED)
+  store = EmbeddedStore([replay.Table(max_size=10)], NESTED)
   writer = store.writer()
   with pytest.raises(ValueError, match=message):
     writer.append(nested_step(0)._replace(**change))
@@ -182,12 +184,84 @@ def test_steps_that_do_not_fit_are_refused_and_leave_nothing(change, message):
 
 
 def test_integer_and_float_kinds_are_told_apart_and_sizes_are_not():
-  store = EmbeddedReplay([replay.Table(max_size=10)], step_spec(action=specs.Array((), np.int32)))
+  store = EmbeddedStore([replay.Table(max_size=10)], step_spec(action=specs.Array((), np.int32)))
   writer = store.writer()
   step = types.Step(np.zeros(2, np.float64), 3, 1, 1.0, True)
   writer.append(step)
   with pytest.raises(ValueError, match="action: expected dtype int32"):
     writer.append(step._replace(action=0.5))
+
+
+FITTING = [  # dtype of the spec, values, what is kept
+  (np.uint8, [0, 255, np.int64(255), True], [0, 255, 255, 1]),
+  (np.int32, [-(2**31), np.int64(2**31 - 1), np.uint64(7)], [-(2**31), 2**31 - 1, 7]),
+  (np.int64, [2**63 - 1, np.uint8(200)], [2**63 - 1, 200]),
+  (np.float32, [0.1, np.float64(-3.4e38), 2**24, 2**25, np.inf, np.nan], [0.1, -3.4e38, 2**24, 2**25, np.inf, np.nan]),
+]
+CHANGED = [  # dtype of the spec, a value that it changes, what that would become
+  (np.uint8, 300, 44),
+  (np.uint8, -1, 255),
+  (np.uint8, np.int8(-1), 255),
+  (np.int32, 2**31, -(2**31)),
+  (np.int64, 2**63, -(2**63)),
+  (np.uint64, -1, 2**64 - 1),
+  (np.float32, 1e300, np.inf),
+  (np.float32, np.float64(-1e300), -np.inf),
+  (np.float32, 2**24 + 1, "16777216"),
+  (np.float16, np.float32(70000), np.inf),
+]
+
+
+def store_of_actions(dtype, shape=()):
+  return EmbeddedStore([replay.Table(max_size=10)], step_spec(action=specs.Array(shape, dtype)))
+
+
+@pytest.mark.parametrize(("dtype", "values", "kept"), FITTING)
+def test_numbers_of_another_size_that_fit_are_kept(dtype, values, kept):
+  store = store_of_actions(dtype)
+  writer = store.writer()
+  for _ in range(2):  # The second time by the quick way.
+    for value, want in zip(values, kept, strict=True):
+      writer.append(types.Step(np.zeros(2), value, 0.0, 1.0, False))
+      np.testing.assert_array_equal(store.ring.action.array[store.num_steps - 1], dtype(want))
+
+
+@pytest.mark.parametrize(("dtype", "value", "cast"), CHANGED)
+def test_numbers_that_a_cast_would_change_are_refused(dtype, value, cast):
+  store = store_of_actions(dtype)
+  writer = store.writer()
+  message = f"fit in {np.dtype(dtype)} as the spec says, got {value}, which would become {cast}"
+  for num_steps in range(2):  # Of a type that has not been seen, and of one that has.
+    with pytest.raises(ValueError, match="action: expected numbers that " + re.escape(message)):
+      writer.append(types.Step(np.zeros(2), value, 0.0, 1.0, True))
+    assert store.num_steps == num_steps
+    writer.append(types.Step(np.zeros(2), type(value)(1), 0.0, 1.0, True))
+
+
+@pytest.mark.parametrize(("dtype", "value", "cast"), CHANGED)
+def test_the_first_of_several_numbers_that_a_cast_would_change_is_named(dtype, value, cast):
+  store = store_of_actions(dtype, shape=(3,))
+  writer = store.writer(2)
+  ones = np.ones((2, 3), np.asarray(value).dtype)
+  step = types.Step(np.zeros((2, 2)), ones, np.zeros(2), np.ones(2), np.zeros(2, bool))
+  writer.append(step)
+  bad = ones.copy()
+  bad[1, 1:] = value
+  with pytest.raises(ValueError, match=re.escape(f"got {value} at (1, 1), which would become {cast}")):
+    writer.append(step._replace(action=bad))
+  assert store.num_steps == 2
+
+
+@pytest.mark.parametrize("num_streams", [None, 2])
+def test_returns_that_overflow_are_refused(num_streams):
+  store = EmbeddedStore([replay.Table(max_size=10)], step_spec())
+  adder = NStepTransitionAdder(store.writer(num_streams), 2, 1.0)
+  lead = (lambda x: x) if num_streams is None else (lambda x: np.stack([x] * num_streams))
+  observation, reward, discount = (lead(np.asarray(x, np.float32)) for x in (np.zeros(2), 3e38, 1))
+  adder.add_first(dm_env.TimeStep(lead(FIRST), reward, discount, observation))
+  adder.add(lead(0), dm_env.TimeStep(lead(MID), reward, discount, observation))
+  with pytest.raises(ValueError, match="item reward: expected numbers that fit in float32"):
+    adder.add(lead(0), dm_env.TimeStep(lead(MID), reward, discount, observation))
 
 
 @pytest.mark.parametrize(
@@ -200,7 +274,7 @@ def test_integer_and_float_kinds_are_told_apart_and_sizes_are_not():
   ],
 )
 def test_items_that_do_not_fit_are_refused(item, error, message):
-  store = EmbeddedReplay([replay.Table(max_size=10)], step_spec())
+  store = EmbeddedStore([replay.Table(max_size=10)], step_spec())
   writer = store.writer()
   for i in range(3):
     writer.append(types.Step(np.zeros(2, np.float32), 0, 0.0, 1.0, i == 0))
@@ -209,31 +283,40 @@ def test_items_that_do_not_fit_are_refused(item, error, message):
   assert store.info()["replay"].inserts == 0
 
 
+def test_an_item_that_was_refused_decides_no_kind():
+  store = EmbeddedStore([replay.Table(max_size=10)], step_spec())
+  writer = store.writer()
+  with pytest.raises(ValueError, match="there are 0 steps"):
+    writer.create_item("replay", replay.SequenceItem(2))
+  play(NStepTransitionAdder(writer, 1, 1.0), np.random.default_rng(0), 3)
+  assert store.info()["replay"].inserts == 2
+
+
 def test_a_table_holds_one_kind_of_items():
-  store = EmbeddedReplay([replay.Table(max_size=10)], step_spec())
+  store = EmbeddedStore([replay.Table(max_size=10)], step_spec())
   play(NStepTransitionAdder(store.writer(), 1, 1.0), np.random.default_rng(0), 3)
   with pytest.raises(ValueError, match="holds transition items, got a sequence"):
     play(SequenceAdder(store.writer(), 2, 1), np.random.default_rng(0), 5)
 
 
 def test_an_unknown_table_is_named():
-  store = EmbeddedReplay([replay.Table(name="a"), replay.Table(name="b")], step_spec(), available_memory=2**40)
+  store = EmbeddedStore([replay.Table(name="a"), replay.Table(name="b")], step_spec(), available_memory=2**40)
   with pytest.raises(KeyError, match="'c'; there are: a, b"):
     store.dataset("c", 1)
 
 
 def test_sequences_that_outgrow_the_ring_warn_once_and_queues_refuse():
-  sequences = EmbeddedReplay([replay.Table(max_size=100)], step_spec(), max_steps=100)
+  sequences = EmbeddedStore([replay.Table(max_size=100)], step_spec(), max_steps=100)
   with pytest.warns(UserWarning, match="max_steps"):
     play(SequenceAdder(sequences.writer(), 10, 10), np.random.default_rng(0), 150)
   queue = replay.Table(max_size=100, sampler=replay.Fifo(), max_times_sampled=1)
-  store = EmbeddedReplay([queue], step_spec(), max_steps=100)
+  store = EmbeddedStore([queue], step_spec(), max_steps=100)
   with pytest.raises(RuntimeError, match="may not be lost"):
     play(SequenceAdder(store.writer(), 10, 10), np.random.default_rng(0), 150)
 
 
 def test_an_item_longer_than_the_ring_is_an_error():
-  store = EmbeddedReplay([replay.Table(max_size=10)], step_spec(), max_steps=20)
+  store = EmbeddedStore([replay.Table(max_size=10)], step_spec(), max_steps=20)
   with pytest.raises(RuntimeError, match="max_steps"):
     play(SequenceAdder(store.writer(), 30, 10), np.random.default_rng(0), 50, mean_length=1e9)
 
@@ -248,7 +331,7 @@ def image_spec():
 def test_a_store_that_would_not_fit_says_by_how_much():
   message = r"28\.\d\d GiB .* 20\.00 GiB .* max_size of table 'replay' from 1,000,000 to 7\d\d,\d\d\d"
   with pytest.raises(MemoryError, match=message):
-    EmbeddedReplay([replay.Table()], image_spec(), available_memory=20 * 2**30)
+    EmbeddedStore([replay.Table()], image_spec(), available_memory=20 * 2**30)
 
 
 @pytest.mark.parametrize("sampler", [replay.Uniform(), replay.Prioritized()])
@@ -263,7 +346,7 @@ def test_the_size_is_what_the_arrays_take(frame_stack):
     replay.Table(name="a", max_size=3000, sampler=replay.Prioritized()),
     replay.Table(name="b", max_size=100, max_times_sampled=3),
   ]
-  store = EmbeddedReplay(tables, step_spec(specs.Array((6, 4), np.uint8)), frame_stack=frame_stack)
+  store = EmbeddedStore(tables, step_spec(specs.Array((6, 4), np.uint8)), frame_stack=frame_stack)
   for name in ("a", "b"):
     play(
       NStepTransitionAdder(store.writer(), 1, 1.0, table=name),
@@ -324,7 +407,7 @@ def test_frame_stacks_come_out_as_they_went_in(first, num_streams, make):
   stores, samples = [], []
   for frame_stack in (None, 3):
     rng = np.random.default_rng(0)
-    store = EmbeddedReplay([replay.Table(max_size=30)], STACKED, seed=0, max_steps=400, frame_stack=frame_stack)
+    store = EmbeddedStore([replay.Table(max_size=30)], STACKED, seed=0, max_steps=400, frame_stack=frame_stack)
     adder, state, stacker = make(store.writer(num_streams)), None, Stacker(FIRST_STACKS[first])
     samples.append([])
     for _ in range(40):
@@ -336,7 +419,7 @@ def test_frame_stacks_come_out_as_they_went_in(first, num_streams, make):
 
 
 def test_repeated_first_frames_need_no_rows_of_their_own():
-  store = EmbeddedReplay([replay.Table(max_size=300)], STACKED, frame_stack=3)
+  store = EmbeddedStore([replay.Table(max_size=300)], STACKED, frame_stack=3)
   stacker = Stacker(FIRST_STACKS["repeated"])
   play(NStepTransitionAdder(store.writer(), 1, 1.0), np.random.default_rng(0), 100, observe=stacker)
   assert store.num_steps == 100
@@ -345,7 +428,7 @@ def test_repeated_first_frames_need_no_rows_of_their_own():
 @pytest.mark.filterwarnings("ignore:Table 'replay' holds")
 def test_frames_pushed_out_take_their_items_along():
   rng = np.random.default_rng(0)
-  store = EmbeddedReplay([replay.Table(max_size=1000)], STACKED, max_steps=60, frame_stack=3)
+  store = EmbeddedStore([replay.Table(max_size=1000)], STACKED, max_steps=60, frame_stack=3)
   adder, state, stacker = NStepTransitionAdder(store.writer(), 2, 1.0), None, Stacker(FIRST_STACKS["zeros"])
   for _ in range(40):
     state = play(adder, rng, 10, observe=stacker, state=state, mean_length=20)
@@ -356,17 +439,70 @@ def test_frames_pushed_out_take_their_items_along():
 
 
 def test_a_stack_that_does_not_continue_is_refused():
-  store = EmbeddedReplay([replay.Table(max_size=100)], STACKED, frame_stack=3)
+  store = EmbeddedStore([replay.Table(max_size=100)], STACKED, frame_stack=3)
   writer = store.writer()
   writer.append(types.Step(np.full((2, 2, 3), 1, np.uint8), 0, 0.0, 1.0, True))
   with pytest.raises(ValueError, match="second newest frame"):
     writer.append(types.Step(np.full((2, 2, 3), 5, np.uint8), 0, 0.0, 1.0, False))
 
 
+@pytest.mark.parametrize("num_streams", [None, 4])
+@pytest.mark.parametrize("frame_stack", [None, 3])
+def test_an_item_over_rows_that_were_written_over_is_refused(num_streams, frame_stack):
+  store = EmbeddedStore([replay.Table(max_size=100)], STACKED, max_steps=40, frame_stack=frame_stack)
+  adder = SequenceAdder(store.writer(num_streams), 50, 1)
+  with pytest.raises(RuntimeError, match="written over"):
+    play(adder, np.random.default_rng(0), 60, num_streams, 1e9, Stacker(FIRST_STACKS["repeated"]))
+  assert store.info()["replay"].inserts == 0
+
+
+def test_an_item_whose_own_rows_are_there_is_taken_where_another_streams_are_gone():
+  store = EmbeddedStore([replay.Table(max_size=100)], step_spec(), max_steps=18)
+  four, other = store.writer(4), store.writer()
+  for t in range(4):
+    observation = np.stack([np.arange(4), np.full(4, t)], axis=1)
+    four.append(types.Step(observation, np.zeros(4, int), np.zeros(4), np.ones(4), np.full(4, t == 0)))
+  for _ in range(3):  # Over row 0, which is the first stream's.
+    other.append(types.Step(np.zeros(2), 0, 0.0, 1.0, False))
+  item = replay.TransitionItem(np.array([3]), np.zeros(1), np.ones(1))
+  with pytest.raises(RuntimeError, match="written over"):
+    four.create_item("replay", item, streams=np.array([0]))
+  four.create_item("replay", item, streams=np.array([3]))
+  np.testing.assert_array_equal(next(store.dataset("replay", 1)).data.observation, [[3, 0]])
+
+
+def test_frames_that_were_written_over_are_not_part_of_a_stack():
+  store = EmbeddedStore([replay.Table(max_size=100)], STACKED, max_steps=8, frame_stack=3)
+  one, other = store.writer(), store.writer()
+  frames = [np.full((2, 2), i, np.uint8) for i in range(5)]
+  for i in range(3):  # Rows 0 to 4, the last of which goes on from rows 2 and 3.
+    one.append(types.Step(np.stack(frames[i : i + 3], -1), 0, 0.0, 1.0, i == 0))
+  for i in range(7):  # Over rows 0 to 3.
+    other.append(types.Step(np.full((2, 2, 3), 9, np.uint8), 0, 0.0, 1.0, i == 0))
+  with pytest.raises(RuntimeError, match="written over"):
+    one.create_item("replay", replay.SequenceItem(1))
+
+
+def test_a_row_at_the_place_of_the_one_before_it_links_to_nothing():
+  store = EmbeddedStore([replay.Table(max_size=100)], STACKED, max_steps=16, frame_stack=3)
+  three, other = store.writer(3), store.writer()
+  same = np.full((3, 2, 2, 3), 1, np.uint8)
+  three.append(types.Step(same, np.zeros(3, int), np.zeros(3), np.ones(3), np.ones(3, bool)))  # Rows 0 to 2.
+  for i in range(10):
+    other.append(types.Step(same[0], 0, 0.0, 1.0, i == 0))
+  fresh = same.copy()
+  fresh[1, ..., :2] = 0  # The second stream begins anew, with two older frames: rows 13 and 14. Rows 16 and 17 lie at
+  start = np.array([False, True, False])  # places 0 and 1, those of the rows before.
+  three.append(types.Step(fresh, np.array([6, 7, 8]), np.ones(3), np.ones(3), start))
+  three.create_item("replay", replay.SequenceItem(np.ones(1, int), np.zeros(1, int)), streams=np.array([1]))
+  data = next(store.dataset("replay", 1)).data
+  assert (data.action, data.reward, data.discount) == (0, 0, 0)  # No step came after it.
+
+
 @pytest.mark.parametrize("frame_stack", [1, 4])
 def test_an_observation_that_is_no_stack_is_refused(frame_stack):
   with pytest.raises(ValueError, match=r"whose last axis is . frames"):
-    EmbeddedReplay([replay.Table(max_size=100)], STACKED, frame_stack=frame_stack)
+    EmbeddedStore([replay.Table(max_size=100)], STACKED, frame_stack=frame_stack)
 
 
 # --- State. ---
@@ -400,7 +536,7 @@ def test_saved_mid_episode_it_continues_bit_for_bit(table, num_streams, stacked,
   observe = Stacker(FIRST_STACKS["zeros"]) if stacked else None
 
   def make(seed):
-    store = EmbeddedReplay([SAMPLERS[table]], spec, seed, **arguments)
+    store = EmbeddedStore([SAMPLERS[table]], spec, seed, **arguments)
     return store, NStepTransitionAdder(store.writer(num_streams), 3, 0.9)
 
   rng = np.random.default_rng(0)
@@ -425,7 +561,7 @@ def test_saved_mid_episode_it_continues_bit_for_bit(table, num_streams, stacked,
 
 
 def test_what_is_saved_is_a_copy():
-  store = EmbeddedReplay([replay.Table(max_size=30, sampler=replay.Prioritized())], step_spec())
+  store = EmbeddedStore([replay.Table(max_size=30, sampler=replay.Prioritized())], step_spec())
   adder, rng = NStepTransitionAdder(store.writer(), 2, 1.0), np.random.default_rng(0)
   state = play(adder, rng, 20)
   saved = store.save()
@@ -437,11 +573,11 @@ def test_what_is_saved_is_a_copy():
 
 
 def test_another_stores_state_is_refused():
-  state = EmbeddedReplay([replay.Table(max_size=30)], step_spec()).save()
+  state = EmbeddedStore([replay.Table(max_size=30)], step_spec()).save()
   for other, named in [
-    (EmbeddedReplay([replay.Table(max_size=31)], step_spec()), "tables"),
-    (EmbeddedReplay([replay.Table(max_size=30)], STACKED), "step spec"),
-    (EmbeddedReplay([replay.Table(max_size=30)], step_spec(), max_steps=100), "max_steps"),
+    (EmbeddedStore([replay.Table(max_size=31)], step_spec()), "tables"),
+    (EmbeddedStore([replay.Table(max_size=30)], STACKED), "step spec"),
+    (EmbeddedStore([replay.Table(max_size=30)], step_spec(), max_steps=100), "max_steps"),
   ]:
     with pytest.raises(ValueError, match=f"another {named}"):
       other.restore(state)

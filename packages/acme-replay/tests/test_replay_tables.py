@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from acme import replay, specs, types
-from acme_replay import EmbeddedReplay
+from acme_replay import EmbeddedStore
 from acme_replay.sampling import SumTree
+from acme_replay.table import largest_priority
 
 SCALAR = specs.Array((), np.float32)
 STEP = types.Step(SCALAR, specs.Array((), np.int32), SCALAR, SCALAR, specs.Array((), bool))
@@ -18,7 +19,7 @@ class Filled:
   """A store of one table, into which items go one by one; item i has the observation i."""
 
   def __init__(self, table, seed=0):
-    self.store = EmbeddedReplay([table], STEP, seed)
+    self.store = EmbeddedStore([table], STEP, seed)
     self._writer = self.store.writer()
     self._next = 0
     self._append()
@@ -152,13 +153,87 @@ def test_new_items_get_the_largest_priority():
   assert {key: p * 26 for key, p in probabilities.items()} == pytest.approx({0: 4, 1: 4, 2: 8, 3: 2, 4: 8})
 
 
+def test_new_items_get_the_largest_priority_given_since_the_table_was_last_empty():
+  table = Filled(replay.Table(max_size=4, sampler=replay.Prioritized(1.0), max_times_sampled=1))
+  table.insert(priority=8.0).insert(2, priority=3.0)
+  table.store.update_priorities("replay", np.array([0, 1, 2]), np.array([5.0, 1.0, 1.0]))
+  table.insert()  # 8, though no item has it any more.
+  first = table.sample(1)
+  np.testing.assert_allclose(first.probabilities, np.array([5, 1, 1, 8])[first.keys] / 15)
+  table.sample(3)
+  table.insert(priority=0.25).insert()  # The table was empty: not 8, and not 1.
+  assert table.sample(1).probabilities == 0.5
+
+
 def test_a_priority_of_0_is_never_chosen_and_all_of_them_are_an_error():
   table = Filled(replay.Table(max_size=100, sampler=replay.Prioritized())).insert(3)
   table.store.update_priorities("replay", np.array([0, 2]), np.zeros(2))
   assert set(table.sample(100).keys) == {1}
   table.store.update_priorities("replay", np.array([1]), np.zeros(1))
-  with pytest.raises(ValueError, match="Every priority is 0"):
+  assert table.available == 0
+  with pytest.raises(RuntimeError, match="3 items, 3 of them of priority 0 and so never sampled"):
     table.sample(1)
+  table.store.update_priorities("replay", np.array([1]), np.array([1e-300]))
+  assert table.available == math.inf and set(table.sample(100).keys) == {1}
+
+
+def test_limited_items_of_priority_0_are_not_available():
+  table = Filled(replay.Table(max_size=100, sampler=replay.Prioritized(1.0), max_times_sampled=2))
+  table.insert(3, priority=0.0).insert(2, priority=1.0)
+  assert table.available == 4
+  with pytest.raises(RuntimeError, match="a batch of 5 was asked for, and 4 items"):
+    table.sample(5)
+  assert table.info.samples == 0 and table.available == 4
+  assert set(table.sample(4).keys) == {3, 4} and table.available == 0
+  table.store.update_priorities("replay", np.array([1, 1, 2, 4]), np.array([0.0, 5.0, 0.0, 5.0]))
+  assert table.available == 2
+  assert set(table.sample(2).keys) == {1}
+  assert table.info.size == 2
+
+
+def test_limited_items_of_priority_0_are_counted_after_a_restore():
+  table, other = (Filled(replay.Table(sampler=replay.Prioritized(1.0), max_times_sampled=2)) for _ in range(2))
+  table.insert(3, priority=0.0).insert(2, priority=1.0)
+  other.store.restore(table.store.save())
+  assert other.available == table.available == 4
+
+
+def test_zeros_beside_numbers_of_every_size_are_never_chosen():
+  rng, tree = np.random.default_rng(0), SumTree(3000)
+  for _ in range(200):
+    weights = np.where(rng.random(3000) < 0.9, 0.0, 10.0 ** rng.uniform(-280, 280, 3000))
+    tree.set(np.arange(3000), weights)
+    index, _ = tree.sample(rng, 200)
+    assert weights[index].all()
+
+
+@pytest.mark.parametrize("exponent", [0.5, 1.0, 1.5])
+def test_priorities_whose_power_or_sum_overflows_are_refused(exponent):
+  description = replay.Table(max_size=3, sampler=replay.Prioritized(exponent))
+  table, largest = Filled(description).insert(3), largest_priority(description)
+  too_large = math.nextafter(largest, math.inf)
+  for bad in (too_large, 1.7e308):
+    with pytest.raises(ValueError, match="Priorities of table 'replay': expected numbers from 0 to"):
+      table.insert(priority=bad)
+    with pytest.raises(ValueError, match="Priorities of table 'replay': expected numbers from 0 to"):
+      table.store.update_priorities("replay", np.arange(3), np.array([1.0, bad, 1.0]))
+  assert table.info.inserts == 3
+  np.testing.assert_allclose(table.sample(10).probabilities, 1 / 3)  # Nothing has changed.
+  table.store.update_priorities("replay", np.arange(3), np.full(3, largest))
+  np.testing.assert_allclose(table.sample(10).probabilities, 1 / 3)
+
+
+def test_priorities_of_any_finite_size_are_taken_where_none_is_raised_to_a_power():
+  for sampler in (replay.Uniform(), replay.Prioritized(0.0)):
+    table = Filled(replay.Table(max_size=4, sampler=sampler)).insert(4, priority=1.7e308)
+    np.testing.assert_allclose(table.sample(8).probabilities, 1 / 4)
+
+
+def test_a_bad_priority_evicts_nothing():
+  table = Filled(replay.Table(max_size=2, sampler=replay.Prioritized())).insert(2)
+  with pytest.raises(ValueError, match="Priorities"):
+    table.insert(priority=-1.0)
+  assert table.info == replay.TableInfo(size=2, inserts=2, samples=0)
 
 
 @pytest.mark.parametrize("priorities", [[np.nan, 1], [-1, 1], [np.inf, 1], [1]])

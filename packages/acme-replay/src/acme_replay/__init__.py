@@ -1,12 +1,16 @@
-"""Adders, and the replay store that lives in the process: NumPy only, deterministic by seed.
+"""Adders, and the replay that lives in the process: NumPy only, deterministic by seed.
 
-store = EmbeddedReplay(tables, step_spec, seed=0)
-adder = NStepTransitionAdder(store.writer(), n_step=5, discount=0.99)
+replay = EmbeddedReplay(acme.experience.Transitions(n_step=5, discount=0.99), step_spec, seed=0)
+adder, dataset = replay.adder(), replay.dataset()
 """
 
-from acme_replay.adders import EpisodeAdder, NStepTransitionAdder, SequenceAdder
-from acme_replay.embedded import EmbeddedReplay, size_in_bytes
+from acme_replay.adders import EpisodeAdder, NStepTransitionAdder, SequenceAdder, make_adder
+from acme_replay.embedded import EmbeddedStore, size_in_bytes
+from acme_replay.replays import EmbeddedReplay, MakeStore, StoreReplay, embedded, of_actors
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
-__all__ = ["EmbeddedReplay", "EpisodeAdder", "NStepTransitionAdder", "SequenceAdder", "size_in_bytes"]
+__all__ = [
+  "EmbeddedReplay", "EmbeddedStore", "EpisodeAdder", "MakeStore", "NStepTransitionAdder", "SequenceAdder",
+  "StoreReplay", "embedded", "make_adder", "of_actors", "size_in_bytes",
+]  # fmt: skip

@@ -9,8 +9,9 @@ import dm_env
 import numpy as np
 import tree
 
-from acme import replay, types
+from acme import experience, replay, types
 from acme_replay.returns import ArrayReturns, ScalarReturns
+from acme_replay.value_range import ReturnsInRange
 
 _FIRST, _LAST = int(dm_env.StepType.FIRST), int(dm_env.StepType.LAST)
 
@@ -39,17 +40,21 @@ class _Adder(replay.Adder):
     self._in_episode = False
     self._first = None
 
-  def _append(self, action: types.NestedArray, timestep: dm_env.TimeStep, extras: types.NestedArray) -> None:
-    """Appends a step, its first ones before it where it begins episodes in all streams."""
+  def _append_first(self, action: types.NestedArray, timestep: dm_env.TimeStep, extras: types.NestedArray) -> None:
+    """Appends the first step that waited for the one after it, which these are of, where there is one."""
     if not self._in_episode:
       raise RuntimeError("add() came before add_first(): begin each episode with the timestep of reset().")
+    if self._first is None:
+      return
+    zeros = [_map(np.zeros_like, x) for x in (action, timestep.reward, extras)]
+    start = True if self._num_streams is None else np.ones(self._num_streams, bool)
+    ones = _map(np.ones_like, timestep.discount)
+    self._writer.append(types.Step(self._first, zeros[0], zeros[1], ones, start, zeros[2]))
+    self._first = None
+
+  def _append(self, action: types.NestedArray, timestep: dm_env.TimeStep, extras: types.NestedArray) -> None:
+    """Appends a step."""
     reward, discount = timestep.reward, timestep.discount
-    if self._first is not None:
-      zeros = [_map(np.zeros_like, x) for x in (action, reward, extras)]
-      start = True if self._num_streams is None else np.ones(self._num_streams, bool)
-      ones = _map(np.ones_like, discount)
-      self._writer.append(types.Step(self._first, zeros[0], zeros[1], ones, start, zeros[2]))
-      self._first = None
     if self._num_streams is None:
       self._writer.append(types.Step(timestep.observation, action, reward, discount, False, extras))
       return
@@ -78,7 +83,15 @@ class NStepTransitionAdder(_Adder):
   came. With n = 2, four observations give s1→s2, s1→s3, s2→s4, s3→s4.
   """
 
-  def __init__(self, writer: replay.Writer, n_step: int = 1, discount: float = 1.0, table: str = "replay") -> None:
+  def __init__(
+    self,
+    writer: replay.Writer,
+    n_step: int = 1,
+    discount: float = 1.0,
+    table: str = "replay",
+    *,
+    max_abs_reward: float | None = None,
+  ) -> None:
     """Makes an adder.
 
     Args:
@@ -86,6 +99,7 @@ class NStepTransitionAdder(_Adder):
       n_step: n, 1 or more.
       discount: γ, in [0, 1].
       table: where the items go.
+      max_abs_reward: clips each step's reward to [−x, x] before it is stored and summed; None leaves it.
     """
     super().__init__(writer, table)
     if n_step < 1 or isinstance(n_step, bool) or int(n_step) != n_step:
@@ -93,6 +107,7 @@ class NStepTransitionAdder(_Adder):
     if not 0 <= discount <= 1:
       raise ValueError(f"discount: expected γ in [0, 1], got {discount!r}.")
     self._n_step = int(n_step)
+    self._limit = max_abs_reward
     self._gamma = float(discount)
     self._returns: Any = None  # Made at the first step, which shows what rewards are like.
     self._saved_returns: types.State = None
@@ -106,7 +121,17 @@ class NStepTransitionAdder(_Adder):
     if isinstance(self._returns, ScalarReturns):
       self._returns.reset()
 
-  def add(self, action: types.NestedArray, next_timestep: dm_env.TimeStep, extras: types.NestedArray = ()) -> None:
+  def add(
+    self,
+    action: types.NestedArray,
+    next_timestep: dm_env.TimeStep,
+    extras: types.NestedArray = (),
+    core: types.NestedArray = (),
+  ) -> None:
+    if self._limit is not None:
+      clipped = _map(lambda r: np.clip(r, -self._limit, self._limit), next_timestep.reward)
+      next_timestep = next_timestep._replace(reward=clipped)
+    self._append_first(action, next_timestep, extras)
     self._append(action, next_timestep, extras)
     reward, discount = next_timestep.reward, next_timestep.discount
     returns = self._returns
@@ -204,6 +229,8 @@ class SequenceAdder(_Adder):
     period: int,
     end_of_episode: Literal["zero_pad", "truncate", "write", "continue"] = "zero_pad",
     table: str = "replay",
+    *,
+    core_spec: types.NestedSpec = (),
   ) -> None:
     """Makes an adder.
 
@@ -213,6 +240,8 @@ class SequenceAdder(_Adder):
       period: steps from the beginning of one sequence to that of the next, 1 or more.
       end_of_episode: see above.
       table: where the items go.
+      core_spec: of the recurrent state that went into `act`, of which an item keeps the one at its first step; () for
+        none.
     """
     super().__init__(writer, table)
     if length < 1 or period < 1:
@@ -224,26 +253,46 @@ class SequenceAdder(_Adder):
     self._end = end_of_episode
     self._rows = np.zeros(len(self._streams), np.int64)  # [N], in this episode, or ever since where it continues.
     self._ended = np.zeros(len(self._streams), bool)  # [N], whether the newest row ended an episode.
+    self._core_spec = core_spec
+    zeros = _map(lambda leaf: np.zeros((len(self._streams), *leaf.shape), leaf.dtype), core_spec)
+    # The states of the last L rows, by row mod L; as they came: most are never looked at.
+    self._cores: list[types.NestedArray] | None = [zeros] * length if tree.flatten(core_spec) else None
+    self._tick = 0  # The newest row.
 
   def add_first(self, timestep: dm_env.TimeStep) -> None:
     rows = self._rows * (self._ended & (self._end == "continue"))
     super().add_first(timestep)
     self._rows = rows + 1
+    self._tick += 1
 
   def reset(self) -> None:
     super().reset()
     self._rows = np.zeros_like(self._rows)
     self._ended = np.zeros_like(self._ended)
 
-  def add(self, action: types.NestedArray, next_timestep: dm_env.TimeStep, extras: types.NestedArray = ()) -> None:
+  def add(
+    self,
+    action: types.NestedArray,
+    next_timestep: dm_env.TimeStep,
+    extras: types.NestedArray = (),
+    core: types.NestedArray = (),
+  ) -> None:
+    """Records that `action` led to `next_timestep`.
+
+    `core` has a leading [N], or [1] over one stream, and is read when a sequence is made that begins here: its arrays
+    may not be written to again.
+    """
     step_type = np.atleast_1d(np.asarray(next_timestep.step_type, np.int64))
     first, last = step_type == _FIRST, step_type == _LAST
     self._check_lengths(first)
     continues = self._end == "continue"
+    self._keep(core)
+    self._append_first(action, next_timestep, extras)
     # The next observation completes the newest step, so an item made now will have its action.
-    if self._first is None:
-      self._create(self._is_due() & ~self._ended, self._length, 0)
+    self._create(self._is_due() & ~self._ended, self._length, 0)
     self._append(action, next_timestep, extras)
+    self._tick += 1
+    self._keep(core)  # Until the next is known; nothing is done at the end of an episode, where it never is.
     self._rows = np.where(first & (not continues), 1, self._rows + 1)
     if last.any():
       self._create(last & self._is_due(), self._length, 0)
@@ -275,20 +324,40 @@ class SequenceAdder(_Adder):
     """Makes sequences that end with the newest row of the streams in `mask` [N]; lengths, paddings: ints or [N]."""
     if not mask.any():
       return
-    if self._num_streams is None:
-      item = replay.SequenceItem(int(np.max(length)), int(np.max(padding)))
-      self._writer.create_item(self._table, item)
-      return
     streams = np.flatnonzero(mask)
     lengths, paddings = (np.broadcast_to(x, mask.shape)[streams] for x in (length, padding))
-    self._writer.create_item(self._table, replay.SequenceItem(lengths, paddings), streams=streams)  # type: ignore[arg-type]
+    core = self._core(streams, lengths)
+    if self._num_streams is None:
+      item = replay.SequenceItem(int(lengths[0]), int(paddings[0]), _map(_only, core))
+      self._writer.create_item(self._table, item)
+      return
+    self._writer.create_item(self._table, replay.SequenceItem(lengths, paddings, core), streams=streams)  # type: ignore[arg-type]
+
+  def _keep(self, core: types.NestedArray) -> None:
+    """Remembers the state that went into `act` at the newest row."""
+    if self._cores is not None:
+      self._cores[self._tick % self._length] = core
+
+  def _core(self, streams: np.ndarray, lengths: np.ndarray) -> types.NestedArray:
+    """The states [K, …] at the first of the last `lengths` [K] rows of the streams [K]."""
+    if self._cores is None:
+      return ()
+    cores = [self._cores[(self._tick - length + 1) % self._length] for length in lengths.tolist()]
+    return tree.map_structure(
+      lambda *leaves: np.stack([np.asarray(leaf)[i] for leaf, i in zip(leaves, streams, strict=True)]), *cores
+    )
 
   def save(self) -> types.State:
-    return super().save() | {"rows": self._rows.copy(), "ended": self._ended.copy()}
+    cores = None if self._cores is None else [[np.array(x) for x in tree.flatten(core)] for core in self._cores]
+    rows = {"rows": self._rows.copy(), "ended": self._ended.copy(), "tick": self._tick}
+    return super().save() | rows | {"cores": cores}
 
   def restore(self, state: types.State) -> None:
     super().restore(state)
     self._rows, self._ended = np.array(state["rows"]), np.array(state["ended"])
+    self._tick = state["tick"]
+    if self._cores is not None:
+      self._cores = [tree.unflatten_as(self._core_spec, leaves) for leaves in state["cores"]]
 
 
 class EpisodeAdder(SequenceAdder):
@@ -312,6 +381,22 @@ class EpisodeAdder(SequenceAdder):
         f"An episode has more than max_length = {self._length} observations: raise max_length, or limit the episodes "
         "(acme.wrappers.StepLimit)."
       )
+
+
+def make_adder(items: experience.Items, writer: replay.Writer, table: str) -> replay.Adder:
+  """Makes the adder of an experience's items over a writer."""
+  if isinstance(items, experience.Transitions):
+    adder: replay.Adder = NStepTransitionAdder(
+      writer, items.n_step, items.discount, table, max_abs_reward=items.max_abs_reward
+    )
+    if items.value_range is None:
+      return adder
+    return ReturnsInRange(adder, items.discount, *items.value_range, max_abs_reward=items.max_abs_reward)
+  if isinstance(items, experience.Queue):
+    items = items.sequences
+  if isinstance(items, experience.Sequences):
+    return SequenceAdder(writer, items.length, items.period, items.end_of_episode, table, core_spec=items.core_spec)
+  raise TypeError(f"Expected Transitions, Sequences or a Queue, got {items!r}.")
 
 
 def _map(function: Any, nest: types.NestedArray) -> types.NestedArray:

@@ -12,6 +12,9 @@ from acme import specs, types
 
 Rows = Any  # An int for one row; a slice or an intp array for several.
 
+_Bounds = tuple[float, float] | None  # None: there are none.
+_UNKNOWN = ()
+
 
 def ring_index(start: int, count: int | None, capacity: int) -> Rows:
   """The places of `count` consecutive numbers from `start` in a ring; an int where `count` is None."""
@@ -37,21 +40,26 @@ class LeafColumn:
     self.array = np.zeros((capacity, *spec.shape), spec.dtype)
     self._dtype = self.array.dtype
     self._shape = tuple(spec.shape)
-    self._scalars: set[type] = set()  # Types of scalars that passed once.
-    self._casts: set[np.dtype] = {self._dtype}  # Dtypes of arrays that passed once.
+    # Which numbers are kept as they are, by the dtype of an array or the type of a scalar that passed once.
+    self._kept: dict[Any, _Bounds] = {self._dtype: None}
 
   def check(self, value: Any, count: int | None) -> Any:
     """Returns what `write` takes, of a value for one row, or of one with a leading [count].
 
     Raises:
-      ValueError: the shape is not that of the spec, or the dtype of another kind.
+      ValueError: the shape is not that of the spec, the dtype is of another kind, or a number does not fit in the
+        spec's. Floats may be rounded, but not to infinity.
     """
-    if type(value) is np.ndarray and value.dtype in self._casts:
-      if value.shape == (self._shape if count is None else (count, *self._shape)):
+    shape = self._shape if count is None else (count, *self._shape)
+    if type(value) is np.ndarray:
+      kept = self._kept.get(value.dtype, _UNKNOWN)
+      if value.shape == shape and (kept is None or (kept and _within(value, *kept))):
         return value
-    elif count is None and type(value) in self._scalars:
-      return value
-    return self._check_closely(value, (*self._shape,) if count is None else (count, *self._shape))
+    elif not shape:
+      kept = self._kept.get(type(value), _UNKNOWN)
+      if kept is None or (kept and kept[0] <= value <= kept[1]):
+        return value
+    return self._check_closely(value, shape)
 
   def write(self, rows: Rows, value: Any) -> None:
     """Writes what `check` returned."""
@@ -78,11 +86,55 @@ class LeafColumn:
     integers = array.dtype.kind in "biu" and self._dtype.kind in "iu"
     if not integers and not np.can_cast(array.dtype, self._dtype, "same_kind"):
       raise ValueError(f"{self.name}: expected dtype {self._dtype} as the spec says, got {array.dtype}.")
+    self._refuse_changes(array)
     if type(value) is np.ndarray:
-      self._casts.add(value.dtype)
-    elif not shape:
-      self._scalars.add(type(value))
+      self._kept[array.dtype] = _kept(array.dtype, self._dtype)
+    elif type(value) is int:  # Of any size, which its dtype does not say.
+      self._kept[int] = _bounds("i", self._dtype)
+    elif isinstance(value, float | bool | np.generic):
+      self._kept[type(value)] = _kept(array.dtype, self._dtype)
     return array
+
+  def _refuse_changes(self, array: np.ndarray) -> None:
+    """Raises ValueError where the column's dtype would make other numbers of these."""
+    with np.errstate(over="ignore", invalid="ignore"):
+      cast = array.astype(self._dtype)
+      if array.dtype.kind in "biu":
+        changed = (cast.astype(array.dtype) != array) | ((cast < 0) != (array < 0))
+      else:
+        changed = np.isinf(cast) & ~np.isinf(array)
+    if changed.any():
+      place = tuple(map(int, np.argwhere(changed)[0]))
+      raise ValueError(
+        f"{self.name}: expected numbers that fit in {self._dtype} as the spec says, got {array[place]}"
+        f"{f' at {place}' if place else ''}, which would become {cast[place]}."
+      )
+
+
+def _bounds(kind: str, target: np.dtype) -> _Bounds:
+  """Between which numbers those of a kind of dtype are kept by `target`, floats but for rounding."""
+  if target.kind in "iu":
+    return int(np.iinfo(target).min), int(np.iinfo(target).max)
+  if target.kind != "f":
+    return None
+  high = float(np.finfo(target).max) if kind == "f" else 2 ** (np.finfo(target).nmant + 1)
+  return -high, high
+
+
+def _kept(source: np.dtype, target: np.dtype) -> _Bounds:
+  """As `_bounds`; None where no number of dtype `source` is beyond them."""
+  bounds = _bounds(source.kind, target)
+  if source == target or source.kind not in "iuf" or bounds is None:
+    return None
+  own = np.finfo(source) if source.kind == "f" else np.iinfo(source)
+  return None if bounds[0] <= own.min and own.max <= bounds[1] else bounds
+
+
+def _within(array: np.ndarray, low: float, high: float) -> bool:
+  """Whether all numbers are between two others."""
+  if array.dtype.kind == "f":  # low is -high, so none is beyond them where the sum of squares is not beyond the square.
+    return bool(np.vdot(array, array) <= high * high)
+  return array.size == 0 or bool(low <= np.minimum.reduce(array, None) and np.maximum.reduce(array, None) <= high)
 
 
 class NestColumn:

@@ -1,4 +1,4 @@
-"""The replay store that lives in the process: NumPy only, deterministic by seed.
+"""The store that lives in the process: NumPy only, deterministic by seed.
 
 Shapes: N streams, K of them, B batch.
 """
@@ -21,7 +21,7 @@ from acme_replay.table import Table, needs_tree, num_places
 _SMALL_ROW = 1024  # Bytes.
 
 
-class EmbeddedReplay(replay.Replay):
+class EmbeddedStore(replay.Store):
   """Tables over one ring of steps, each of which is stored once however many items refer to it.
 
   An item keeps the steps that it needs: where a new step would be written over one of these, the oldest items go first.
@@ -35,6 +35,8 @@ class EmbeddedReplay(replay.Replay):
     *,
     max_steps: int | None = None,
     frame_stack: int | None = None,
+    core_spec: types.NestedSpec = (),
+    one_step: bool = False,
     available_memory: int | None = None,
   ) -> None:
     """Makes an empty store.
@@ -47,6 +49,8 @@ class EmbeddedReplay(replay.Replay):
         step is under 1 KiB, else 17/16 of it, and some more. Sequences need as many for each item as their period.
       frame_stack: how many consecutive frames lie on the last axis of the observation; each frame is then stored once.
         None stores observations as they come.
+      core_spec: the spec of the recurrent state that sequences keep; () for none.
+      one_step: whether transitions say what their first step led to.
       available_memory: bytes that may be taken; None for what the machine has to spare.
 
     Raises:
@@ -54,13 +58,14 @@ class EmbeddedReplay(replay.Replay):
       ValueError: two tables have one name, or the observation is no stack of `frame_stack` frames.
     """
     replay.check_unique(tables)
-    self._nbytes = size_in_bytes(tables, step_spec, max_steps=max_steps, frame_stack=frame_stack)
+    self._nbytes = size_in_bytes(tables, step_spec, max_steps=max_steps, frame_stack=frame_stack, core_spec=core_spec)
     capacity = _num_rows(tables, step_spec, max_steps, frame_stack)
     _check_memory(self._nbytes, capacity, tables, available_memory)
-    self._signature = _signature(tables, step_spec, capacity, frame_stack)
+    self._signature = _signature(tables, step_spec, capacity, frame_stack, core_spec)
     self._ring = Ring(step_spec, capacity, frame_stack)
     seeds = np.random.SeedSequence(seed).spawn(len(tables))
-    self._tables = {table.name: Table(table, self._ring, s) for table, s in zip(tables, seeds, strict=True)}
+    options: dict[type, Any] = {TransitionItems: one_step, SequenceItems: core_spec}
+    self._tables = {table.name: Table(table, self._ring, s, options) for table, s in zip(tables, seeds, strict=True)}
     self._warned = False
 
   @property
@@ -100,7 +105,7 @@ class EmbeddedReplay(replay.Replay):
     """Sets priorities [B] of the items `keys` [B]; those gone are passed over, of equal keys the last one counts.
 
     Raises:
-      ValueError: a priority is negative or not finite, or the shapes differ.
+      ValueError: a priority is negative, so large that the sum of powers might overflow, or NaN, or the shapes differ.
     """
     self.table(table).update_priorities(keys, priorities)
 
@@ -109,6 +114,10 @@ class EmbeddedReplay(replay.Replay):
 
   def available(self, table: str) -> float:
     return self.table(table).available()
+
+  def mass(self, table: str) -> float:
+    """Σ_i p_i^α over the items of a table, of which P(i) is p_i^α's share; their number where it is not prioritised."""
+    return self.table(table).mass()
 
   def table(self, name: str) -> Table:
     """The table called `name`. Raises KeyError for an unknown one."""
@@ -157,7 +166,7 @@ class EmbeddedReplay(replay.Replay):
     """Says once that items go before their table is full; raises RuntimeError where they belong to a queue."""
     name, size, wanted = table.description.name, len(table), table.description.max_size
     advice = (
-      f"the ring's {self._ring.capacity} steps are used up: pass a larger max_steps to EmbeddedReplay, for sequences "
+      f"the ring's {self._ring.capacity} steps are used up: pass a larger max_steps to EmbeddedStore, for sequences "
       "about max_size times their period plus length."
     )
     if table.is_queue:
@@ -168,16 +177,19 @@ class EmbeddedReplay(replay.Replay):
         f"Table {name!r} holds {size} of {wanted} items and must drop the oldest, as {advice}", stacklevel=5
       )
 
-  def save(self) -> types.State:
-    """Returns contents, priorities and generators. Writers are saved apart, by whoever writes."""
+  def save(self, contents: bool = True) -> types.State:
+    """Returns steps, items, priorities and generators, without `contents` neither the steps nor the items.
+
+    Writers are saved apart, by whoever writes.
+    """
     return {
       "signature": dict(self._signature),
-      "ring": self._ring.save(),
-      "tables": {name: table.save() for name, table in self._tables.items()},
+      "ring": self._ring.save() if contents else None,
+      "tables": {name: table.save(contents) for name, table in self._tables.items()},
     }
 
   def restore(self, state: types.State) -> None:
-    """Puts back what `save` returned.
+    """Puts back what `save` returned; where that is without contents, these must be here already.
 
     Raises:
       ValueError: it is of a store of other tables, specs or sizes; the message says which.
@@ -188,15 +200,16 @@ class EmbeddedReplay(replay.Replay):
           f"The saved replay has another {key}: expected {value}, got {state['signature'].get(key)}. Make the store "
           "as it was made when it was saved."
         )
-    self._ring.restore(state["ring"])
+    if state["ring"] is not None:
+      self._ring.restore(state["ring"])
     for name, table in self._tables.items():
       table.restore(state["tables"][name])
 
 
 class EmbeddedWriter(replay.Writer):
-  """One stream of steps, or N parallel ones, into an EmbeddedReplay."""
+  """One stream of steps, or N parallel ones, into an EmbeddedStore."""
 
-  def __init__(self, store: EmbeddedReplay, num_streams: int | None) -> None:
+  def __init__(self, store: EmbeddedStore, num_streams: int | None) -> None:
     self.num_streams = num_streams
     self._store = store
     self._ring = store.ring
@@ -232,9 +245,10 @@ class EmbeddedWriter(replay.Writer):
       transitions.write(index, oldest, first, last, reward, discount)
     else:
       sequences = target.of_kind(SequenceItems)
+      core = sequences.core.check(trajectory.core, count)
       first, oldest = self._rows_back(last, trajectory.length - 1, 0)
       index = target.claim(count, priority, oldest)
-      sequences.write(index, oldest, first, trajectory.length, trajectory.padding)
+      sequences.write(index, oldest, first, trajectory.length, trajectory.padding, core)
 
   def _rows_back(self, last: Any, steps: Any, least: int) -> tuple[Any, Any]:
     """The rows `steps` before the newest ones, `last`, and the oldest that their observations need.
@@ -249,19 +263,15 @@ class EmbeddedWriter(replay.Writer):
       raise ValueError(
         f"An item goes {low} to {high} steps back, and there are {self._steps} steps: expected {least} or more."
       )
-    if high <= self._unbroken:
-      first = last - steps * self._stride
-      lowest = self._row - high * self._stride
-    else:
-      first = self._follow(last, steps, high)
-      lowest = int(np.min(first))
-    oldest = self._ring.oldest_needed(first)
-    if oldest is not first:
-      lowest = int(np.min(oldest))
-    if not self._ring.holds(lowest):
+    unbroken = high <= self._unbroken
+    first = last - steps * self._stride if unbroken else self._follow(last, steps, high)
+    oldest, tail = self._ring.oldest_needed(first), self._ring.tail
+    # The first stream's row comes before the others', and says it mostly.
+    surely = unbroken and oldest is first and self._row - high * self._stride >= tail
+    if not surely and int(np.min(oldest)) < tail:
       raise RuntimeError(
         f"An item goes {high} steps back, and these have been written over: the ring holds {self._ring.capacity} steps "
-        "over all streams. Pass a larger max_steps to EmbeddedReplay."
+        "over all streams. Pass a larger max_steps to EmbeddedStore."
       )
     return first, oldest
 
@@ -269,7 +279,7 @@ class EmbeddedWriter(replay.Writer):
     """The rows `steps` before `last`, found row by row."""
     row = np.asarray(last)
     for k in range(high):
-      before = np.where(self._ring.holds_each(row), self._ring.previous[row % self._ring.capacity], NONE)
+      before = np.where(row >= self._ring.tail, self._ring.previous[row % self._ring.capacity], NONE)
       row = np.where(k < np.asarray(steps), before, row)
     return row if self.num_streams is not None else int(row)
 
@@ -301,14 +311,19 @@ class _Dataset(Iterator[replay.Sample]):
 
 
 def size_in_bytes(
-  tables: Sequence[replay.Table], step_spec: types.Step, *, max_steps: int | None = None, frame_stack: int | None = None
+  tables: Sequence[replay.Table],
+  step_spec: types.Step,
+  *,
+  max_steps: int | None = None,
+  frame_stack: int | None = None,
+  core_spec: types.NestedSpec = (),
 ) -> int:
-  """Bytes that an EmbeddedReplay takes when it is full (arguments as there)."""
+  """Bytes that an EmbeddedStore takes when it is full (arguments as there)."""
   rows = _num_rows(tables, step_spec, max_steps, frame_stack)
-  total = rows * (_leaf_bytes(step_spec, frame_stack) + (20 if frame_stack is None else 28))
+  total = rows * (_step_bytes(step_spec, frame_stack) + (20 if frame_stack is None else 28))
   for table in tables:
     places = num_places(table)
-    total += places * (item_bytes(step_spec) + (0 if table.max_times_sampled is None else 4))
+    total += places * (item_bytes(step_spec, core_spec) + (0 if table.max_times_sampled is None else 4))
     total += SumTree.size_in_bytes(places) if needs_tree(table) else 0
   return total
 
@@ -322,12 +337,17 @@ def _num_rows(
       raise ValueError(f"max_steps: expected 4 or more, got {max_steps}.")
     return max_steps
   items = max(table.max_size for table in tables)
-  if _leaf_bytes(step_spec, frame_stack) < _SMALL_ROW:
+  if is_small(step_spec, frame_stack):
     return 2 * items + 4096
   return items + items // 16 + 512
 
 
-def _leaf_bytes(step_spec: types.Step, frame_stack: int | None) -> int:
+def is_small(step_spec: types.Step, frame_stack: int | None) -> bool:
+  """Whether steps are so small that a few too many cost little."""
+  return _step_bytes(step_spec, frame_stack) < _SMALL_ROW
+
+
+def _step_bytes(step_spec: types.Step, frame_stack: int | None) -> int:
   sizes = [int(np.prod(leaf.shape)) * np.dtype(leaf.dtype).itemsize for leaf in tree.flatten(step_spec)]
   return sum(sizes) if frame_stack is None else sum(sizes[1:]) + sizes[0] // frame_stack
 
@@ -341,7 +361,7 @@ def _check_memory(needed: int, rows: int, tables: Sequence[replay.Table], availa
   raise MemoryError(
     f"The replay would take {needed / 2**30:.2f} GiB ({rows:,} steps), and {available / 2**30:.2f} GiB of memory are "
     f"available. Lower max_size of table {table.name!r} from {table.max_size:,} to {fits:,} or less; "
-    "for stacks of frames, pass frame_stack to EmbeddedReplay, which stores each frame once."
+    "for stacks of frames, pass frame_stack to EmbeddedStore, which stores each frame once."
   )
 
 
@@ -355,7 +375,11 @@ def _available_memory() -> int:
 
 
 def _signature(
-  tables: Sequence[replay.Table], step_spec: types.Step, capacity: int, frame_stack: int | None
+  tables: Sequence[replay.Table],
+  step_spec: types.Step,
+  capacity: int,
+  frame_stack: int | None,
+  core_spec: types.NestedSpec,
 ) -> dict[str, Any]:
   """What a saved store and the one it is put back into must have in common."""
   return {
@@ -363,4 +387,5 @@ def _signature(
     "step spec": specs.describe(step_spec._asdict()),
     "max_steps": capacity,
     "frame_stack": frame_stack,
+    "core spec": specs.describe(core_spec),
   }

@@ -71,10 +71,14 @@ class FrameStacks:
     self.frames.write(places, frames)
     self.before[places] = before
 
-  def oldest(self, row: Any) -> Any:
-    """The row of the oldest frame in the stack of `row`."""
+  def oldest(self, row: Any, held: int) -> Any:
+    """The row of the oldest frame in the stack of `row`, an int or [K]; where a row below `held` comes first, that.
+
+    Rows below `held` have been written over, and what lies at their places belongs to others.
+    """
     for _ in range(self.size - 1):
-      row = self.before[row % len(self.before)]
+      before = self.before[row % len(self.before)]
+      row = np.where(row >= held, before, row) if isinstance(row, np.ndarray) else before if row >= held else row
     return row
 
   def take(self, places: np.ndarray, where: np.ndarray | None = None) -> np.ndarray:

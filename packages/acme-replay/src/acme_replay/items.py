@@ -18,8 +18,10 @@ class TransitionItems:
 
   kind = "transition"
 
-  def __init__(self, ring: Ring, capacity: int) -> None:
+  def __init__(self, ring: Ring, capacity: int, one_step: bool = False) -> None:
+    """Makes places for items; with `one_step` samples also say what a transition's first step led to."""
     self._ring = ring
+    self._one_step = one_step
     self.oldest = np.zeros(capacity, np.int64)  # The oldest row that it needs.
     self._first = np.zeros(capacity, np.intp)  # The place of o_t.
     self._second = np.zeros(capacity, np.intp)  # That of a_t.
@@ -48,7 +50,12 @@ class TransitionItems:
       discount=self.discount.take(index),
       next_observation=ring.observation.take(self._last[index]),
       extras=ring.extras.take(second),
+      one_step=self._take_one_step(second) if self._one_step else (),
     )
+
+  def _take_one_step(self, second: np.ndarray) -> types.OneStep:
+    ring = self._ring
+    return types.OneStep(ring.reward.take(second), ring.discount.take(second), ring.observation.take(second))
 
   def save(self, used: int) -> types.State:
     links = [array[:used].copy() for array in (self.oldest, self._first, self._second, self._last)]
@@ -66,19 +73,22 @@ class SequenceItems:
 
   kind = "sequence"
 
-  def __init__(self, ring: Ring, capacity: int) -> None:
+  def __init__(self, ring: Ring, capacity: int, core_spec: types.NestedSpec = ()) -> None:
+    """Makes places for items; `core_spec` is that of the recurrent state at their first steps, () for none."""
     self._ring = ring
+    self.core = make_column("core", core_spec, capacity)
     self.oldest = np.zeros(capacity, np.int64)  # The oldest row that it needs.
     self._first = np.zeros(capacity, np.intp)  # The place of its first step.
     self._length = np.zeros(capacity, np.int32)
     self._total = np.zeros(capacity, np.int32)  # With padding.
 
-  def write(self, index: Rows, oldest: Any, first: Any, length: Any, padding: Any) -> None:
-    """Writes items of `length` steps from row number `first` on."""
+  def write(self, index: Rows, oldest: Any, first: Any, length: Any, padding: Any, core: Any) -> None:
+    """Writes items of `length` steps from row number `first` on, with `core` as its column's `check` returned it."""
     self.oldest[index] = oldest
     self._first[index] = first % self._ring.capacity
     self._length[index] = length
     self._total[index] = length + padding
+    self.core.write(index, core)
 
   def take(self, index: np.ndarray) -> types.Sequence:
     """Reads sequences [B, L], all padded to the longest of them."""
@@ -94,8 +104,8 @@ class SequenceItems:
     mask = np.arange(num_steps) < length[:, None]  # [B, L]
     here, after = places[:, :-1], places[:, 1:]
     # A step's action lies with the next observation, unless the episode ended in between.
-    acted = mask & linked & ~ring.start.array[after]
-    happened, acted = (None if where.all() else where for where in (mask, acted))
+    did = mask & linked & ~ring.start.array[after]
+    happened, acted = (None if where.all() else where for where in (mask, did))
     return types.Sequence(
       observation=ring.observation.take(here, happened),
       action=ring.action.take(after, acted),
@@ -104,24 +114,33 @@ class SequenceItems:
       start_of_episode=ring.start.take(here, happened),
       mask=mask.astype(np.float32),
       extras=ring.extras.take(after, acted),
+      acted=did.astype(np.float32),
+      previous_action=ring.action.take(here, happened),
+      previous_reward=ring.reward.take(here, happened),
+      core=self.core.take(index),
     )
 
   def save(self, used: int) -> types.State:
-    return {"links": [array[:used].copy() for array in (self.oldest, self._first, self._length, self._total)]}
+    links = [array[:used].copy() for array in (self.oldest, self._first, self._length, self._total)]
+    return {"links": links, "core": self.core.save(used)}
 
   def restore(self, state: types.State) -> None:
     arrays: list[np.ndarray] = [self.oldest, self._first, self._length, self._total]
     for array, saved in zip(arrays, state["links"], strict=True):
       array[: len(saved)] = saved
+    self.core.restore(state["core"])
 
 
 KINDS = {kind.kind: kind for kind in (TransitionItems, SequenceItems)}
 
 
-def item_bytes(step_spec: types.Step) -> int:
+def item_bytes(step_spec: types.Step, core_spec: types.NestedSpec = ()) -> int:
   """Bytes that an item takes, of the kind that takes more."""
-  leaves = tree.flatten((_floats(step_spec.reward), _floats(step_spec.discount)))
-  return 32 + sum(int(np.prod(leaf.shape)) * np.dtype(leaf.dtype).itemsize for leaf in leaves)
+  returns, core = (
+    sum(int(np.prod(leaf.shape)) * np.dtype(leaf.dtype).itemsize for leaf in tree.flatten(spec))
+    for spec in ((_floats(step_spec.reward), _floats(step_spec.discount)), core_spec)
+  )
+  return max(32 + returns, 24 + core)  # The links of a transition, of a sequence.
 
 
 def _floats(spec: types.NestedSpec) -> types.NestedSpec:

@@ -15,6 +15,7 @@ _MAX_SCAN = 16_384  # Of longer levels the maximum is not sought.
 _MAX_PROPOSALS = 6  # Nodes proposed for each one accepted, at most; …
 _MAX_LEAF_PROPOSALS = 12  # … and leaves, after which no node need be gone down from.
 _RECOUNT = 1024  # Changes after which total and bound are computed anew.
+_LITTLE = 1e-3  # Of the largest total since the last count: much taken away leaves rounding errors behind.
 _MAX_NOTED = 64  # Arrays of changes noted, at most: more would cost more than to compute every sum anew.
 _BEFORE = np.tri(_FAN_OUT, k=-1)  # Times the children: the sums of those before each.
 
@@ -78,15 +79,19 @@ class SumTree:
     if len(self._changed) > _MAX_NOTED or len(self._changed_one) > _RECOUNT:
       self._changed, self._changed_one, self._stale = [], [], True
 
+  def any(self) -> bool:
+    """Whether a number is above 0."""
+    if self._total < _LITTLE * self._peak:
+      self._count()
+    return self._total > 0
+
   def sample(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Chooses leaves [B], and returns them with the probabilities [B] float64 with which each was chosen.
 
     Raises:
       ValueError: all are 0.
     """
-    if self._age >= _RECOUNT or self._total < 1e-3 * self._peak:  # Much taken away leaves rounding errors behind.
-      self._count()
-    if not self._total > 0:
+    if not self.total() > 0:
       raise ValueError("Every priority is 0, so no item can be chosen: give some a priority above 0.")
     if self._bound * self._used <= _MAX_LEAF_PROPOSALS * self._total:
       index, _ = _reject(rng, size, self.leaves[: self._used], self._bound, self._total)
@@ -100,6 +105,12 @@ class SumTree:
       index[missed] = self._choose(rng, len(missed), total)
       values = self._levels[0].take(index)
     return index, values / total
+
+  def total(self) -> float:
+    """The sum of all leaves."""
+    if self._age >= _RECOUNT or self._total < _LITTLE * self._peak:
+      self._count()
+    return self._total
 
   def _choose(self, rng: np.random.Generator, size: int, total: float) -> np.ndarray:
     """Chooses leaves [B]: nodes of one level, by rejection where few are rejected, then leaves in them."""

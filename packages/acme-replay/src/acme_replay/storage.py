@@ -47,17 +47,14 @@ class Ring:
     self._fields = [self.observation, self.action, self.reward, self.discount, self.start, self.extras]
     self._written = self._fields if self._stacks is None else self._fields[1:]
 
-  def holds(self, row: int) -> bool:
-    """Whether a row is still there."""
-    return row >= 0 and row >= self.head - self.capacity
-
-  def holds_each(self, rows: np.ndarray) -> np.ndarray:
-    """`holds` of several rows."""
-    return (rows >= 0) & (rows >= self.head - self.capacity)
+  @property
+  def tail(self) -> int:
+    """The number of the oldest row that is still there."""
+    return max(0, self.head - self.capacity)
 
   def oldest_needed(self, first: Any) -> Any:
-    """The oldest row that the observation of row `first` needs."""
-    return first if self._stacks is None else self._stacks.oldest(first)
+    """The oldest row that the observation of row `first` needs; one below `tail` where any of these is gone."""
+    return first if self._stacks is None else self._stacks.oldest(first, self.tail)
 
   def unpin(self, rows: Any) -> None:
     """Forgets items whose oldest rows were `rows`, which may repeat."""
@@ -96,7 +93,7 @@ class Ring:
     for field, leaves in zip(self._written, step.leaves[first:], strict=True):
       field.write(place, leaves)
     self.next[place] = NONE
-    if before == NONE:
+    if before < self.tail:  # Older frames may just have been written over it.
       self.previous[place] = NONE
     else:
       streams: Any = 0 if count is None else self._streams(count)

@@ -4,6 +4,8 @@ Shapes: C items held, B batch.
 """
 
 import math
+import sys
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,9 +23,13 @@ class Table:
   Where items leave as they are sampled, but not in order (`max_times_sampled` without Fifo), C is twice `max_size`.
   """
 
-  def __init__(self, description: replay.Table, ring: Ring, seed: np.random.SeedSequence) -> None:
+  def __init__(
+    self, description: replay.Table, ring: Ring, seed: np.random.SeedSequence, options: Mapping[type, Any]
+  ) -> None:
+    """Makes an empty table; `options` are what each kind of items is made with besides its size."""
     self.description = description
     self._ring = ring
+    self._options = options
     self._rng = np.random.Generator(np.random.PCG64(seed))
     self._capacity = num_places(description)
     self._fifo = isinstance(description.sampler, replay.Fifo)
@@ -33,10 +39,11 @@ class Table:
     self._size = self._samples = 0
     self._exponent = description.sampler.exponent if isinstance(description.sampler, replay.Prioritized) else None
     self._tree = SumTree(self._capacity) if needs_tree(description) else None
+    self._largest_priority = largest_priority(description)
     self._max_priority = 1.0  # Of those given since the table was last empty.
     limited = description.max_times_sampled is not None
     self._left = np.zeros(self._capacity, np.int32) if limited else None  # Samples left to each item.
-    self._total_left = 0
+    self._total_left = 0  # Of those that can be chosen.
 
   def __len__(self) -> int:
     return self._size
@@ -52,8 +59,8 @@ class Table:
 
   def of_kind(self, kind: type) -> Any:
     """The items, which from the first on are all of one kind. Raises ValueError for another."""
-    if self.items is None:
-      self.items = kind(self._ring, self._capacity)
+    if self.items is None or (self._head == 0 and type(self.items) is not kind):  # The first item was refused.
+      self.items = kind(self._ring, self._capacity, self._options[kind])
     elif type(self.items) is not kind:
       raise ValueError(
         f"Table {self.description.name!r} holds {self.items.kind} items, got a {kind.kind} item: "  # type: ignore[attr-defined]
@@ -62,7 +69,15 @@ class Table:
     return self.items
 
   def claim(self, count: int | None, priority: float | None, oldest: Any) -> Rows:
-    """Makes room for an item, or for `count`, that need the rows from `oldest` on, and returns where to write them."""
+    """Makes room for an item, or for `count`, that need the rows from `oldest` on, and returns where to write them.
+
+    Raises:
+      RuntimeError: a queue is full.
+      ValueError: the priority is not one that an item may have.
+    """
+    if priority is not None:
+      priority = float(priority)
+      self._check_priorities(priority, priority)
     many = count or 1
     size = self.description.max_size
     surplus = self._size + many - size
@@ -74,15 +89,13 @@ class Table:
     if priority is None:
       priority = self._max_priority
     else:
-      priority = float(priority)
-      _check_priorities(np.array([priority]))
       self._max_priority = max(self._max_priority, priority) if self._size else priority
     index = ring_index(self._head, count, self._capacity)
     if self._tree is not None:
       self._tree.set(index, 1.0 if self._exponent is None else priority**self._exponent)
     if self._left is not None:
       self._left[index] = self.description.max_times_sampled or 0
-      self._total_left += many * self.description.max_times_sampled  # type: ignore[operator]
+      self._total_left += self._samples_left(index)
     self._ring.pins[oldest % self._ring.capacity] += 1  # No row twice: the items are of different streams.
     self._head += many
     self._size += many
@@ -99,13 +112,19 @@ class Table:
       self._skip_removed()
 
   def available(self) -> float:
-    """How many items may be sampled now."""
+    """How many items may be sampled now; those of priority 0 never are."""
     allowed = self.description.rate_limiter.allowed(self._head, self._samples)
     if allowed <= 0 or self._size == 0:
       return 0
     if self._fifo:
       return min(allowed, self._size)
-    return allowed if self._left is None else min(allowed, self._total_left)
+    if self._left is not None:
+      return min(allowed, self._total_left)
+    return allowed if self._tree is None or self._tree.any() else 0
+
+  def mass(self) -> float:
+    """Σ_i p_i^α; the number of items where they are not prioritised."""
+    return float(self._size) if self._tree is None else self._tree.total()
 
   def sample(self, batch_size: int) -> replay.Sample:
     """Chooses items [B], counts them, and removes those that have been sampled often enough.
@@ -134,8 +153,11 @@ class Table:
         f"Table {self.description.name!r}: expected integer keys [B] and priorities [B], got {keys.dtype} {keys.shape} "
         f"and {priorities.shape}."
       )
-    largest = _check_priorities(priorities)
-    if self._tree is None or self._exponent is None or not len(keys):
+    if not len(keys):
+      return
+    largest = float(np.maximum.reduce(priorities))
+    self._check_priorities(float(np.minimum.reduce(priorities)), largest)
+    if self._tree is None or self._exponent is None:
       return
     if self._left is not None or np.minimum.reduce(keys) < self._tail or np.maximum.reduce(keys) >= self._head:
       there = (keys >= self._tail) & (keys < self._head)
@@ -143,9 +165,30 @@ class Table:
         there &= self._left[keys % self._capacity] > 0
       keys, priorities = keys[there], priorities[there]
       largest = float(priorities.max(initial=0.0))
-    if len(keys):
-      self._tree.set(keys % self._capacity, priorities**self._exponent)
-      self._max_priority = max(self._max_priority, largest)
+    if not len(keys):
+      return
+    index = keys % self._capacity
+    places = np.unique(index) if self._left is not None else index
+    before = self._samples_left(places)
+    self._tree.set(index, priorities**self._exponent)
+    self._total_left += self._samples_left(places) - before
+    self._max_priority = max(self._max_priority, largest)
+
+  def _check_priorities(self, smallest: float, largest: float) -> None:
+    """Raises ValueError where a priority is negative, too large or NaN, of which no comparison holds."""
+    limit = self._largest_priority
+    if not (smallest >= 0 and largest <= limit):
+      raise ValueError(
+        f"Priorities of table {self.description.name!r}: expected numbers from 0 to {limit:.3g}, above which the sum "
+        f"of their powers may overflow, got {largest if smallest >= 0 else smallest!r}."
+      )
+
+  def _samples_left(self, index: Rows) -> int:
+    """The samples left to the items at some places, without those that are never chosen; 0 where there is no limit."""
+    if self._left is None:
+      return 0
+    left = self._left[index]
+    return int(np.sum(left if self._tree is None else left * (self._tree.leaves[index] > 0)))
 
   def _choose(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Chooses keys [B] by the sampler, and returns them, their places [B] and with which probabilities [B]."""
@@ -190,11 +233,11 @@ class Table:
     if count == 0:
       return
     self._ring.unpin(self.items.oldest[index])
+    if self._left is not None:
+      self._total_left -= self._samples_left(index)
+      self._left[index] = 0
     if self._tree is not None:
       self._tree.set(index, 0.0)
-    if self._left is not None:
-      self._total_left -= int(self._left[index].sum())
-      self._left[index] = 0
     self._size -= count
     if self._size == 0:
       self._max_priority = 1.0
@@ -218,37 +261,49 @@ class Table:
   def _refusal(self, batch_size: int, available: float) -> str:
     limiter = self.description.rate_limiter
     ratio = "" if limiter.samples_per_insert is None else f", samples_per_insert {limiter.samples_per_insert}"
+    zeros = 0 if self._tree is None else self._size - int(np.count_nonzero(self._tree.leaves))
+    never = f", {zeros} of them of priority 0 and so never sampled" if zeros else ""
     return (
       f"Table {self.description.name!r}: a batch of {batch_size} was asked for, and {available:g} items may be sampled "
-      f"now ({self._size} items, {self._head} inserts, {self._samples} samples, min_size {limiter.min_size}{ratio}). "
+      f"now ({self._size} items{never}, {self._head} inserts, {self._samples} samples, min_size {limiter.min_size}"
+      f"{ratio}). "
       "Waiting would not help in one process: insert more items first (see Replay.available)."
     )
 
-  def save(self) -> types.State:
+  def save(self, contents: bool = True) -> types.State:
+    """Returns the state; without `contents` all but the items, which must be here when it is restored."""
     used = min(self._head, self._capacity)
+    items = self.items if contents else None
     return {
       "counts": [self._head, self._tail, self._size, self._samples],
       "max_priority": self._max_priority,
       "rng": self._rng.bit_generator.state,
-      "kind": None if self.items is None else self.items.kind,
-      "items": None if self.items is None else self.items.save(used),
+      "contents": contents,
+      "kind": None if items is None else items.kind,
+      "items": None if items is None else items.save(used),
       "left": None if self._left is None else self._left[:used].copy(),
       "tree": None if self._tree is None else self._tree.save(),
     }
 
   def restore(self, state: types.State) -> None:
+    if not state["contents"] and state["counts"][0] != self._head:
+      raise ValueError(
+        f"Table {self.description.name!r}: expected the state of {self._head} items, which are here, got that of "
+        f"{state['counts'][0]}. Make the store as it was made when it was saved."
+      )
     self._head, self._tail, self._size, self._samples = state["counts"]
     self._max_priority = state["max_priority"]
     self._rng.bit_generator.state = state["rng"]
-    self.items = None
+    if state["contents"]:
+      self.items = None
     if state["kind"] is not None:
       self.of_kind(KINDS[state["kind"]]).restore(state["items"])
     if self._left is not None:
       self._left[:] = 0
       self._left[: len(state["left"])] = state["left"]
-      self._total_left = int(self._left.sum())
     if self._tree is not None:
       self._tree.restore(state["tree"])
+    self._total_left = self._samples_left(slice(None))
 
 
 def needs_tree(description: replay.Table) -> bool:
@@ -264,14 +319,12 @@ def num_places(description: replay.Table) -> int:
   return description.max_size * (1 if in_order else 2)
 
 
-def _check_priorities(priorities: np.ndarray) -> float:
-  """Returns the largest [B]; raises ValueError where one is negative, infinite or NaN, of which no comparison holds."""
-  if not len(priorities):
-    return 0.0
-  largest = np.maximum.reduce(priorities)
-  if not (np.minimum.reduce(priorities) >= 0 and largest < math.inf):
-    raise ValueError(f"Priorities: expected finite numbers, 0 or more, got {priorities!r}.")
-  return float(largest)
+def largest_priority(description: replay.Table) -> float:
+  """The largest priority that an item may have: as many as fit have powers whose sum is far from infinity."""
+  exponent = description.sampler.exponent if isinstance(description.sampler, replay.Prioritized) else 0.0
+  if exponent == 0:
+    return sys.float_info.max
+  return math.exp(min((math.log(1e290) - math.log(description.max_size)) / exponent, 709))  # exp(709) is finite.
 
 
 def _occurrence(keys: np.ndarray) -> np.ndarray:

@@ -1,0 +1,240 @@
+"""Recorded episodes: written, read, played, and refused with the name of the file."""
+
+import zipfile
+
+import dm_env
+import numpy as np
+import pytest
+import tree
+
+from acme import experience, specs, types
+from acme_replay import EmbeddedReplay, datasets, make_adder
+from acme_testing import golden
+
+SCALAR = specs.Array((), np.float32)
+SPEC = types.Step(
+  observation={"position": specs.Array((2,), np.float32), "seen": (specs.Array((), np.int32),)},
+  action=specs.DiscreteArray(4),
+  reward=SCALAR,
+  discount=SCALAR,
+  start_of_episode=specs.Array((), bool),
+  extras={"log_prob": SCALAR},
+)
+
+
+def make_episode(num_steps, seed=0, end=0.0):
+  rng = np.random.default_rng(seed)
+  floats = lambda *shape: rng.standard_normal(shape).astype(np.float32)  # noqa: E731
+  return datasets.Episode(
+    observation={"position": floats(num_steps + 1, 2), "seen": (np.arange(num_steps + 1, dtype=np.int32),)},
+    action=rng.integers(0, 4, num_steps).astype(np.int32),
+    reward=floats(num_steps),
+    discount=np.append(np.ones(num_steps - 1), end).astype(np.float32),
+    extras={"log_prob": floats(num_steps)},
+  )
+
+
+@pytest.fixture
+def folder(tmp_path):
+  """Three episodes, of 5, 1 and 8 steps; the second is cut off."""
+  for i, (num_steps, end) in enumerate([(5, 0), (1, 1), (8, 0)]):
+    datasets.write(tmp_path / f"episode_{i}.npz", make_episode(num_steps, i, end))
+  return tmp_path
+
+
+def test_what_is_read_is_what_was_written(folder):
+  found = list(datasets.read(folder, SPEC))
+  wanted = [make_episode(5, 0, 0), make_episode(1, 1, 1), make_episode(8, 2, 0)]
+  tree.map_structure(np.testing.assert_array_equal, found, wanted)
+  assert datasets.num_rows(folder, SPEC) == (17, 3)
+  assert datasets.num_rows(str(folder), SPEC) == (17, 3)
+
+
+def test_playing_an_episode():
+  episode = make_episode(3, end=0.5)
+  (action, first, extras), *steps = datasets.play(episode)
+  assert action is None and first.first() and extras == ()
+  assert [step.step_type for _, step, _ in steps] == [1, 1, 2] and steps[-1][1].discount == 0.5
+  for t, (action, timestep, extras) in enumerate(steps):
+    assert (action, timestep.reward) == (episode.action[t], episode.reward[t])
+    assert extras["log_prob"] == episode.extras["log_prob"][t] and timestep.observation["seen"] == (t + 1,)
+
+
+def test_numbers_of_another_size_become_those_of_the_spec(tmp_path):
+  episode = make_episode(3)
+  wide = tree.map_structure(lambda x: x.astype(np.float64 if x.dtype.kind == "f" else np.int64), episode)
+  datasets.write(tmp_path / "0.npz", wide)
+  (found,) = datasets.read(tmp_path, SPEC)
+  tree.map_structure(np.testing.assert_array_equal, found, episode)
+  assert {leaf.dtype for leaf in tree.flatten(found)} == {np.dtype(np.float32), np.dtype(np.int32)}
+
+
+def test_a_checksum_is_of_names_and_contents(folder):
+  before = datasets.checksum(folder)
+  assert before == datasets.checksum(folder)
+  seen = {before}
+  (folder / "episode_1.npz").rename(folder / "episode_3.npz")
+  seen.add(datasets.checksum(folder))
+  (folder / "notes.txt").write_text("not an episode")
+  seen.add(datasets.checksum(folder))
+  content = bytearray((folder / "episode_3.npz").read_bytes())
+  content[200] ^= 1
+  (folder / "episode_3.npz").write_bytes(content)
+  seen.add(datasets.checksum(folder))
+  assert len(seen) == 3
+
+
+def rewrite(path, change):
+  """Writes an episode's arrays again as `change` leaves them."""
+  with np.load(path) as arrays:
+    kept = dict(arrays)
+  change(kept)
+  np.savez(path, **kept)
+
+
+def remove(name):
+  return lambda arrays: arrays.pop(name)
+
+
+def replace(name, value):
+  return lambda arrays: arrays.update({name: value})
+
+
+REFUSED = {
+  "a missing array": (remove("reward"), "it lacks reward; it has observation/position, observation/seen/0, action"),
+  "a missing leaf": (remove("observation/seen/0"), "it lacks observation/seen/0"),
+  "missing extras": (remove("extras/log_prob"), "it lacks extras/log_prob"),
+  "as many observations as steps": (
+    replace("observation/position", np.zeros((5, 2), np.float32)),
+    r"expected T \+ 1 observations and T of all else, T of 1 or more, got \[5, 6\] and \[5\]",
+  ),
+  "fewer actions": (replace("action", np.zeros(4, np.int32)), r"got \[6\] and \[4, 5\]"),
+  "another shape": (
+    replace("observation/position", np.zeros((6, 3), np.float32)),
+    r"observation/position: expected shape \[T, \*\(2,\)\] as the spec says, got \(6, 3\)",
+  ),
+  "no axis of time": (replace("reward", np.float32(1)), r"reward: expected shape \[T, \*\(\)\].*got \(\)"),
+  "another kind of number": (replace("action", np.zeros(5, np.float32)), "action: expected dtype int32.*got float32"),
+  "objects": (replace("reward", np.array([None] * 5)), "Object arrays cannot be loaded"),
+  "a NaN": (replace("reward", np.full(5, np.nan, np.float32)), "reward: expected finite numbers"),
+  "an action that there is not": (replace("action", np.full(5, 4)), "action: expected numbers from 0 to 3, got 4 to 4"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_episodes_that_do_not_fit_are_refused_by_name(folder, case):
+  change, message = REFUSED[case]
+  rewrite(folder / "episode_0.npz", change)
+  with pytest.raises(ValueError, match=f"episode_0.npz.*{message}"):
+    list(datasets.read(folder, SPEC))
+  with pytest.raises(ValueError, match="episode_0.npz"):
+    EmbeddedReplay(experience.Transitions(dataset=str(folder)), SPEC)
+
+
+def damage(content, rng):
+  content = bytearray(content)
+  for place in rng.integers(0, len(content), 20):
+    content[place] = rng.integers(0, 256)
+  return bytes(content[: rng.integers(0, len(content))]) if rng.random() < 0.3 else bytes(content)
+
+
+def test_damaged_files_are_refused_by_name(folder):
+  """Whatever happened to a file: it is read, or named."""
+  path, rng = folder / "episode_1.npz", np.random.default_rng(0)
+  with np.load(path) as arrays:
+    np.savez_compressed(folder / "packed.npz", **arrays)
+  packed = (folder / "packed.npz").read_bytes()
+  (folder / "packed.npz").unlink()
+  named = 0
+  for content in (path.read_bytes(), packed):
+    for damaged in (b"", b"no episode", content[:100], *(damage(content, rng) for _ in range(150))):
+      path.write_bytes(damaged)
+      try:
+        list(datasets.read(folder, SPEC))
+      except ValueError as error:
+        assert "episode_1.npz" in str(error)
+        named += 1
+  assert named > 250
+
+
+def test_an_array_in_place_of_an_archive_is_refused_by_name(folder):
+  with (folder / "episode_1.npz").open("wb") as file:
+    np.save(file, np.zeros(3))
+  with pytest.raises(ValueError, match="episode_1.npz"):
+    list(datasets.read(folder, SPEC))
+
+
+def test_a_folder_without_episodes(tmp_path):
+  for path in (tmp_path, tmp_path / "nowhere"):
+    for ask in (datasets.checksum, lambda p: list(datasets.read(p, SPEC)), lambda p: datasets.num_rows(p, SPEC)):
+      with pytest.raises(FileNotFoundError, match="expected a folder with episodes"):
+        ask(path)
+
+
+def test_what_may_not_be_written(tmp_path):
+  episode = make_episode(3)
+  for path, change, message in (
+    ("0.npy", {}, "ends in .npz"),
+    ("0.npz", {"reward": np.array([None] * 3)}, "objects in reward"),
+    ("0.npz", {"reward": np.ones(4)}, r"got \[4\] and \[3, 4\]"),
+  ):
+    with pytest.raises(ValueError, match=message):
+      datasets.write(tmp_path / path, episode._replace(**change))
+  assert not list(tmp_path.iterdir())
+  datasets.write(tmp_path / "0.npz", episode)
+  with pytest.raises(FileExistsError):
+    datasets.write(tmp_path / "0.npz", episode)
+  assert set(zipfile.ZipFile(tmp_path / "0.npz").namelist()) == {
+    "observation/position.npy", "observation/seen/0.npy", "action.npy", "reward.npy", "discount.npy",
+    "extras/log_prob.npy",
+  }  # fmt: skip
+
+
+ITEMS = {
+  "one step": experience.Transitions(),
+  "n steps": experience.Transitions(n_step=5, discount=0.9),  # More items than steps: the shorter ones at the end.
+  "clipped": experience.Transitions(n_step=3, max_abs_reward=0.5, one_step=True),
+  **{
+    end: experience.Sequences(length=4, period=2, end_of_episode=end)
+    for end in ("zero_pad", "truncate", "write", "continue")
+  },
+  "sequences of one step": experience.Sequences(length=1, period=1),
+}
+
+
+@pytest.mark.parametrize("kind", ITEMS)
+def test_items_of_a_dataset_are_those_made_online(folder, kind):
+  items = ITEMS[kind]
+  recorder = golden.RecordingWriter()
+  adder = make_adder(items, recorder, "replay")
+  for episode in datasets.read(folder, SPEC):
+    for action, timestep, extras in datasets.play(episode):
+      adder.add_first(timestep) if action is None else adder.add(action, timestep, extras)
+  wanted = recorder.items()
+  made = EmbeddedReplay(items.from_dataset(str(folder)), SPEC)
+  table = made._parts["replay"].store.table("replay")
+  assert made.info()["replay"].size == len(wanted)
+  for key, want in enumerate(wanted):
+    got = tree.map_structure(lambda leaf: leaf[0], table.items.take(np.array([key])))
+    if isinstance(got, types.Transition):
+      got = got._replace(one_step=())
+    golden.assert_items_equal([got], [want], rtol=1e-6)
+
+
+def test_a_dataset_too_short_for_one_item(folder):
+  items = experience.Sequences(length=40, period=1, end_of_episode="write", dataset=str(folder))
+  with pytest.raises(ValueError, match="its 3 episodes are too short for one item"):
+    EmbeddedReplay(items, SPEC)
+
+
+def test_returns_of_a_dataset_are_warned_of(tmp_path):
+  episode = make_episode(2)._replace(reward=np.array([5, 5], np.float32))
+  datasets.write(tmp_path / "0.npz", episode)
+  with pytest.warns(UserWarning, match="returns from 5 to 10"):
+    EmbeddedReplay(experience.Transitions(dataset=str(tmp_path), value_range=(0.0, 1.0)), SPEC)
+
+
+def test_a_dataset_in_a_file_that_a_timestep_wrote():
+  """dm_env's last timestep of an episode that was cut off keeps its discount."""
+  steps = list(datasets.play(make_episode(2, end=1.0)))
+  assert steps[-1][1] == dm_env.truncation(*(steps[-1][1][i] for i in (1, 3)), discount=steps[-1][1].discount)
