@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from acme import counting, loggers, replay
+from acme import builders, counting, loggers, replay
 from acme_jax import learning
+from acme_jax.program import Program
 
 
 class State(NamedTuple):
@@ -35,30 +36,34 @@ class Store:
       data = np.asarray(data, np.float32)
       yield replay.Sample(data, np.arange(len(data)) + 10 * i, np.full(len(data), 0.5), 10)
 
-  def update_priorities(self, table, keys, priorities):
-    assert table == "replay"
+  def update_priorities(self, keys, priorities):
     self.log.append(("priorities", keys.tolist(), priorities.tolist()))
 
 
-def make(store, *, prioritized=True, **kwargs: Any):
-  state = State(jnp.zeros(()), jnp.zeros((), jnp.int32))
-  return learning.JaxLearner(
-    state,
-    update,
-    iter(store),
+def make_program(update=update):
+  return Program(
+    init=lambda key: State(jnp.zeros(()), jnp.zeros((), jnp.int32)),
+    update=update,
+    params=lambda s: s.w,
     variables=lambda s: {"policy": s.w, "steps": s.steps},
-    store=store if prioritized else None,
-    **kwargs,
+    behaviour=None,
+    evaluation=None,
+    space=None,
   )
+
+
+def make(store, *, prioritized=True, logger=None, counter=None, **kwargs: Any):
+  inputs = builders.LearnerInputs(
+    dataset=iter(store), replay=store if prioritized else None, logger=logger, counter=counter
+  )
+  return learning.Learner(make_program(), inputs, **kwargs)
 
 
 def test_priorities_are_handed_back_before_the_next_sample():
   store = Store([[0, 2], [3, 4], [5, 6]])
   learner = make(store)
   learner.run(2)
-  # An item without error gets ε: it may be drawn again.
-  priorities = pytest.approx([1e-6, 2 + 1e-6], rel=1e-4)
-  assert store.log == [("sample", 0), ("priorities", [0, 1], priorities), ("sample", 1)]
+  assert store.log == [("sample", 0), ("priorities", [0, 1], [0, 2]), ("sample", 1)]
 
 
 def test_nobody_wants_priorities():
@@ -114,8 +119,7 @@ def test_any_metric_that_is_not_finite_is_an_error():
     state, priorities, metrics = update(state, sample)
     return state, priorities, metrics | {"policy_loss": jnp.where(state.steps == 2, jnp.inf, 0.0)}
 
-  state = State(jnp.zeros(()), jnp.zeros((), jnp.int32))
-  learner = learning.JaxLearner(state, diverging, iter(Store([[1, 2]] * 3)), variables=lambda s: {"policy": s.w})
+  learner = learning.Learner(make_program(diverging), builders.LearnerInputs(dataset=iter(Store([[1, 2]] * 3))))
   learner.step()
   learner.save()
   learner.step()
@@ -126,8 +130,9 @@ def test_any_metric_that_is_not_finite_is_an_error():
 def test_get_variables_honours_names():
   learner = make(Store([[1, 2]]))
   steps, w = learner.get_variables(["steps", "policy"])
-  assert (steps, w) == (0, 0)
-  with pytest.raises(KeyError, match="'target'; known: policy, steps"):
+  assert (steps, w) == (0, 0) and learner.get_variables(["params"]) == [0]
+  assert learner.get_variables(["policy", "params"]) == [0, 0]
+  with pytest.raises(KeyError, match="'target'; known: params, policy, steps"):
     learner.get_variables(["target"])
 
 
@@ -159,3 +164,15 @@ def test_importance_weights():
   weights = learning.importance_weights(jnp.array([0.1, 0.4, 0.5]), 0.5)
   np.testing.assert_allclose(weights, np.array([1, 0.5, np.sqrt(0.2)]), rtol=1e-6)
   np.testing.assert_array_equal(learning.importance_weights(jnp.array([0.1, 0.4]), 0.0), [1, 1])
+
+
+def test_float64_is_seen_as_float32():
+  def typed(state, sample):
+    assert sample.data.dtype == sample.probabilities.dtype == jnp.float32
+    return update(state, sample)
+
+  with jax.enable_x64(True) if hasattr(jax, "enable_x64") else jax.experimental.enable_x64():
+    state, _, metrics = jax.jit(learning.checked(typed))(
+      State(jnp.zeros((), jnp.float32), jnp.zeros((), jnp.int32)), replay.Sample(np.ones(2), (), np.ones(2), ())
+    )
+  assert state.w.dtype == jnp.float32 and np.isfinite(metrics["loss"])

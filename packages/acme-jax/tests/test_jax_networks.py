@@ -57,6 +57,48 @@ def test_smallest_image_leaves_something():
   assert out.shape == (1, 64)
 
 
+# h and w are of 36 or more, c and s are not.
+LAYOUTS = {
+  "hw": (40, 50),
+  "hwc": (40, 50, 3),
+  "chw": (3, 40, 50),
+  "shwc": (2, 40, 50, 3),
+  "schw": (2, 3, 40, 50),
+  "hwcs": (40, 50, 3, 2),
+}
+
+
+@pytest.mark.parametrize(("layout", "shape"), LAYOUTS.items())
+def test_images_in_any_layout_become_channels_last(layout, shape):
+  spec = specs.BoundedArray(shape, np.uint8, 0, 255)
+  assert networks.is_image(spec)
+  image = np.random.default_rng(0).integers(256, size=(2, *shape)).astype(np.uint8)
+  channels = layout.replace("h", "").replace("w", "")
+  expected = np.einsum(f"b{layout}->bhw{channels}", image).reshape(2, 40, 50, -1)
+  np.testing.assert_array_equal(networks.channels_last(spec, jnp.asarray(image)), expected)
+
+
+def test_channel_first_stacks_have_the_features_of_channels_last():
+  """Gymnasium stacks Atari frames as [4, 84, 84]: flattened, that were 28,224 inputs."""
+  last, first = (specs.BoundedArray(shape, np.uint8, 0, 255) for shape in ((84, 84, 4), (4, 84, 84)))
+  image = np.random.default_rng(0).integers(256, size=(2, 84, 84, 4)).astype(np.uint8)
+  params, features = run(lambda o: networks.ObservationTorso(last)(o), image)
+  torso = hk.without_apply_rng(hk.transform(lambda o: networks.ObservationTorso(first)(o)))
+  np.testing.assert_array_equal(torso.apply(params, np.moveaxis(image, -1, 1)), features)
+
+
+@pytest.mark.parametrize("shape", [(84, 84, 84), (84, 4, 84), (4, 40, 40, 40)])
+def test_images_whose_height_is_unknown_are_refused(shape):
+  with pytest.raises(ValueError, match=r"'camera' of uint8 \[.*two neighbouring axes of 36 or more"):
+    networks.is_image(specs.Array(shape, np.uint8, "camera"))
+  assert not networks.is_image(specs.Array(shape, np.float32))
+
+
+@pytest.mark.parametrize("shape", [(128,), (35, 84, 3), (84, 16, 3), (4, 16, 84), (35, 35), ()])
+def test_small_images_stay_flat(shape):
+  assert not networks.is_image(specs.Array(shape, np.uint8))
+
+
 def test_dueling_advantages_have_mean_zero():
   x = jax.random.normal(KEY, (3, 5))
   params, q = run(lambda x: networks.DuelingHead(4, (8,), 2)(x), x)

@@ -1,28 +1,24 @@
-"""The scaffolding of a learner: an agent supplies a state and a pure update, this does the rest.
+"""The learner: takes a program's update through samples, hands back priorities, counts, logs.
 
-  update(state, sample) -> (state, priorities [B] or None, metrics)
-
-`metrics` is a dict of scalars with "loss" among them. Priorities, of 0 or more, are handed back with ε added.
+update(state, sample) -> (state, priorities [B] or None, metrics)
 """
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from acme import core, counting, loggers, replay, types
+from acme import builders, core, counting, replay, types
+from acme_jax import packing
+from acme_jax.program import PARAMS, Metrics, Program, Update
 
 S = TypeVar("S")
-Metrics = dict[str, jax.Array]
-Update = Callable[[S, replay.Sample], tuple[S, jax.Array | None, Metrics]]
 
-PRIORITY_EPSILON = 1e-6  # ε of Schaul et al. 2015 (1511.05952), §3.3: an item without error may still be drawn.
 _CHECK_EVERY = 16
-_SMALL = 8192  # Elements of an array that costs more to pass than to copy.
 
 
 class _Result(NamedTuple):
@@ -34,7 +30,7 @@ class _Result(NamedTuple):
   metrics: Metrics
 
 
-class JaxLearner(core.Learner, Generic[S]):
+class Learner(core.Learner, Generic[S]):
   """Takes a sample, updates, hands back priorities, counts, logs.
 
   JAX computes in the background, so a step returns before its results are there: its priorities are handed back, and
@@ -47,42 +43,32 @@ class JaxLearner(core.Learner, Generic[S]):
 
   def __init__(
     self,
-    state: S,
-    update: Update[S],
-    dataset: Iterator[replay.Sample],
+    agent: Program[S, Any, Any],
+    inputs: builders.LearnerInputs,
     *,
-    variables: Callable[[S], dict[str, Any]],
     num_sgd_steps: int = 1,
-    store: replay.Replay | None = None,
-    table: str = "replay",
-    logger: loggers.Logger | None = None,
-    counter: counting.Counter | None = None,
     log_seconds: float = 1.0,
   ) -> None:
     """Makes a learner.
 
     Args:
-      state: the training state, a pytree of arrays; never donated, so that actors may hold its parameters.
-      update: the pure update on one batch.
-      dataset: gives batches, of `num_sgd_steps` times the batch size.
-      variables: from a state, what actors may ask for by name; the first is what they ask for at every step.
+      agent: its state is never donated, so that actors may hold parameters of it.
+      inputs: the dataset gives batches of `num_sgd_steps` times the batch size; `learner_steps` counts SGD steps.
       num_sgd_steps: updates in one step, all in one jitted scan.
-      store: where priorities go; None where nobody wants them.
-      table: the table whose priorities they are.
-      logger: takes metrics, at most every `log_seconds`; None for nowhere.
-      counter: counts `learner_steps`, SGD steps.
-      log_seconds: the least time between two rows.
+      log_seconds: the least time between two rows of the logger.
     """
-    self._packing = Packing(state, lambda state: next(iter(variables(state).values())))
+    # All at once: each array made on its own would be compiled on its own.
+    state = jax.jit(agent.init)(jax.random.PRNGKey(inputs.seed))
+    self._agent = agent
+    self._packing = packing.Packing(state, agent.params)
     self._state = self._packing.pack(state)
-    self._update = jax.jit(self._packing.wrap(update if num_sgd_steps == 1 else scan(update, num_sgd_steps)))
-    self._dataset = dataset
-    self._get = variables
+    update = checked(agent.update if num_sgd_steps == 1 else scan(agent.update, num_sgd_steps))
+    self._update = jax.jit(self._packing.wrap(update))
+    self._dataset = inputs.dataset
     self._num_sgd_steps = num_sgd_steps
-    self._store = store
-    self._table = table
-    self._logger = logger
-    self._counter = counting.Counter(counter, prefix="learner")
+    self._replay = inputs.replay
+    self._logger = inputs.logger
+    self._counter = counting.Counter(inputs.counter, prefix="learner")
     self._log_seconds = log_seconds
     self._logged = -math.inf
     self._steps = 0
@@ -94,11 +80,11 @@ class JaxLearner(core.Learner, Generic[S]):
     Raises:
       FloatingPointError: the loss is not a finite number; at the latest 16 steps after it became so.
     """
-    if self._store is not None:
+    if self._replay is not None:
       self._settle()
     sample = next(self._dataset)
     self._state, priorities, metrics = self._update(self._state, _arrays(sample))
-    if self._store is None and self._steps // self._num_sgd_steps % _CHECK_EVERY == 0:
+    if self._replay is None and self._steps // self._num_sgd_steps % _CHECK_EVERY == 0:
       self._settle()  # Only now: the device has its next work already.
     self._steps += self._num_sgd_steps
     self._result = _Result(self._steps, sample.keys, priorities, metrics)
@@ -116,8 +102,8 @@ class JaxLearner(core.Learner, Generic[S]):
         f"The loss is {loss} at SGD step {step}: training has diverged, its parameters are of no use. Go back to the "
         "last checkpoint; look for very large rewards or observations, lower learning_rate or set max_gradient_norm."
       )
-    if self._store is not None and priorities is not None:
-      self._store.update_priorities(self._table, keys, np.asarray(priorities) + PRIORITY_EPSILON)
+    if self._replay is not None and priorities is not None:
+      self._replay.update_priorities(keys, np.asarray(priorities))
     self._result = None
 
   def _log(self, counts: dict[str, float]) -> None:
@@ -135,12 +121,13 @@ class JaxLearner(core.Learner, Generic[S]):
     Raises:
       KeyError: an unknown name.
     """
-    known = self._get(self._state.rest)
+    if list(names) == [PARAMS]:  # They are not packed, since actors ask for them after every step.
+      return [self._agent.params(self._state.rest)]
+    state = self._packing.unpack(self._state)
+    known = {PARAMS: self._agent.params(state), **self._agent.variables(state)}
     for name in names:
       if name not in known:
         raise KeyError(f"No variables are called {name!r}; known: {', '.join(known)}.")
-    if any(name != next(iter(known)) for name in names):
-      known = self._get(self._packing.unpack(self._state))
     return [known[name] for name in names]
 
   def save(self) -> types.State:
@@ -177,54 +164,23 @@ class JaxLearner(core.Learner, Generic[S]):
       self._result = _Result(pending["step"], pending["keys"], pending["priorities"], {"loss": pending["loss"]})
 
 
-class Packed(NamedTuple):
-  """A state, most of it in one vector."""
+def checked(update: Update[S]) -> Update[S]:
+  """The update, whose "loss" is NaN where any metric is not finite, and which sees float64 as float32.
 
-  vector: jax.Array  # [P] float32
-  rest: Any  # the state, None where its leaf is in the vector
-
-
-class Packing(Generic[S]):
-  """Keeps a state's small float32 leaves in one vector, but for some.
-
-  A compiled function takes microseconds for each array that it is given or gives, and a small network's optimizer has
-  dozens: in one vector they made DQN's update on a CPU a quarter faster (docs/performance.md).
+  The host looks at the loss alone. Rewards and discounts are float64 by dm_env's defaults, and where
+  `jax_enable_x64` is set they would stay so, and carry parameters along.
   """
 
-  def __init__(self, state: S, apart: Callable[[S], Any]) -> None:
-    """Makes a packing for states like `state`; `apart` picks the leaves that stay as they are."""
-    leaves, self._structure = jax.tree.flatten(state)
-    kept = set(jax.tree.leaves(apart(jax.tree.unflatten(self._structure, range(len(leaves))))))
-    packed = [leaf.dtype == jnp.float32 and leaf.size <= _SMALL and i not in kept for i, leaf in enumerate(leaves)]
-    self._packed = packed
-    self._shapes = [leaf.shape for leaf, inside in zip(leaves, packed, strict=True) if inside]
-    self._ends = np.cumsum([math.prod(shape) for shape in self._shapes], dtype=int)[:-1]
-    self.pack, self.unpack = jax.jit(self._pack), jax.jit(self._unpack)
+  def wrapped(state: S, sample: replay.Sample) -> tuple[S, jax.Array | None, Metrics]:
+    state, priorities, metrics = update(state, jax.tree.map(_single, sample))
+    finite = jnp.all(jnp.isfinite(jnp.stack([jnp.asarray(value, jnp.float32) for value in metrics.values()])))
+    return state, priorities, metrics | {"loss": jnp.where(finite, metrics["loss"], jnp.nan)}
 
-  def wrap(self, update: Update[S]) -> Update[Packed]:
-    """The update of a packed state."""
+  return wrapped
 
-    def wrapped(state: Packed, sample: replay.Sample) -> tuple[Packed, jax.Array | None, Metrics]:
-      unpacked, priorities, metrics = update(self._unpack(state), sample)
-      # A metric that is not finite makes the loss so, which is what the host looks at.
-      finite = jnp.all(jnp.isfinite(jnp.stack([jnp.asarray(value, jnp.float32) for value in metrics.values()])))
-      metrics = metrics | {"loss": jnp.where(finite, metrics["loss"], jnp.nan)}
-      return self._pack(unpacked), priorities, metrics
 
-    return wrapped
-
-  def _pack(self, state: S) -> Packed:
-    leaves = jax.tree.leaves(state)
-    inside = [jnp.ravel(leaf) for leaf, packed in zip(leaves, self._packed, strict=True) if packed]
-    vector = jnp.concatenate([*inside, jnp.zeros(0)])
-    rest = [None if packed else leaf for leaf, packed in zip(leaves, self._packed, strict=True)]
-    return Packed(vector, jax.tree.unflatten(self._structure, rest))
-
-  def _unpack(self, state: Packed) -> S:
-    parts = jnp.split(state.vector, self._ends) if self._shapes else []
-    inside = iter([jnp.reshape(part, shape) for part, shape in zip(parts, self._shapes, strict=True)])
-    rest = iter(jax.tree.leaves(state.rest))
-    return jax.tree.unflatten(self._structure, [next(inside if packed else rest) for packed in self._packed])
+def _single(leaf: jax.Array) -> jax.Array:
+  return leaf.astype(jnp.float32) if leaf.dtype == jnp.float64 else leaf
 
 
 def scan(update: Update[S], num_steps: int) -> Update[S]:
@@ -249,7 +205,8 @@ def importance_weights(probabilities: Any, exponent: float) -> jax.Array:
 
   The table's size cancels out. Reference: Schaul et al. 2015 (1511.05952), §3.4.
   """
-  return (jnp.min(probabilities) / probabilities) ** exponent
+  weights: jax.Array = (jnp.min(probabilities) / probabilities) ** exponent
+  return weights
 
 
 def to_lists(state: Any) -> list[np.ndarray]:
@@ -273,9 +230,10 @@ def from_lists(like: S, leaves: Sequence[np.ndarray]) -> S:
         f"The saved state has {saved.dtype}{list(saved.shape)} at {jax.tree_util.keystr(path)}, "
         f"expected {leaf.dtype}{list(leaf.shape)}. {hint}"
       )
-  return jax.tree_util.tree_unflatten(structure, [jnp.asarray(leaf) for leaf in leaves])
+  restored: S = jax.tree_util.tree_unflatten(structure, [jnp.asarray(leaf) for leaf in leaves])
+  return restored
 
 
 def _arrays(sample: replay.Sample) -> replay.Sample:
   """The part of a sample that an update may read, in 32 bits."""
-  return replay.Sample(sample.data, (), sample.probabilities.astype(np.float32), ())  # type: ignore[arg-type]
+  return sample._replace(keys=(), probabilities=sample.probabilities.astype(np.float32), table_size=())  # type: ignore[arg-type]

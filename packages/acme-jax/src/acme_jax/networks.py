@@ -23,13 +23,44 @@ _SMALLEST_IMAGE = 36  # Below this height or width nothing is left after the thi
 
 
 def is_image(spec: specs.Array) -> bool:
-  """Whether observations of `spec` go through convolutions: uint8 [H, W, C], large enough for an Atari torso."""
-  return len(spec.shape) == 3 and spec.dtype == np.uint8 and min(spec.shape[:2]) >= _SMALLEST_IMAGE
+  """Whether observations of `spec` go through convolutions.
+
+  They do where they are uint8 and two neighbouring axes are of 36 or more: those are height and width, and all others
+  are channels, in their order. So [H, W], [H, W, C], [C, H, W] and stacks [S, H, W, C] are images alike. With fewer
+  such axes there is no image, or one so small that the convolutions would leave nothing of it.
+
+  Raises:
+    ValueError: more than two axes are as long, or two that are not neighbours: which are height and width is unknown.
+  """
+  return spec.dtype == np.uint8 and _height_axis(spec) is not None
+
+
+def _height_axis(spec: specs.Array) -> int | None:
+  """The axis of an image's height, just before that of its width; None where there is no image."""
+  large = [axis for axis, size in enumerate(spec.shape) if size >= _SMALLEST_IMAGE]
+  if len(large) < 2:
+    return None
+  if len(large) > 2 or large[1] - large[0] != 1:
+    name = f" {spec.name!r}" if spec.name else ""
+    raise ValueError(
+      f"Observation{name} of uint8 {list(spec.shape)}: expected an image, with two neighbouring axes of "
+      f"{_SMALLEST_IMAGE} or more, but it may have several heights and widths. Wrap the environment so that it gives "
+      "[H, W, C] with fewer channels, or floats, which are no image; or give the agent a network of your own."
+    )
+  return large[0]
 
 
 def zeros(spec: types.NestedSpec, batch: int = 1) -> types.NestedArray:
   """Zeros [batch, …] that fit a nest of specs, to initialise a network with."""
   return tree.map_structure(lambda leaf: np.zeros((batch, *leaf.shape), leaf.dtype), spec)
+
+
+def channels_last(spec: specs.Array, image: jax.Array) -> jax.Array:
+  """A batch [B, …] of images of `spec` (see `is_image`) as [B, H, W, C]; what is so already stays as it is."""
+  height = _height_axis(spec)
+  assert height is not None
+  image = jnp.moveaxis(image, (height + 1, height + 2), (1, 2))  # [B, H, W, …]
+  return jnp.reshape(image, (*image.shape[:3], math.prod(image.shape[3:])))
 
 
 class ObservationTorso(hk.Module):
@@ -50,7 +81,7 @@ class ObservationTorso(hk.Module):
 
   def _features(self, spec: specs.Array, leaf: jax.Array) -> jax.Array:
     if is_image(spec):
-      return AtariTorso()(leaf)
+      return AtariTorso()(channels_last(spec, leaf))
     if isinstance(spec, specs.DiscreteArray):
       return jax.nn.one_hot(leaf, spec.num_values)  # [B, num_values]
     flat = jnp.reshape(leaf, (leaf.shape[0], math.prod(spec.shape))).astype(jnp.float32)
@@ -89,7 +120,7 @@ class LayerNormMLP(hk.Module):
     self._activate_final = activate_final
 
   def __call__(self, x: jax.Array) -> jax.Array:
-    w_init = hk.initializers.VarianceScaling(0.333, "fan_out", "uniform")
+    w_init = hk.initializers.VarianceScaling(0.333, "fan_out", "uniform")  # type: ignore[no-untyped-call]
     x = hk.Linear(self._sizes[0], w_init=w_init)(x)
     x = jnp.tanh(hk.LayerNorm(axis=-1, create_scale=True, create_offset=True)(x))
     for i, size in enumerate(self._sizes[1:], start=2):
@@ -145,7 +176,7 @@ class NoisyLinear(hk.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     fan_in, fan_out = x.shape[-1], self._output_size
     bound = 1 / math.sqrt(fan_in)
-    uniform = hk.initializers.RandomUniform(-bound, bound)
+    uniform = hk.initializers.RandomUniform(-bound, bound)  # type: ignore[no-untyped-call]
     constant = hk.initializers.Constant(self._sigma * bound)
     w = hk.get_parameter("w_mu", (fan_in, fan_out), init=uniform)
     b = hk.get_parameter("b_mu", (fan_out,), init=uniform)
@@ -161,15 +192,17 @@ class NoisyLinear(hk.Module):
     return x @ w + b
 
 
-def check_output(network: hk.Transformed, spec: specs.EnvironmentSpec, expected: tuple[int, ...], what: str) -> None:
-  """Raises ValueError where `network` does not give float [B, *expected] for a batch of observations.
+def check_output(
+  network: hk.Transformed, spec: specs.EnvironmentSpec, expected: tuple[int, ...], what: str, *inputs: Any
+) -> None:
+  """Raises ValueError where `network` does not give float [2, *expected] for two observations, and other inputs.
 
   Nothing is computed. `what` names the outputs, such as "Q-values [A]".
   """
   observation = zeros(spec.observations, batch=2)
 
   def run(key: jax.Array) -> Any:
-    return network.apply(network.init(key, observation), key, observation)
+    return network.apply(network.init(key, observation, *inputs), key, observation, *inputs)
 
   output = jax.eval_shape(run, jax.random.PRNGKey(0))
   shapes = jax.tree.map(lambda x: x.shape, output)

@@ -1,0 +1,103 @@
+"""Between what policies give and the environment's actions.
+
+Shapes: B batch, D numbers in an action (all leaves of its nest, flattened).
+"""
+
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tree
+
+from acme import specs, types
+
+
+class ActionSpace(Protocol):
+  """An environment's actions."""
+
+  def to_environment(self, action: Any) -> types.NestedArray:
+    """From what a policy gives, [B, …], to actions within the bounds of the specs; may be traced."""
+
+  def to_host(self, action: types.NestedArray) -> types.NestedArray:
+    """The same actions as numpy arrays of the specs' dtypes, the caller's own."""
+
+
+class Discrete:
+  """One discrete action, an int."""
+
+  def __init__(self, spec: specs.DiscreteArray) -> None:
+    self.dtype = np.dtype(spec.dtype)
+    self.num_values = int(spec.num_values)
+
+  def to_environment(self, action: Any) -> types.NestedArray:
+    return action
+
+  def to_host(self, action: types.NestedArray) -> np.ndarray:
+    return np.asarray(action).astype(self.dtype)  # A copy: the environment may write to it.
+
+
+class Continuous:
+  """A nest of bounded float specs as one vector of D numbers in [−1, 1]."""
+
+  def __init__(self, spec: types.NestedSpec) -> None:
+    """Reads the bounds; `acme.specs.require_continuous` has checked that they are finite."""
+    self._spec = spec
+    self._leaves: list[specs.BoundedArray] = tree.flatten(spec)
+    shapes = [leaf.shape for leaf in self._leaves]
+    self._splits = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1].tolist()
+    # Rounded to within the bounds, so that no float32 lies outside those of a float64 spec.
+    low = [_round(leaf.minimum, leaf.shape, np.inf) for leaf in self._leaves]
+    high = [_round(leaf.maximum, leaf.shape, -np.inf) for leaf in self._leaves]
+    self._low, self._high = low, high
+    with np.errstate(over="ignore", invalid="ignore"):
+      flat = [np.concatenate([x.ravel() for x in bounds]) for bounds in (low, high)]
+      self._middle = ((flat[1].astype(np.float64) + flat[0]) / 2).astype(np.float32)
+      self._half = ((flat[1].astype(np.float64) - flat[0]) / 2).astype(np.float32)
+    if not ((self._half > 0) & np.isfinite(self._half)).all():
+      raise ValueError(
+        f"Expected every action's maximum above its minimum, in a range that float32 holds, got {spec}. Give actions "
+        "without real bounds some of their own: the policy is scaled to them."
+      )
+    self.size = int(self._middle.size)  # D
+
+  def from_environment(self, action: types.NestedArray) -> jax.Array:
+    """From a nest of actions [B, …] to [B, D] in [−1, 1]."""
+    leaves = [jnp.reshape(leaf, (leaf.shape[0], -1)).astype(jnp.float32) for leaf in tree.flatten(action)]
+    vector: jax.Array = (jnp.concatenate(leaves, axis=-1) - self._middle) / self._half
+    return vector
+
+  def to_environment(self, action: Any) -> types.NestedArray:
+    """From [B, D] in [−1, 1] to a nest of actions [B, …], float32, within the bounds."""
+    parts = jnp.split(action * self._half + self._middle, self._splits, axis=-1)
+    leaves = [
+      jnp.clip(jnp.reshape(part, (part.shape[0], *leaf.shape)), low, high)  # Scaling rounds.
+      for part, leaf, low, high in zip(parts, self._leaves, self._low, self._high, strict=True)
+    ]
+    return tree.unflatten_as(self._spec, leaves)
+
+  def to_host(self, action: types.NestedArray) -> types.NestedArray:
+    if isinstance(self._spec, specs.Array):
+      return np.asarray(action).astype(self._spec.dtype)
+    return tree.map_structure(lambda leaf, spec: np.asarray(leaf).astype(spec.dtype), action, self._spec)
+
+
+def make(spec: specs.EnvironmentSpec, agent: str, *kinds: str) -> Discrete | Continuous:
+  """The space of an environment's actions, of which `agent` takes some `kinds`: "discrete", "continuous".
+
+  Raises:
+    ValueError: they are of none of these kinds; the message says what to use instead.
+  """
+  if "continuous" not in kinds or ("discrete" in kinds and isinstance(spec.actions, specs.DiscreteArray)):
+    return Discrete(specs.require_discrete(spec, agent))
+  return Continuous(specs.require_continuous(spec, agent))
+
+
+def _round(bound: Any, shape: tuple[int, ...], towards: float) -> np.ndarray:
+  """A bound as float32, by at most one step towards the inside."""
+  exact = np.broadcast_to(np.asarray(bound), shape)
+  with np.errstate(over="ignore"):
+    rounded = exact.astype(np.float32)
+    outside = rounded < exact if towards > 0 else rounded > exact
+    outside &= np.isfinite(rounded)  # What float32 does not hold stays infinite, and is refused.
+    return np.where(outside, np.nextafter(rounded, np.float32(towards)), rounded)
