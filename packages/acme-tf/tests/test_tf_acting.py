@@ -1,4 +1,4 @@
-"""Actors: batches, exploration, memory, and exact saving."""
+"""The actor: batches, exploration, memory, what it records, its steps, and exact saving."""
 
 import dm_env
 import numpy as np
@@ -6,24 +6,33 @@ import pytest
 import sonnet as snt
 import tensorflow as tf
 
-from acme import core, specs
-from acme_tf import acting, networks, variables
+from acme import builders, core, specs
+from acme_tf import acting, exploration, networks, program, spaces, variables
 
-OBSERVATION = np.ones(3, np.float32)
-X = OBSERVATION[None]
-DISCRETE = specs.DiscreteArray(4, np.int32)
+DISCRETE = specs.DiscreteArray(4, np.int64)
 BOUNDED = {
-  "arm": specs.BoundedArray((2,), np.float32, [-1, 0], [1, 4]),
+  "arm": specs.BoundedArray((2,), np.float64, [-1, 0], [1, 4]),
   "hand": specs.BoundedArray((), np.float32, -2, 0),
 }
+X = np.eye(4, dtype=np.float32)  # Observations: `greedy` takes action i in X[i].
+FIRST, MID, LAST = (int(kind) for kind in dm_env.StepType)
+
+
+def make_spec(actions=DISCRETE, dtype=np.float32):
+  return specs.EnvironmentSpec(
+    specs.Array((4,), dtype), actions, specs.Array((), np.float64), specs.Array((), np.float64)
+  )
 
 
 class Source(core.VariableSource):
-  def __init__(self, make, *inputs, seed=1):
-    self.network = variables.create(make, *inputs, seed=seed)
+  """Values of a linear layer of A outputs, the identity unless `w` says otherwise."""
+
+  def __init__(self, w=X):
+    self.w = w
 
   def get_variables(self, names):
-    return [variables.values(self.network.variables) for _ in names]
+    assert list(names) == [program.PARAMS]
+    return [{"linear/b": np.zeros(self.w.shape[1], np.float32), "linear/w": self.w}]
 
 
 class Adder:
@@ -31,10 +40,10 @@ class Adder:
     self.calls = []
 
   def add_first(self, timestep):
-    self.calls.append(("first",))
+    self.calls.append(timestep)
 
-  def add(self, action, next_timestep, extras=()):
-    self.calls.append((action, extras))
+  def add(self, action, next_timestep, extras=(), core=()):
+    self.calls.append((action, extras, core))
 
   def save(self):
     return {}
@@ -43,158 +52,269 @@ class Adder:
     pass
 
 
-def make_q():
-  return snt.Linear(4)
+def greedy(network, seed, step, core):
+  return program.Acted(tf.argmax(network(step.observation), axis=-1))
 
 
-def make_discrete(epsilon=None, source=None, **kwargs):
-  network = variables.create(make_q, X)
-  policy = lambda observation: tf.argmax(network(observation), axis=-1)  # noqa: E731
-  source = source or Source(make_q, X)
-  if epsilon is None:
-    return acting.FeedForwardActor(policy, source, DISCRETE, variables=network.variables, **kwargs)
-  return acting.EpsilonGreedyActor(
-    policy, source, DISCRETE, variables=network.variables, epsilon=lambda step: epsilon, seed=0, **kwargs)  # fmt: skip
+def make_program(policy, space, size=4):
+  return program.Program(
+    init=lambda seed: None, update=lambda state, sample: (None, {}), params=lambda state: None,
+    make_params=lambda: variables.create(lambda: snt.Linear(size), X[:1]), variables=lambda state: {},
+    behaviour=policy, evaluation=program.Policy(act=policy.act, initial=policy.initial), space=space)  # fmt: skip
+
+
+def make(policy=None, spec=None, source=None, seed=1, **kwargs):
+  """An actor that is greedy unless `policy` says otherwise."""
+  spec = make_spec() if spec is None else spec
+  policy = program.Policy(act=greedy) if policy is None else policy
+  space = spaces.make(spec, "Test", "discrete", "continuous")
+  agent = make_program(policy, space, getattr(space, "size", 4))
+  return acting.Actor(agent, spec, builders.ActorInputs(variables=source or Source(), seed=seed, **kwargs))
+
+
+def epsilon_greedy(epsilon, **others):
+  explore = exploration.EpsilonGreedy(num_actions=4, epsilon=epsilon, **others)
+  return program.Policy(act=greedy, explore=explore)
+
+
+def timesteps(observations, step_types, reward=0.0):
+  n = len(step_types)
+  return dm_env.TimeStep(np.array(step_types), np.full(n, reward), np.ones(n), observations)
+
+
+def test_one_environment_is_a_batch_of_one():
+  one, many = make(), make(num_envs=4)
+  actions = [one.select_action(row) for row in X]
+  batch = many.select_action(X)
+  assert actions == [0, 1, 2, 3] == batch.tolist()
+  DISCRETE.validate(actions[0])
+  assert batch.dtype == np.int64
+  batch[0] = 9  # The environment may write to its actions.
 
 
 def test_acts_by_the_sources_newest_variables():
-  source, adder = Source(make_q, X), Adder()
-  actor = make_discrete(source=source, adder=adder)
-  action = actor.select_action(OBSERVATION)
-  assert action == np.argmax(source.network(X)) and action.dtype == np.int32 and action.shape == ()
-  source.network.b.assign([0, 0, 0, 100.0])
+  source = Source()
+  actor = make(source=source)
+  assert actor.select_action(X[0]) == 0
+  source.w = np.ascontiguousarray(X[::-1])
+  assert actor.select_action(X[0]) == 0
   actor.update()
-  assert actor.select_action(OBSERVATION) == 3
-  actor.observe_first(dm_env.restart(OBSERVATION))
-  actor.observe(action, dm_env.transition(0.0, OBSERVATION))
-  assert adder.calls == [("first",), (action, ())]
+  assert actor.select_action(X[0]) == 3
 
 
-def test_several_environments_are_a_batch():
-  observations = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
-  actor = make_discrete(num_envs=5)
-  single = make_discrete()
-  actions = actor.select_action(observations)
-  assert actions.shape == (5,)
-  np.testing.assert_array_equal(actions, [single.select_action(o) for o in observations])
+def test_float64_observations_are_seen_as_float32():
+  actor = make(spec=make_spec(dtype=np.float64))
+  assert actor.select_action(X[2].astype(np.float64)) == 2
 
 
-@pytest.mark.parametrize("num_envs", [None, 6])
-def test_epsilon_greedy(num_envs):
-  observation = OBSERVATION if num_envs is None else np.stack([OBSERVATION] * num_envs)
-  greedy = np.unique(make_discrete(num_envs=num_envs).select_action(observation))
-  assert set(np.unique(make_discrete(0.0, num_envs=num_envs).select_action(observation))) == set(greedy)
-  always = make_discrete(1.0, num_envs=num_envs)
-  actions = [always.select_action(observation) for _ in range(60)]
-  assert set(np.unique(actions)) == {0, 1, 2, 3}
-  half = make_discrete(0.5, num_envs=num_envs)
-  share = np.mean([half.select_action(observation) == greedy for _ in range(200)])
-  assert 0.5 < share < 0.75  # 1 − ε + ε/4 = .625
+def test_epsilon_is_the_share_of_random_actions():
+  policy, n = epsilon_greedy(lambda steps: 0.4), 2000
+  one, many = make(policy), make(policy, num_envs=n)
+  share = np.mean([one.select_action(X[0]) == 0 for _ in range(n)])
+  assert share == pytest.approx(0.6 + 0.1, abs=0.04)
+  batch = many.select_action(np.repeat(X[:1], n, axis=0))
+  assert np.mean(batch == 0) == pytest.approx(0.7, abs=0.04)
+  evaluating = make(policy, num_envs=n, evaluation=True)
+  assert not evaluating.select_action(np.repeat(X[:1], n, axis=0)).any()
+
+
+def test_the_ladder_gives_each_stream_its_epsilon():
+  ladder = exploration.ladder(0.4, 7)
+  np.testing.assert_allclose([ladder(0, 1), ladder(0, 3), ladder(1, 3), ladder(2, 3)], [0.4, 0.4, 0.4**4.5, 0.4**8])
+  actor = make(
+    epsilon_greedy(lambda stream, total: float((stream, total) == (3, 4)), by_stream=True),
+    num_envs=2,
+    index=1,
+    num_actors=2,
+  )
+  actions = np.array([actor.select_action(X[:2]) for _ in range(40)])
+  assert not actions[:, 0].any() and set(actions[:, 1]) == {0, 1, 2, 3}
+
+
+def test_steps_are_those_of_all_actors_and_count_no_passed_over_actions():
+  seen = []
+  actor = make(epsilon_greedy(lambda steps: seen.append(steps) or 0.0), num_envs=4, num_actors=3)
+  actor.observe_first(timesteps(X, [FIRST] * 4))
+  for kinds in ([MID] * 4, [MID, LAST, MID, LAST], [MID, FIRST, MID, FIRST], [MID] * 4):
+    actor.observe(actor.select_action(X), timesteps(X, kinds))
+  assert seen == [0, 12, 24, 30]
+  schedule = exploration.linear_schedule(1.0, 0.2, 100)
+  assert [schedule(s) for s in (0, 50, 100, 1000)] == pytest.approx([1, 0.6, 0.2, 0.2])
+  assert exploration.linear_schedule(1.0, 0.2, 0)(0) == 0.2
+
+
+def gaussian(sigma, random_steps=0):
+  def act(network, seed, step, core):
+    return program.Acted(0 * network(step.observation))  # [N, D], the middle of each range
+
+  return program.Policy(act=act, explore=exploration.Gaussian(sigma=sigma, random_steps=random_steps))
 
 
 @pytest.mark.parametrize("num_envs", [None, 3])
 def test_gaussian_noise_is_scaled_and_clipped_to_a_nest_of_bounds(num_envs):
   batch = num_envs or 1
+  observation = X[:batch] if num_envs else X[0]
 
-  def make(sigma, random_steps=0):
-    policy = lambda observation: {"arm": tf.tile([[0.0, 2.0]], [batch, 1]), "hand": tf.fill([batch], -1.0)}  # noqa: E731
-    network = variables.create(make_q, X)
-    return acting.GaussianActor(
-      policy, Source(make_q, X), BOUNDED, variables=network.variables, sigma=sigma, seed=0, num_envs=num_envs,
-      random_steps=random_steps)  # fmt: skip
+  def draw(sigma, number, random_steps=0, **kwargs):
+    policy, w = gaussian(sigma, random_steps), np.zeros((4, 3), np.float32)
+    actor = make(policy, make_spec(BOUNDED), Source(w), num_envs=num_envs, **kwargs)
+    return [actor.select_action(observation) for _ in range(number)]
 
-  observation = np.stack([OBSERVATION] * batch) if num_envs else OBSERVATION
-  actor = make(0.1)
-  actions = [actor.select_action(observation) for _ in range(400)]
+  actions = draw(0.1, 400)
   arm = np.array([a["arm"] for a in actions]).reshape(-1, 2)
-  assert arm.dtype == np.float32 and actions[0]["hand"].shape == ((num_envs,) if num_envs else ())
+  assert arm.dtype == np.float64 and np.shape(actions[0]["hand"]) == ((num_envs,) if num_envs else ())
   np.testing.assert_allclose(arm.std(axis=0), [0.1, 0.2], rtol=0.15)
   np.testing.assert_allclose(arm.mean(axis=0), [0, 2], atol=0.03)
-  wild = np.array([make(50.0).select_action(observation)["arm"] for _ in range(5)]).reshape(-1, 2)
+  wild = np.array([a["arm"] for a in draw(50.0, 5)]).reshape(-1, 2)
   assert (wild >= [-1, 0]).all() and (wild <= [1, 4]).all()
-  uniform = make(0.0, random_steps=300 * batch)
-  drawn = np.array([uniform.select_action(observation)["arm"] for _ in range(300)]).reshape(-1, 2)
-  assert drawn.dtype == np.float32
-  np.testing.assert_allclose(drawn.std(axis=0), np.array([2, 4]) / 12**0.5, rtol=0.15)
-  np.testing.assert_array_equal(uniform.select_action(observation)["arm"].reshape(-1, 2), [[0, 2]] * batch)
+  drawn = np.array([a["arm"] for a in draw(0.0, 301, random_steps=300 * batch)])
+  np.testing.assert_allclose(drawn[:300].reshape(-1, 2).std(axis=0), np.array([2, 4]) / 12**0.5, rtol=0.15)
+  np.testing.assert_array_equal(drawn[300].reshape(-1, 2), [[0, 2]] * batch)
+  np.testing.assert_array_equal(draw(0.3, 1, evaluation=True)[0]["hand"], -np.ones(num_envs or ()))
 
 
-@pytest.mark.parametrize("kind", ["epsilon", "gaussian", "noise"])
-def test_restoring_continues_the_same_actions(kind):
-  def make():
-    if kind == "epsilon":
-      return make_discrete(0.5)
-    network = variables.create(lambda: networks.GaussianHead(2), X)
-    spec = specs.BoundedArray((2,), np.float32, -1, 1)
-    source = Source(lambda: networks.GaussianHead(2), X)
-    if kind == "gaussian":
-      return acting.GaussianActor(
-        lambda o: network(o).mean(), source, spec, variables=network.variables, sigma=0.3, seed=0
-      )
-    return acting.FeedForwardActor(
-      lambda seed, o: network(o).sample(seed, 1)[0], source, spec, variables=network.variables, noise_seed=2**40 + 3
-    )
-
-  actor = make()
-  for _ in range(5):
-    actor.select_action(OBSERVATION)
-  state = actor.save()
-  later = [actor.select_action(OBSERVATION) for _ in range(8)]
-  assert len(np.unique(later, axis=0)) > 1
-  other = make()
-  other.restore(state)
-  np.testing.assert_array_equal(later, [other.select_action(OBSERVATION) for _ in range(8)])
+def sampling(network, seed, step, core):
+  """Draws an action, and says what it knew."""
+  logits = network(step.observation)
+  noise = tf.random.stateless_uniform(logits.shape, seed)
+  return program.Acted(tf.argmax(noise, axis=-1), {"logits": logits})
 
 
-def make_recurrent(num_envs=None, adder=None):
-  make = lambda: snt.VanillaRNN(4)  # noqa: E731
-  inputs = X, np.zeros((1, 4), np.float32)
-  network = variables.create(make, *inputs)
+class Recurrent:
+  """Counts steps from `begin` on, and acts by what it has counted, a_{t-1} and r_t."""
 
-  def policy(observation, state):
-    output, state = network(observation, state)
-    return tf.argmax(output, axis=-1), state
+  begin = 10.0
 
-  return acting.RecurrentActor(
-    policy, Source(make, *inputs), DISCRETE, variables=network.variables, initial_state=np.zeros(4, np.float32),
-    num_envs=num_envs, adder=adder)  # fmt: skip
+  def initial(self, network, num_envs):
+    return {"count": tf.fill([num_envs], self.begin)}
+
+  def act(self, network, seed, step, core):
+    action = (tf.cast(core["count"], tf.int64) + step.action + tf.cast(step.reward, tf.int64)) % 4
+    return program.Acted(action, (), {"count": core["count"] + 1})
+
+  @property
+  def policy(self):
+    return program.Policy(act=self.act, initial=self.initial, reads=("observation", "action", "reward"))
 
 
-def test_memory_goes_to_the_adder_and_is_reset():
+def test_extras_go_to_the_adder():
   adder = Adder()
-  actor = make_recurrent(adder=adder)
+  actor = make(program.Policy(act=sampling, random=True), adder=adder)
+  actor.observe_first(dm_env.restart(X[0]))
+  action = actor.select_action(X[1])
+  actor.observe(action, dm_env.transition(0.0, X[0]))
+  np.testing.assert_array_equal(adder.calls[1][1]["logits"], X[1])
+  many, adder = make(program.Policy(act=sampling, random=True), num_envs=2, adder=(other := Adder())), other
+  many.observe(many.select_action(X[:2]), timesteps(X[:2], [MID, MID]))
+  np.testing.assert_array_equal(adder.calls[0][1]["logits"], X[:2])
+  evaluating = make(program.Policy(act=sampling), evaluation=True, adder=adder)
+  evaluating.observe_first(dm_env.restart(X[0]))
+  assert len(adder.calls) == 1
+
+
+def test_extras_are_given_where_epsilon_chooses_too():
+  def act(network, seed, step, core):
+    return program.Acted(tf.argmax(step.observation, axis=-1), {"o": step.observation})
+
+  adder = Adder()
+  actor = make(
+    program.Policy(act=act, explore=exploration.EpsilonGreedy(num_actions=4, epsilon=lambda s: 1.0)), adder=adder
+  )
+  for row in X:
+    actor.observe(actor.select_action(row), dm_env.transition(0.0, row))
+  np.testing.assert_array_equal([extras["o"] for _, extras, _ in adder.calls], X)
+
+
+def test_memory_and_what_came_before_begin_anew_with_an_episode():
+  adder = Adder()
+  actor = make(Recurrent().policy, adder=adder)
   for _ in range(2):
-    actor.observe_first(dm_env.restart(OBSERVATION))
-    for _ in range(2):
-      actor.observe(actor.select_action(OBSERVATION), dm_env.transition(0.0, OBSERVATION))
-  states = [call[1]["core_state"] for call in adder.calls if call != ("first",)]
-  np.testing.assert_array_equal(states[0], np.zeros(4))
-  assert np.abs(states[1]).min() > 0
-  np.testing.assert_array_equal(states[:2], states[2:])
-  saved = actor.save()
-  actor.select_action(OBSERVATION)
-  expected = actor.save()
-  other = make_recurrent(adder=adder)
-  other.restore(saved)
-  other.select_action(OBSERVATION)
-  tf.nest.map_structure(np.testing.assert_array_equal, expected, other.save())
+    actor.observe_first(dm_env.restart(X[0]))
+    for reward in (1.0, 0.0, 2.0):
+      actor.observe(actor.select_action(X[0]), dm_env.transition(reward, X[0]))
+  steps = [call for call in adder.calls if not isinstance(call, dm_env.TimeStep)]
+  assert [float(core["count"][0]) for *_, core in steps] == [10, 11, 12] * 2
+  # 10 % 4; 11 + 2 + 1; 12 + 2 + 0.
+  assert [int(action) for action, *_ in steps] == [2, 2, 2] * 2
 
 
-def test_memory_of_one_environment_is_reset_alone():
+def test_memory_of_one_environment_begins_anew_alone():
   adder = Adder()
-  actor = make_recurrent(num_envs=2, adder=adder)
-  observations = np.stack([OBSERVATION] * 2)
-  kinds = dm_env.StepType
-  actor.observe_first(dm_env.TimeStep(np.array([kinds.FIRST] * 2), np.zeros(2), np.ones(2), observations))
-  for step_types in ([kinds.MID, kinds.LAST], [kinds.MID, kinds.FIRST], [kinds.MID, kinds.MID]):
-    action = actor.select_action(observations)
-    actor.observe(action, dm_env.TimeStep(np.array(step_types), np.zeros(2), np.ones(2), observations))
-  last = adder.calls[-1][1]["core_state"]
-  assert np.abs(last[0]).min() > 0
-  np.testing.assert_array_equal(last[1], 0)
+  actor = make(Recurrent().policy, num_envs=2, adder=adder)
+  actor.observe_first(timesteps(X[:2], [FIRST, FIRST]))
+  for kinds in ([MID, LAST], [MID, FIRST], [MID, MID]):
+    actor.observe(actor.select_action(X[:2]), timesteps(X[:2], kinds, reward=1.0))
+  counts = [core["count"].tolist() for *_, core in adder.calls[1:]]
+  assert counts == [[10, 10], [11, 11], [12, 10]]
+  actions = [action.tolist() for action, *_ in adder.calls[1:]]
+  assert actions == [[2, 2], [2, 2], [3, 2]]  # 10; 11 + 2 + 1; 12 + 2 + 1 and, anew, 10.
 
 
-def test_linear_schedule():
-  epsilon = acting.linear_schedule(1.0, 0.1, 9)
-  np.testing.assert_allclose([epsilon(s) for s in (0, 5, 9, 100)], [1.0, 0.5, 0.1, 0.1])
-  assert acting.linear_schedule(1.0, 0.2, 0)(0) == 0.2
+@pytest.mark.parametrize("kind", ["epsilon", "gaussian", "sampling", "recurrent"])
+@pytest.mark.parametrize("num_envs", [None, 2])
+def test_restoring_continues_the_same_actions(kind, num_envs):
+  policy = {
+    "epsilon": epsilon_greedy(lambda steps: 0.5),
+    "gaussian": gaussian(0.3, random_steps=7),
+    "sampling": program.Policy(act=sampling, random=True),
+    "recurrent": Recurrent().policy,
+  }[kind]
+  spec, size = (make_spec(BOUNDED), 3) if kind == "gaussian" else (make_spec(), 4)
+  observation = X[0] if num_envs is None else X[:2]
+
+  def make_it(seed):
+    return make(policy, spec, Source(np.eye(4, size, dtype=np.float32)), seed, num_envs=num_envs)
+
+  def go_on(actor, number):
+    actions = []
+    for _ in range(number):
+      action = actor.select_action(observation)
+      actions.append(np.concatenate([np.ravel(leaf) for leaf in tf.nest.flatten(action)]))
+      step = timesteps(observation, [MID, MID], 1.0) if num_envs else dm_env.transition(1.0, observation)
+      actor.observe(action, step)
+    return actions
+
+  actor = make_it(2**40 + 3)
+  go_on(actor, 5)
+  state = actor.save()
+  later = go_on(actor, 8)
+  assert kind == "recurrent" or len(np.unique(later, axis=0)) > 1
+  other = make_it(0)
+  other.restore(state)
+  np.testing.assert_array_equal(later, go_on(other, 8))
+
+
+def test_an_actor_made_anew_draws_otherwise():
+  policy = program.Policy(act=sampling, random=True)
+  first, again, anew = (make(policy, incarnation=i) for i in (0, 0, 1))
+  one, two, three = ([int(actor.select_action(X[0])) for _ in range(30)] for actor in (first, again, anew))
+  assert one == two != three
+
+
+def test_a_program_without_a_policy_is_refused():
+  agent = make_program(program.Policy(act=greedy), spaces.Discrete(DISCRETE))
+  agent = program.Program(**{**vars(agent), "behaviour": None})
+  with pytest.raises(ValueError, match="its builder makes its actors"):
+    acting.Actor(agent, make_spec(), builders.ActorInputs(variables=Source()))
+
+
+def test_continuous_space_goes_both_ways_within_the_bounds():
+  space = spaces.Continuous(BOUNDED)
+  assert space.size == 3
+  for x, arm, hand in ((-1, [-1, 0], -2), (0, [0, 2], -1), (1, [1, 4], 0)):
+    action = space.to_environment(tf.fill((1, 3), float(x)))
+    np.testing.assert_allclose(action["arm"], [arm])
+    np.testing.assert_allclose(action["hand"], [hand])
+    np.testing.assert_allclose(space.from_environment(action), np.full((1, 3), x), atol=1e-6)
+  for spec in (specs.BoundedArray((1,), np.float32, -3.3, 0.7), specs.BoundedArray((1,), np.float64, -0.1, 0.1)):
+    space = spaces.Continuous(spec)
+    for x in (-1.0, 1.0):
+      spec.validate(space.to_host(space.to_environment(tf.fill((1, 1), x)))[0])  # float32 rounds past 0.1.
+  with pytest.raises(ValueError, match="maximum above its minimum"):
+    spaces.Continuous(specs.BoundedArray((1,), np.float32, 1, 1))
+  with pytest.raises(ValueError, match="Test needs discrete actions"):
+    spaces.make(make_spec(BOUNDED), "Test", "discrete")
+
+
+def test_zeros_fit_a_nest():
+  assert networks.zeros(BOUNDED, 2)["arm"].shape == (2, 2)

@@ -2,14 +2,15 @@
 
 import subprocess
 import sys
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import sonnet as snt
 import tensorflow as tf
 
-from acme import counting, loggers, replay, types
-from acme_tf import learning, networks, variables
+from acme import builders, counting, experience, loggers, replay, specs, types
+from acme_tf import builder, learning, networks, program, variables
 
 X = np.zeros((1, 3), np.float32)
 
@@ -39,35 +40,58 @@ class Dataset:
     return replay.Sample(data, np.arange(self._size), np.full(self._size, 0.1))
 
 
-class Store:
+class Replay:
   def __init__(self):
     self.calls = []
 
-  def update_priorities(self, table, keys, priorities):
-    self.calls.append((table, keys, priorities))
+  def update_priorities(self, keys, priorities):
+    self.calls.append((keys, priorities))
 
 
-def make_learner(dataset, num_sgd_steps=1, seed=0, **kwargs):
+class State(NamedTuple):
+  network: snt.Module
+  target: snt.Module
+  optimizer: snt.Optimizer
+  steps: tf.Variable
+
+
+def init(seed):
   network = variables.create(make_network, X, seed=seed)
-  target = learning.make_target(make_network, network, X)
+  target = variables.make_target(make_network, network, X)
   optimizer = learning.adam(1e-2, network.trainable_variables)
-  steps = tf.Variable(0, dtype=tf.int64)
+  return State(network, target, optimizer, tf.Variable(0, dtype=tf.int64))
 
-  def update(sample):
-    weights = learning.importance_weights(sample.probabilities, 0.5)
-    with tf.GradientTape() as tape:
-      error = sample.data.reward - network(sample.data.observation)[:, 0]
-      loss = tf.reduce_mean(weights * error**2)
-    gradients = tape.gradient(loss, network.trainable_variables)
-    norm = learning.apply_gradients(optimizer, gradients, network.trainable_variables, max_norm=40.0)
-    steps.assign_add(1)
-    variables.periodic_copy(steps, 3, network.variables, target.variables)
-    return tf.abs(error), {"loss": loss, "norm": norm}
 
-  state = {"network": network, "target": target, "optimizer": optimizer, "steps": steps}
-  return learning.TFLearner(
-    state, update, dataset, variables={"policy": network.variables, "target": target.variables},
-    num_sgd_steps=num_sgd_steps, **kwargs)  # fmt: skip
+def update(state, sample):
+  network, target, optimizer, steps = state
+  weights = learning.importance_weights(sample.probabilities, 0.5)
+  with tf.GradientTape() as tape:
+    error = sample.data.reward - network(sample.data.observation)[:, 0]
+    loss = tf.reduce_mean(weights * error**2)
+  gradients = tape.gradient(loss, network.trainable_variables)
+  norm = learning.apply_gradients(optimizer, gradients, network.trainable_variables, max_norm=40.0)
+  steps.assign_add(1)
+  variables.periodic_copy(steps, 3, network.variables, target.variables)
+  return tf.abs(error), {"loss": loss, "norm": norm}
+
+
+def make_program(**changes):
+  parts = {
+    "init": init, "update": update, "params": lambda state: state.network,
+    "make_params": lambda: variables.create(make_network, X),
+    "variables": lambda state: {"policy": state.network, "target": state.target},
+    "behaviour": None, "evaluation": None, "space": None,
+  }  # fmt: skip
+  return program.Program(**{**parts, **changes})
+
+
+def make_learner(dataset, num_sgd_steps=1, agent=None, log_seconds=1.0, **inputs):
+  return learning.Learner(
+    make_program() if agent is None else agent,
+    builders.LearnerInputs(dataset=dataset, **inputs),
+    num_sgd_steps=num_sgd_steps,
+    log_seconds=log_seconds,
+  )
 
 
 def assert_same(a, b):
@@ -100,17 +124,16 @@ def test_names_are_unique():
 
 
 def test_learning_lowers_the_loss_and_hands_priorities_back():
-  store, logger, counter = Store(), loggers.InMemoryLogger(), counting.Counter()
-  learner = make_learner(Dataset(8), store=store, logger=logger, counter=counter, log_seconds=0.0)
+  replay, logger, counter = Replay(), loggers.InMemoryLogger(), counting.Counter()
+  learner = make_learner(Dataset(8), replay=replay, logger=logger, counter=counter, log_seconds=0.0)
   before = learner.get_variables(["policy"])[0]
   learner.run(100)
   rows = logger.rows if hasattr(logger, "rows") else logger.data
   assert rows[-1]["loss"] < 0.1 * rows[0]["loss"]
   assert rows[-1]["learner_steps"] == 100 == counter.get("learner_steps")
-  assert len(store.calls) == 100
-  table, keys, priorities = store.calls[0]
-  assert table == "replay" and keys.shape == priorities.shape == (8,) and priorities.dtype == np.float32
-  assert priorities.min() >= 1e-6
+  assert len(replay.calls) == 100
+  keys, priorities = replay.calls[0]
+  assert keys.shape == priorities.shape == (8,) and priorities.dtype == np.float32
   assert not np.array_equal(before["value/w"], learner.get_variables(["policy"])[0]["value/w"])
 
 
@@ -148,11 +171,11 @@ def test_two_steps_in_one_are_two_steps():
       tf.nest.map_structure(lambda x, part=part: x[part] if np.ndim(x) else x, sample)
       for part in (slice(4), slice(4, 8))
     ]
-  store = Store()
-  one, two = make_learner(iter(halves)), make_learner(Dataset(8), 2, store=store)
+  replay = Replay()
+  one, two = make_learner(iter(halves)), make_learner(Dataset(8), 2, replay=replay)
   one.run(8)
   two.run(4)
-  assert store.calls[0][2].shape == (8,)
+  assert replay.calls[0][1].shape == (8,)
   a, b = one.save(), two.save()
   assert a["steps"] == b["steps"] == 8
   tf.nest.map_structure(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-7), a["state"], b["state"])
@@ -168,7 +191,7 @@ def test_nan_is_an_error_and_no_checkpoint():
 
 def test_unknown_names_and_foreign_states_are_errors():
   learner = make_learner(Dataset(8))
-  with pytest.raises(KeyError, match="known: policy, target"):
+  with pytest.raises(KeyError, match="known: params, policy, target"):
     learner.get_variables(["critic"])
   state = learner.save()
   with pytest.raises(ValueError, match="expected network, target, optimizer, steps"):
@@ -194,9 +217,64 @@ def test_a_state_that_does_not_fit_changes_nothing():
 
 def test_any_metric_that_is_not_finite_is_an_error():
   metrics = {"loss": tf.constant(0.0), "policy_loss": tf.constant(np.inf)}
-  learner = learning.TFLearner({"steps": tf.Variable(0)}, lambda _: (None, metrics), Dataset(8), variables={})
+  learner = make_learner(Dataset(8), agent=make_program(update=lambda state, sample: (None, metrics)))
   with pytest.raises(FloatingPointError, match="nan at SGD step 1"):
     learner.step()
+
+
+def test_actors_get_the_params_and_the_same_object_until_the_next_step():
+  learner = make_learner(Dataset(8))
+  (params,) = learner.get_variables([program.PARAMS])
+  assert learner.get_variables([program.PARAMS])[0] is params
+  assert_same(params, learner.get_variables(["policy"])[0])
+  learner.step()
+  assert learner.get_variables([program.PARAMS])[0] is not params
+
+
+def test_float64_is_learned_from_as_float32():
+  def double(sample):
+    return tf.nest.map_structure(lambda x: x.astype(np.float64) if x.dtype == np.float32 else x, sample.data)
+
+  plain, doubled = make_learner(Dataset(8)), make_learner(s._replace(data=double(s)) for s in Dataset(8))
+  plain.run(3)
+  doubled.run(3)
+  assert_same(plain.save(), doubled.save())
+
+
+def test_variables_of_a_nest():
+  a, b, steps = snt.Linear(1), snt.Linear(1), tf.Variable(0)
+  a(X), b(X)
+  found = variables.of({"nets": (a, None), "other": [b], "steps": steps})
+  assert [id(v) for v in found] == [id(v) for v in (*a.variables, *b.variables, steps)]
+
+
+class Core(NamedTuple):
+  hidden: Any
+  cell: Any
+
+
+def test_specs_of_extras_and_core_are_those_of_the_policy():
+  def act(network, seed, step, core):
+    value = network(step.observation)
+    draw = tf.random.stateless_uniform((value.shape[0], 2), seed)
+    return program.Acted(tf.zeros(value.shape[0], tf.int64), {"value": value, "draw": draw, "a": step.action}, core)
+
+  def initial(network, num_envs):
+    return Core(tf.zeros((num_envs, 5)), tf.zeros((num_envs, 2, 3), tf.int32))
+
+  scalar = specs.Array((), np.float64)
+  spec = specs.EnvironmentSpec(specs.Array((3,), np.float64), specs.DiscreteArray(4, np.int64), scalar, scalar)
+  agent = make_program(behaviour=program.Policy(act=act, initial=initial, random=True))
+  sequences = experience.Sequences(length=4, period=2, stored_state=True)
+  made = builder.ProgramBuilder(None, sequences, lambda spec: agent)
+  extras = made.extras_spec(spec, made.make_program(spec))
+  assert {name: (leaf.shape, leaf.dtype) for name, leaf in extras.items()} == {
+    "value": ((1,), np.float32), "draw": ((2,), np.float32), "a": ((), np.int64)
+  }  # fmt: skip
+  core_spec = made.make_experience(spec, agent).core_spec
+  assert [(leaf.shape, leaf.dtype) for leaf in core_spec] == [((5,), np.float32), ((2, 3), np.int32)]
+  without = builder.ProgramBuilder(None, sequences, lambda spec: make_program())
+  assert without.extras_spec(spec, make_program()) == () == without.make_experience(spec, make_program()).core_spec
 
 
 def test_gradients_are_clipped_together():

@@ -1,5 +1,6 @@
 """Networks against hand-computed values, shapes and starting scales."""
 
+import functools
 import math
 
 import numpy as np
@@ -8,7 +9,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from acme import specs
-from acme_tf import networks, variables
+from acme_tf import control, networks, variables
 
 VECTOR = specs.Array((3,), np.float32)
 IMAGE = specs.BoundedArray((84, 84, 4), np.uint8, 0, 255)
@@ -38,6 +39,48 @@ def test_torso_gives_features_of_any_nest(spec, size):
   features = torso(inputs)
   assert features.shape == (2, size)
   assert features.dtype == tf.float32
+
+
+# h and w are of 36 or more, c and s are not.
+LAYOUTS = {
+  "hw": (40, 50),
+  "hwc": (40, 50, 3),
+  "chw": (3, 40, 50),
+  "shwc": (2, 40, 50, 3),
+  "schw": (2, 3, 40, 50),
+  "hwcs": (40, 50, 3, 2),
+}
+
+
+@pytest.mark.parametrize(("layout", "shape"), LAYOUTS.items())
+def test_images_in_any_layout_become_channels_last(layout, shape):
+  spec = specs.BoundedArray(shape, np.uint8, 0, 255)
+  assert networks.is_image(spec)
+  image = np.random.default_rng(0).integers(256, size=(2, *shape)).astype(np.uint8)
+  channels = layout.replace("h", "").replace("w", "")
+  expected = np.einsum(f"b{layout}->bhw{channels}", image).reshape(2, 40, 50, -1)
+  np.testing.assert_array_equal(networks.channels_last(spec, tf.constant(image)), expected)
+
+
+def test_channel_first_stacks_have_the_features_of_channels_last():
+  """Gymnasium stacks Atari frames as [4, 84, 84]: flattened, that were 28,224 inputs."""
+  last, first = (specs.BoundedArray(shape, np.uint8, 0, 255) for shape in ((84, 84, 4), (4, 84, 84)))
+  image = np.random.default_rng(0).integers(256, size=(2, 84, 84, 4)).astype(np.uint8)
+  torso = variables.create(lambda: networks.ObservationTorso(last), image, seed=1)
+  same = variables.create(lambda: networks.ObservationTorso(first), np.moveaxis(image, -1, 1), seed=1)
+  np.testing.assert_array_equal(same(np.moveaxis(image, -1, 1)), torso(image))
+
+
+@pytest.mark.parametrize("shape", [(84, 84, 84), (84, 4, 84), (4, 40, 40, 40)])
+def test_images_whose_height_is_unknown_are_refused(shape):
+  with pytest.raises(ValueError, match=r"'camera' of uint8 \[.*two neighbouring axes of 36 or more"):
+    networks.is_image(specs.Array(shape, np.uint8, "camera"))
+  assert not networks.is_image(specs.Array(shape, np.float32))
+
+
+@pytest.mark.parametrize("shape", [(128,), (35, 84, 3), (84, 16, 3), (4, 16, 84), (35, 35), ()])
+def test_small_images_stay_flat(shape):
+  assert not networks.is_image(specs.Array(shape, np.uint8))
 
 
 def test_flatten_scales_bytes_and_makes_discrete_leaves_one_hot():
@@ -71,50 +114,38 @@ def test_dueling_head_adds_value_to_centred_advantage(num_outputs):
   assert q.std(axis=1).min() > 0
 
 
-def test_tanh_to_spec_stays_within_the_bounds_of_a_nest():
-  head = networks.TanhToSpec(NESTED)
-  assert networks.action_size(NESTED) == 3
-  for x, a, b in ((-100, [-1, 0], -2), (0, [0, 2], -1), (100, [1, 4], 0)):
-    action = head(tf.fill((1, 3), float(x)))
-    np.testing.assert_allclose(action["a"], [a])
-    np.testing.assert_allclose(action["b"], [b])
-
-
-def test_tanh_to_spec_rounds_to_within_the_bounds():
-  spec = specs.BoundedArray((1,), np.float32, -3.3, 0.7)
-  for x in (-100.0, 100.0):
-    spec.validate(networks.TanhToSpec(spec)(tf.fill((1, 1), x)).numpy()[0])
-
-
 @pytest.mark.parametrize("dtype", [np.int32, np.int16, np.uint16, np.uint32])
 def test_discrete_observations_of_any_integers_become_one_hot(dtype):
   torso = networks.ObservationTorso(specs.DiscreteArray(3, dtype))
   np.testing.assert_array_equal(torso(tf.constant([2, 0], dtype)), [[0, 0, 1], [1, 0, 0]])
 
 
-def test_critic_sees_observation_and_action():
+def test_policy_and_critic_of_observations_and_actions():
+  inputs = networks.zeros(VECTOR, 2)
+  policy = variables.create(lambda: control.DeterministicPolicy(VECTOR, 3, [8]), inputs)
+  action = policy(inputs + 1)
+  assert action.shape == (2, 3) and np.abs(action).max() < 0.1  # None begins saturated.
+  critic = variables.create(lambda: control.Critic(VECTOR, 5, [8]), inputs, action)
+  assert critic(inputs, action).shape == (2, 5)
+  assert not np.allclose(critic(inputs, action), critic(inputs, action + 1))
+  assert not np.allclose(critic(inputs, action), critic(inputs + 1, action))
+
+
+def test_check_networks_holds_a_pair_to_its_outputs():
   spec = make_spec()
-  inputs = networks.zeros(spec.observations, 2), networks.zeros(spec.actions, 2)
-
-  def make():
-    return networks.CriticMultiplexer(
-      spec, snt.Sequential([networks.LayerNormMLP([8]), networks.DiscreteValuedHead(-1, 3, 5)])
-    )
-
-  critic = variables.create(make, *inputs)
-  distribution = critic(*inputs)
-  np.testing.assert_array_equal(distribution.values, [-1, 0, 1, 2, 3])
-  assert distribution.logits.shape == (2, 5)
-  assert distribution.mean().shape == (2,)
-  changed = {**inputs[1], "b": np.ones(2, np.float32)}
-  assert not np.allclose(critic(inputs[0], changed).logits, distribution.logits)
-
-
-def test_discrete_valued_mean_by_hand():
-  distribution = networks.DiscreteValued(tf.constant([-1.0, 0, 2]), tf.math.log([[0.5, 0.25, 0.25]]))
-  np.testing.assert_allclose(distribution.mean(), [0.0], atol=1e-7)
-  with pytest.raises(ValueError, match="vmin below vmax"):
-    networks.DiscreteValuedHead(1, 1)
+  policy, critic = (
+    functools.partial(control.DeterministicPolicy, VECTOR, 3, [8]),
+    functools.partial(control.Critic, VECTOR, 5, [8]),
+  )
+  control.check_networks((policy, critic), spec, 3, 5)
+  for pair, error, message in (
+    (policy, TypeError, "a pair of functions that make Sonnet modules"),
+    ((policy, None), TypeError, "a pair of functions that make Sonnet modules"),
+    ((functools.partial(control.DeterministicPolicy, VECTOR, 2, [8]), critic), ValueError, r"actions \[D\]"),
+    ((policy, functools.partial(control.Critic, VECTOR, 1, [8])), ValueError, r"outputs \[K\]"),
+  ):
+    with pytest.raises(error, match=message):
+      control.check_networks(pair, spec, 3, 5)
 
 
 def test_gaussian_head_starts_at_its_scale_and_never_below_the_minimum():
@@ -148,3 +179,5 @@ def test_check_output_names_what_came():
   networks.check_output(lambda: snt.nets.MLP([4]), spec, (4,), "Q-values [A]")
   with pytest.raises(ValueError, match=r"Q-values \[A\], shape \(2, 4\).*\(2, 3\)"):
     networks.check_output(lambda: snt.nets.MLP([3]), spec, (4,), "Q-values [A]")
+  # As float64 is seen as float32 when it acts and learns, so when it is made.
+  networks.check_output(lambda: snt.Linear(4), make_spec(specs.Array((3,), np.float64)), (4,), "Q-values [A]")

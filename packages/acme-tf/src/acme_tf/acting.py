@@ -1,12 +1,5 @@
-"""Actors: one `tf.function` call an action.
+"""The actor: executes a program's policy, one call of a traced function an action."""
 
-A policy is a function of a batch, `observation [N, …] -> action [N, …]`, in TensorFlow; one environment is a batch of
-one, so one function serves every number of environments. One that needs noise is `(seed [2], observation) -> action`,
-for the `tf.random.stateless_…` functions: the seed is (the actor's, environment steps), so nothing is carried from
-call to call. ε and Gaussian noise are drawn on the host, where they cost least.
-"""
-
-from collections.abc import Callable, Iterable
 from typing import Any
 
 import dm_env
@@ -14,267 +7,196 @@ import numpy as np
 import tensorflow as tf
 import tree
 
-from acme import core, replay, specs, types
-from acme_tf import functions
-from acme_tf import variables as tf_variables
+from acme import builders, core, specs, types
+from acme_tf import exploration, functions, networks, program, variables
 
-Schedule = Callable[[int], float]  # environment steps taken -> value
+_LAST = int(dm_env.StepType.LAST)
+_FIRST = int(dm_env.StepType.FIRST)
+_NOT_FIRST = np.zeros(1, bool)
 
 
-class FeedForwardActor(core.Actor):
-  """Acts by a policy without memory, and hands what it sees to an adder."""
+class Actor(core.Actor):
+  """Acts by a program's behaviour, or by its evaluation policy, and hands what it sees to an adder.
+
+  Its modules are its own; their values come from the variable source under the name "params". A policy that reads
+  nothing but o_t, draws nothing and remembers nothing is called with o_t alone: each further array handed to a call
+  costs microseconds. ε is drawn on the host, where it costs least. The seed is constant, and goes into the call with
+  the steps; nothing is split or carried from call to call.
+  """
 
   def __init__(
-    self,
-    policy: Callable[..., Any],
-    source: core.VariableSource,
-    action_spec: types.NestedSpec,
-    *,
-    variables: Iterable[tf.Variable],
-    variable: str = "policy",
-    adder: replay.Adder | None = None,
-    num_envs: int | None = None,
-    noise_seed: int | None = None,
+    self, agent: program.Program[Any, Any, Any], spec: specs.EnvironmentSpec, inputs: builders.ActorInputs
   ) -> None:
-    """Makes an actor.
+    """Makes an actor. Raises ValueError where the program has no policy, and its builder is to make the actor."""
+    policy = agent.evaluation if inputs.evaluation else agent.behaviour
+    if policy is None:
+      raise ValueError("This program has no policy, as its acting is no TF function: its builder makes its actors.")
+    self._policy: program.Policy[Any, Any] = policy
+    self._space = agent.space
+    self._adder = None if inputs.evaluation else inputs.adder
+    self._one = inputs.num_envs is None
+    self._num_envs = inputs.num_envs or 1
+    self._num_actors = inputs.num_actors
+    self._streams = exploration.Streams(*inputs.streams)
+    explore = policy.explore
+    self._epsilon = explore if isinstance(explore, exploration.EpsilonGreedy) else None
+    self._action_type: Any = None if self._epsilon is None else np.dtype(spec.actions.dtype).type
+    entropy = [inputs.seed, inputs.incarnation] if inputs.incarnation else inputs.seed
+    self._rng = np.random.default_rng(entropy)
+    self._seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
+    self._params = agent.make_params()
+    self._client = variables.VariableClient(inputs.variables, program.PARAMS, variables.of(self._params))
+    self._core: Any = _tensors(policy.initial(self._params, self._num_envs))
+    in_call = explore if explore is not None and not isinstance(explore, exploration.EpsilonGreedy) else None
+    self._noise: Any = _tensors(in_call.initial(self._num_envs)) if in_call is not None else ()
+    self._has_state = bool(tf.nest.flatten((self._core, self._noise)))
+    self._draws = policy.random or in_call is not None
+    self._before: Any = self._core  # What went into the newest call.
+    self._extras: Any = ()
+    self._first = np.ones(self._num_envs, bool)  # [N], where an episode begins.
+    # What else the policy reads of a step, as it is at an episode's first.
+    self._zeros = {name: value for name, value in _first_step(spec, self._num_envs).items() if name in policy.reads}
+    self._last = dict(self._zeros)
+    self._steps = 0  # Environment steps of all actors, as this one knows them.
+    self._acting = self._num_envs * self._num_actors  # How many the next action makes.
+    self._call = functions.Compiled(self._execute)
+    # Whether the policy is to be called where ε chooses, too: for what it remembers, or gives besides an action.
+    self._always = self._has_state or self._gives_extras(spec)
 
-    Args:
-      policy: see the module's text; it is made a `tf.function` here.
-      source: where the variables' values come from.
-      action_spec: actions are given its dtypes.
-      variables: those that the policy reads, this actor's own.
-      variable: the name under which the source has their values.
-      adder: takes timesteps and actions; None where nothing is recorded.
-      num_envs: N where observations and actions have a leading [N]; None for one environment.
-      noise_seed: for a policy that takes a seed; None for one that takes none.
-    """
-    self._policy = functions.Compiled(policy)
-    self._client = tf_variables.VariableClient(source, variable, variables)
-    self._action_spec = action_spec
-    self._adder = adder
-    self._num_envs = num_envs
-    self._noise_seed = None if noise_seed is None else noise_seed % 2**31
-    self._steps = 0  # Environment steps chosen for.
+  def _execute(self, seed: Any, fields: dict[str, Any], state: Any, noise: Any) -> program.Executed:
+    step = program.make_step(**fields)
+    drawn = seed if self._draws else None
+    return program.execute(self._policy, self._space, self._params, drawn, self._streams, step, state, noise)
+
+  def _fields(self, observation: types.NestedArray) -> dict[str, Any]:
+    """What the policy reads of a step, and no more."""
+    first = {"start_of_episode": self._first} if self._has_state else {}
+    return {"observation": observation, **first, **self._last}
+
+  def _gives_extras(self, spec: specs.EnvironmentSpec) -> bool:
+    """Whether there are extras that somebody wants."""
+    if self._adder is None or self._epsilon is None:
+      return False
+    fields = tf.nest.map_structure(tf.constant, self._fields(networks.zeros(spec.observations, self._num_envs)))
+    seed = tf.zeros(2, tf.int64)
+    done = functions.outputs(lambda: self._execute(seed, fields, self._core, self._noise))
+    return bool(tf.nest.flatten(done.extras))
 
   def select_action(self, observation: types.NestedArray) -> types.NestedArray:
-    action = self._act(observation)
-    self._steps += self._num_envs or 1
-    return action
+    steps = self._steps
+    self._steps = steps + self._acting
+    explore = self._epsilon
+    if explore is None:
+      return self._act(observation, steps)
+    epsilon = explore.values(steps, self._streams, self._num_envs)
+    if not self._one:
+      chosen = np.flatnonzero(self._rng.random(self._num_envs) < epsilon)
+      action = self._act(observation, steps)  # [N]
+      if len(chosen):
+        action[chosen] = self._rng.integers(explore.num_actions, size=len(chosen))
+      return action
+    if epsilon > 0 and self._rng.random() < epsilon:
+      if self._always:
+        self._act(observation, steps)
+      return self._action_type(self._rng.integers(explore.num_actions))
+    return self._act(observation, steps)
 
-  def _act(self, observation: types.NestedArray) -> types.NestedArray:
-    """The policy's action."""
-    if self._num_envs is None:
-      observation = _add_batch(observation)
-    action = self._call(observation)
-    if isinstance(self._action_spec, specs.Array):
-      return self._to_host(self._action_spec, action)
-    return tree.map_structure(self._to_host, self._action_spec, action)
-
-  def _call(self, observation: types.NestedArray) -> Any:
-    """The policy's batch of actions, on the device."""
-    if self._noise_seed is None:
-      return self._policy(observation)
-    return self._policy(np.array([self._noise_seed, self._steps], np.int64), observation)
-
-  def _to_host(self, spec: specs.Array, action: tf.Tensor) -> Any:
-    batch = action.numpy().astype(spec.dtype, copy=False)  # A copy already: the environment may write to it.
-    return batch[0] if self._num_envs is None else batch
+  def _act(self, observation: types.NestedArray, steps: int) -> types.NestedArray:
+    """The policy's action, and what else it gives."""
+    batch = add_batch(observation) if self._one else observation
+    seed = np.array([self._seed, steps], np.int64) if self._draws else ()
+    done = self._call(seed, self._fields(batch), self._core, self._noise)
+    action, self._extras, self._before, self._core, self._noise = done
+    actions = self._space.to_host(action)
+    if not self._one:
+      return actions
+    return actions[0] if isinstance(actions, np.ndarray) else tree.map_structure(lambda leaf: leaf[0], actions)
 
   def observe_first(self, timestep: dm_env.TimeStep) -> None:
+    self._first = np.ones(self._num_envs, bool)
+    self._acting = self._num_envs * self._num_actors
+    self._remember(None, timestep)
     if self._adder is not None:
       self._adder.add_first(timestep)
 
   def observe(self, action: types.NestedArray, next_timestep: dm_env.TimeStep) -> None:
     if self._adder is not None:
-      self._adder.add(action, next_timestep)
+      extras = _arrays(self._extras)
+      if self._one:
+        extras = tf.nest.map_structure(lambda leaf: leaf[0], extras)
+      self._adder.add(action, next_timestep, extras, _arrays(self._before))
+    if self._one:
+      self._first = _NOT_FIRST
+    else:
+      step_type = np.asarray(next_timestep.step_type)
+      self._first = step_type == _FIRST
+      self._acting = int(np.count_nonzero(step_type != _LAST)) * self._num_actors  # Others are passed over.
+    self._remember(action, next_timestep)
+
+  def _remember(self, action: types.NestedArray, timestep: dm_env.TimeStep) -> None:
+    """Keeps what the policy reads of a step besides o_t, as replay stores it: zeros, and a discount of 1, at first."""
+    if action is None or not self._zeros:
+      self._last = dict(self._zeros)
+      return
+    given = {"action": action, "reward": timestep.reward, "discount": timestep.discount}
+    for name, zeros in self._zeros.items():
+      new = add_batch(given[name]) if self._one else given[name]
+      self._last[name] = tree.map_structure(lambda x, zero: _where(self._first, zero, x), new, zeros)
 
   def update(self, wait: bool = False) -> None:
     del wait  # Values are there at once.
     self._client.update()
 
   def save(self) -> types.State:
-    return {"steps": self._steps, "adder": None if self._adder is None else self._adder.save()}
+    nests = (self._core, self._noise, self._last)
+    return {
+      "steps": self._steps,
+      "acting": self._acting,
+      "seed": self._seed,
+      "rng": self._rng.bit_generator.state,
+      "first": self._first.copy(),
+      "state": [[np.array(leaf) for leaf in tf.nest.flatten(nest)] for nest in nests],
+      "adder": None if self._adder is None else self._adder.save(),
+    }
 
   def restore(self, state: types.State) -> None:
-    """Puts back what `save` returned; parameters are read from the source, which must be restored first."""
-    self._steps = state["steps"]
+    """Puts back what `save` returned; the parameters are read from the source, which must be restored first."""
+    self._client.update()
+    self._steps, self._acting, self._seed = state["steps"], state["acting"], state["seed"]
+    self._rng.bit_generator.state = state["rng"]
+    self._first = np.array(state["first"])
+    nests = (self._core, self._noise, self._zeros)
+    restored = [tf.nest.pack_sequence_as(nest, leaves) for nest, leaves in zip(nests, state["state"], strict=True)]
+    self._core, self._noise, self._last = restored
     if self._adder is not None:
       self._adder.restore(state["adder"])
-    self._client.update()
 
 
-class EpsilonGreedyActor(FeedForwardActor):
-  """Acts by its policy, or with probability ε uniformly at random over a discrete action spec."""
-
-  def __init__(
-    self,
-    policy: Callable[..., Any],
-    source: core.VariableSource,
-    action_spec: specs.DiscreteArray,
-    *,
-    epsilon: Schedule,
-    seed: int,
-    **kwargs: Any,
-  ) -> None:
-    """Makes an actor.
-
-    Args:
-      policy: see the module's text.
-      source: where the variables' values come from.
-      action_spec: the discrete actions.
-      epsilon: ε by the environment steps that this actor has taken.
-      seed: of the random actions.
-      **kwargs: see `FeedForwardActor`.
-    """
-    super().__init__(policy, source, action_spec, **kwargs)
-    self._num_actions = action_spec.num_values
-    self._dtype = action_spec.dtype.type
-    self._epsilon = epsilon
-    self._random = np.random.default_rng(seed)
-
-  def _act(self, observation: types.NestedArray) -> types.NestedArray:
-    epsilon = self._epsilon(self._steps)
-    if not epsilon > 0:
-      return super()._act(observation)
-    if self._num_envs is None:
-      if self._random.random() < epsilon:
-        return self._dtype(self._random.integers(self._num_actions))
-      return super()._act(observation)
-    explore = self._random.random(self._num_envs) < epsilon  # [N]
-    random = self._random.integers(self._num_actions, size=self._num_envs)
-    return np.where(explore, random, super()._act(observation)).astype(self._dtype)
-
-  def save(self) -> types.State:
-    return {**super().save(), "random": self._random.bit_generator.state}
-
-  def restore(self, state: types.State) -> None:
-    super().restore(state)
-    self._random.bit_generator.state = state["random"]
+def add_batch(nest: types.NestedArray) -> types.NestedArray:
+  """The nest as a batch of one: every leaf gets a leading [1]."""
+  if isinstance(nest, np.ndarray):
+    return nest[None]
+  return tree.map_structure(lambda leaf: np.asarray(leaf)[None], nest)
 
 
-class GaussianActor(FeedForwardActor):
-  """Acts by its policy plus Gaussian noise, clipped to the bounds of a continuous action spec, nested or not."""
-
-  def __init__(
-    self,
-    policy: Callable[..., Any],
-    source: core.VariableSource,
-    action_spec: types.NestedSpec,
-    *,
-    sigma: float,
-    seed: int,
-    random_steps: int = 0,
-    **kwargs: Any,
-  ) -> None:
-    """Makes an actor.
-
-    Args:
-      policy: see the module's text.
-      source: where the variables' values come from.
-      action_spec: bounded floats.
-      sigma: standard deviation, in units of half the range between an action's bounds: of the action itself on [-1, 1].
-      seed: of the noise.
-      random_steps: environment steps at first whose actions are drawn uniformly within the bounds.
-      **kwargs: see `FeedForwardActor`.
-    """
-    super().__init__(policy, source, action_spec, **kwargs)
-    self._sigma = sigma
-    self._random_steps = random_steps
-    self._random = np.random.default_rng(seed)
-
-  def _act(self, observation: types.NestedArray) -> types.NestedArray:
-    if self._steps < self._random_steps:
-      return tree.map_structure(self._uniform, self._action_spec)
-    return tree.map_structure(self._explore, self._action_spec, super()._act(observation))
-
-  def _uniform(self, spec: specs.BoundedArray) -> np.ndarray:
-    shape = spec.shape if self._num_envs is None else (self._num_envs, *spec.shape)
-    return np.asarray(self._random.uniform(spec.minimum, spec.maximum, shape), spec.dtype)
-
-  def _explore(self, spec: specs.BoundedArray, action: np.ndarray) -> np.ndarray:
-    scale = self._sigma * (spec.maximum - spec.minimum) / 2
-    noisy = action + scale * self._random.standard_normal(np.shape(action))
-    return np.asarray(np.clip(noisy, spec.minimum, spec.maximum), spec.dtype)
-
-  def save(self) -> types.State:
-    return {**super().save(), "random": self._random.bit_generator.state}
-
-  def restore(self, state: types.State) -> None:
-    super().restore(state)
-    self._random.bit_generator.state = state["random"]
+def _tensors(nest: Any) -> Any:
+  return tf.nest.map_structure(tf.convert_to_tensor, nest)
 
 
-class RecurrentActor(FeedForwardActor):
-  """Acts by a policy with memory, `(observation, core state) -> (action, new core state)`.
-
-  The state in which an action was chosen goes to the adder as `{"core_state": …}` (Kapturowski et al. 2019, §3). An
-  environment that was reset gets the initial state; a policy that takes a seed takes it first.
-  """
-
-  def __init__(
-    self,
-    policy: Callable[..., Any],
-    source: core.VariableSource,
-    action_spec: types.NestedSpec,
-    *,
-    initial_state: types.NestedArray,
-    **kwargs: Any,
-  ) -> None:
-    """Makes an actor.
-
-    Args:
-      policy: see above.
-      source: where the variables' values come from.
-      action_spec: actions are given its dtypes.
-      initial_state: of one environment, a nest of arrays without batch axis.
-      **kwargs: see `FeedForwardActor`.
-    """
-    super().__init__(policy, source, action_spec, **kwargs)
-    size = self._num_envs or 1
-    self._initial = tree.map_structure(lambda leaf: np.stack([np.asarray(leaf)] * size), initial_state)  # [N, …]
-    self._state = self._before = self._initial
-
-  def _call(self, observation: types.NestedArray) -> Any:
-    noise = () if self._noise_seed is None else (np.array([self._noise_seed, self._steps], np.int64),)
-    self._before = self._state
-    action, state = self._policy(*noise, observation, self._state)
-    self._state = tree.map_structure(lambda leaf: leaf.numpy(), state)
-    return action
-
-  def observe_first(self, timestep: dm_env.TimeStep) -> None:
-    self._state = self._initial
-    super().observe_first(timestep)
-
-  def observe(self, action: types.NestedArray, next_timestep: dm_env.TimeStep) -> None:
-    if self._adder is not None:
-      before = tree.map_structure(lambda x: x[0], self._before) if self._num_envs is None else self._before
-      self._adder.add(action, next_timestep, {"core_state": before})
-    if self._num_envs is not None:
-      first = np.asarray(next_timestep.step_type) == dm_env.StepType.FIRST  # [N]
-
-      def reset(new: np.ndarray, initial: np.ndarray) -> np.ndarray:
-        return np.where(first.reshape(-1, *[1] * (new.ndim - 1)), initial, new)
-
-      self._state = tree.map_structure(reset, self._state, self._initial)
-
-  def save(self) -> types.State:
-    return {**super().save(), "state": tree.flatten(self._state), "before": tree.flatten(self._before)}
-
-  def restore(self, state: types.State) -> None:
-    super().restore(state)
-    self._state = tree.unflatten_as(self._initial, state["state"])
-    self._before = tree.unflatten_as(self._initial, state["before"])
+def _arrays(nest: Any) -> Any:
+  return tf.nest.map_structure(lambda leaf: leaf.numpy() if tf.is_tensor(leaf) else leaf, nest)
 
 
-def linear_schedule(initial: float, final: float, steps: int) -> Schedule:
-  """From `initial` at step 0 in a straight line to `final` at `steps`, and `final` from there on."""
-  if steps == 0 or initial == final:
-    return lambda step: final
-  slope = (final - initial) / steps
-  return lambda step: initial + slope * step if step < steps else final
+def _first_step(spec: specs.EnvironmentSpec, num_envs: int) -> dict[str, types.NestedArray]:
+  """What replay stores of the first step of an episode besides o_t, [N, …]."""
+  ones = tree.map_structure(np.ones_like, networks.zeros(spec.discounts, num_envs))
+  return {
+    "action": networks.zeros(spec.actions, num_envs),
+    "reward": networks.zeros(spec.rewards, num_envs),
+    "discount": ones,
+  }
 
 
-def _add_batch(observation: types.NestedArray) -> types.NestedArray:
-  if isinstance(observation, np.ndarray):
-    return observation[None]
-  return tree.map_structure(lambda leaf: np.asarray(leaf)[None], observation)
+def _where(mask: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+  """`one` where `mask` [N], `other` elsewhere, in the dtype of `one`."""
+  return np.where(mask.reshape(-1, *[1] * (one.ndim - 1)), one, other).astype(one.dtype, copy=False)

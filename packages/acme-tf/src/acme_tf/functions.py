@@ -1,4 +1,4 @@
-"""Calling a `tf.function` with less overhead."""
+"""Calling and tracing functions in TensorFlow; `Compiled` is for speed alone."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,3 +23,13 @@ class Compiled:
     if self._traced is None:
       self._traced = self._function.get_concrete_function(*tensors)
     return self._traced(*tensors)
+
+
+def outputs(function: Callable[[], Any]) -> Any:
+  """What a function without arguments gives, each tensor as its `tf.TensorSpec`: traced, and not computed."""
+  return tf.function(function).get_concrete_function().structured_outputs
+
+
+def single(nest: Any) -> Any:
+  """A nest of tensors with float64 as float32: by dm_env's default specs rewards and discounts are float64."""
+  return tf.nest.map_structure(lambda leaf: tf.cast(leaf, tf.float32) if leaf.dtype == tf.float64 else leaf, nest)

@@ -1,71 +1,58 @@
-"""The scaffolding of a learner: an agent supplies its variables and an update, this does the rest.
+"""The learner: takes a program's update through samples, hands back priorities, counts, logs.
 
-  update(sample) -> (priorities [B] or None, metrics)
-
-The update is a function in TensorFlow that changes the variables; `metrics` is a dict of scalars with "loss" among
-them.
+update(state, sample) -> (priorities [B] or None, metrics), which changes the state.
 """
 
+import functools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import sonnet as snt
 import tensorflow as tf
 
-from acme import core, counting, loggers, replay, types
+from acme import builders, core, counting, replay, types
 from acme_tf import functions
 from acme_tf import variables as tf_variables
+from acme_tf.program import PARAMS, Metrics, Program
 
-PRIORITY_EPSILON = 1e-6  # ε of Schaul et al. 2015 (1511.05952), §3.3: an item without error may still be drawn.
+S = TypeVar("S")
 
-Metrics = dict[str, tf.Tensor]
-Update = Callable[[replay.Sample], tuple[tf.Tensor | None, Metrics]]
+Step = Callable[[replay.Sample], tuple[tf.Tensor | None, Metrics]]  # The update of one state.
 
 
-class TFLearner(core.Learner):
+class Learner(core.Learner, Generic[S]):
   """Takes a sample, updates, hands back priorities, counts, logs."""
 
   def __init__(
     self,
-    state: Mapping[str, Any],
-    update: Update,
-    dataset: Iterator[replay.Sample],
+    agent: Program[S, Any, Any],
+    inputs: builders.LearnerInputs,
     *,
-    variables: Mapping[str, Sequence[tf.Variable]],
     num_sgd_steps: int = 1,
-    store: replay.Replay | None = None,
-    table: str = "replay",
-    logger: loggers.Logger | None = None,
-    counter: counting.Counter | None = None,
     log_seconds: float = 1.0,
   ) -> None:
     """Makes a learner.
 
     Args:
-      state: everything that the update changes, by name: modules, optimizers with their slots made (see `adam`),
-      variables.
-      update: changes the state by one batch; it is made a `tf.function` here.
-      dataset: gives batches, of `num_sgd_steps` times the batch size.
-      variables: what actors may ask for by name.
+      agent: its update is made a `tf.function` here.
+      inputs: the dataset gives batches of `num_sgd_steps` times the batch size; `learner_steps` counts SGD steps.
       num_sgd_steps: updates in one step, all in one call.
-      store: where priorities go; None where nobody wants them.
-      table: the table whose priorities they are.
-      logger: takes metrics, at most every `log_seconds`; None for nowhere.
-      counter: counts `learner_steps` (SGD steps).
-      log_seconds: the least time between two rows.
+      log_seconds: the least time between two rows of the logger.
     """
-    self._state = {name: [part] if isinstance(part, tf.Variable) else part.variables for name, part in state.items()}
-    self._update = functions.Compiled(update if num_sgd_steps == 1 else repeat(update, num_sgd_steps))
-    self._dataset = dataset
-    self._variables = dict(variables)
+    state = agent.init(inputs.seed)
+    self._state = {name: tf_variables.of(part) for name, part in state._asdict().items()}  # type: ignore[attr-defined]
+    known = {PARAMS: agent.params(state), **agent.variables(state)}
+    self._variables = {name: tf_variables.of(part) for name, part in known.items()}
+    update = functools.partial(agent.update, state)
+    self._update = functions.Compiled(checked(update if num_sgd_steps == 1 else repeat(update, num_sgd_steps)))
+    self._dataset = inputs.dataset
     self._num_sgd_steps = num_sgd_steps
-    self._store = store
-    self._table = table
-    self._logger = logger
-    self._counter = counting.Counter(counter, prefix="learner")
+    self._replay = inputs.replay
+    self._logger = inputs.logger
+    self._counter = counting.Counter(inputs.counter, prefix="learner")
     self._log_seconds = log_seconds
     self._logged = -math.inf
     self._steps = 0
@@ -82,11 +69,10 @@ class TFLearner(core.Learner):
     priorities, metrics = self._update(_arrays(sample))
     self._newest = {}
     self._steps += self._num_sgd_steps
-    # A metric that is not finite makes the loss so.
-    self._loss = float(metrics["loss"]) if all(np.isfinite(value) for value in metrics.values()) else math.nan
+    self._loss = float(metrics["loss"])
     self._check_loss()
-    if self._store is not None and priorities is not None:
-      self._store.update_priorities(self._table, np.asarray(sample.keys), priorities.numpy() + PRIORITY_EPSILON)
+    if self._replay is not None and priorities is not None:
+      self._replay.update_priorities(sample.keys, priorities.numpy())
     counts = self._counter.increment(steps=self._num_sgd_steps)
     self._log(metrics, counts)
 
@@ -149,7 +135,18 @@ class TFLearner(core.Learner):
     self._newest = {}
 
 
-def repeat(update: Update, num_steps: int) -> Update:
+def checked(update: Step) -> Step:
+  """The update, whose "loss" is NaN where any metric is not finite, and which sees float64 as float32."""
+
+  def wrapped(sample: replay.Sample) -> tuple[tf.Tensor | None, Metrics]:
+    priorities, metrics = update(functions.single(sample))
+    finite = tf.reduce_all([tf.math.is_finite(tf.cast(value, tf.float32)) for value in metrics.values()])
+    return priorities, metrics | {"loss": tf.where(finite, metrics["loss"], math.nan)}
+
+  return wrapped
+
+
+def repeat(update: Step, num_steps: int) -> Step:
   """The update that takes `num_steps` batches in one sample [num_steps · B, …], one after the other."""
   once = tf.function(update)  # Traced once, called in one graph several times.
 
@@ -195,13 +192,6 @@ def importance_weights(probabilities: tf.Tensor, exponent: float) -> tf.Tensor:
   return (tf.reduce_min(probabilities) / probabilities) ** exponent
 
 
-def make_target(make: tf_variables.Factory, online: Any, *inputs: Any) -> Any:
-  """Makes a target network that starts equal to the online one; its variables are its own."""
-  target = tf_variables.create(make, *inputs)
-  tf_variables.copy(online.variables, target.variables)
-  return target
-
-
 def _arrays(sample: replay.Sample) -> replay.Sample:
   """The part of a sample that an update may read, in 32 bits."""
-  return replay.Sample(sample.data, (), np.asarray(sample.probabilities, np.float32), ())  # type: ignore[arg-type]
+  return sample._replace(keys=(), probabilities=np.asarray(sample.probabilities, np.float32), table_size=())  # type: ignore[arg-type]

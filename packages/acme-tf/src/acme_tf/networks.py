@@ -1,9 +1,8 @@
 """Parts of networks, in Sonnet.
 
-Shapes: B batch, A actions, K outputs for each action or atoms, D features.
+Shapes: B batch, A actions, K outputs for each action, D features.
 
-References: Mnih et al. 2015 (Nature 518); Wang et al. 2015 (1511.06581); Bellemare et al. 2017 (1707.06887);
-Barth-Maron et al. 2018 (1804.08617); Abdolmaleki et al. 2018 (1806.06920).
+References: Mnih et al. 2015 (Nature 518); Wang et al. 2015 (1511.06581); Abdolmaleki et al. 2018 (1806.06920).
 """
 
 import math
@@ -16,20 +15,55 @@ import tensorflow as tf
 import tree
 
 from acme import specs, types
-from acme_tf import variables
+from acme_tf import functions, variables
 
 _SMALLEST_IMAGE = 36  # Below this height or width nothing is left after the third convolution.
 _LOG_2PI = math.log(2 * math.pi)
 
 
 def is_image(spec: specs.Array) -> bool:
-  """Whether observations of `spec` go through convolutions: uint8 [H, W, C], large enough for an Atari torso."""
-  return len(spec.shape) == 3 and spec.dtype == np.uint8 and min(spec.shape[:2]) >= _SMALLEST_IMAGE
+  """Whether observations of `spec` go through convolutions.
+
+  They do where they are uint8 and two neighbouring axes are of 36 or more: those are height and width, and all others
+  are channels, in their order. So [H, W], [H, W, C], [C, H, W] and stacks [S, H, W, C] are images alike. With fewer
+  such axes there is no image, or one so small that the convolutions would leave nothing of it.
+
+  Raises:
+    ValueError: more than two axes are as long, or two that are not neighbours: which are height and width is unknown.
+  """
+  return spec.dtype == np.uint8 and _height_axis(spec) is not None
+
+
+def _height_axis(spec: specs.Array) -> int | None:
+  """The axis of an image's height, just before that of its width; None where there is no image."""
+  large = [axis for axis, size in enumerate(spec.shape) if size >= _SMALLEST_IMAGE]
+  if len(large) < 2:
+    return None
+  if len(large) > 2 or large[1] - large[0] != 1:
+    name = f" {spec.name!r}" if spec.name else ""
+    raise ValueError(
+      f"Observation{name} of uint8 {list(spec.shape)}: expected an image, with two neighbouring axes of "
+      f"{_SMALLEST_IMAGE} or more, but it may have several heights and widths. Wrap the environment so that it gives "
+      "[H, W, C] with fewer channels, or floats, which are no image; or give the agent a network of your own."
+    )
+  return large[0]
 
 
 def zeros(spec: types.NestedSpec, batch: int = 1) -> types.NestedArray:
   """Zeros [batch, …] that fit a nest of specs, to make a network's variables with."""
   return tree.map_structure(lambda leaf: np.zeros((batch, *leaf.shape), leaf.dtype), spec)
+
+
+def channels_last(spec: specs.Array, image: tf.Tensor) -> tf.Tensor:
+  """A batch [B, …] of images of `spec` (see `is_image`) as [B, H, W, C]; what is so already stays as it is."""
+  height = _height_axis(spec)
+  assert height is not None
+  channels = [axis for axis in range(len(spec.shape)) if axis not in (height, height + 1)]
+  if channels != [2]:
+    image = tf.transpose(image, [0, height + 1, height + 2, *(axis + 1 for axis in channels)])  # [B, H, W, …]
+    size = math.prod(spec.shape[axis] for axis in channels)
+    image = tf.reshape(image, (-1, *spec.shape[height : height + 2], size))
+  return image
 
 
 def flatten(spec: types.NestedSpec, value: types.NestedArray) -> tf.Tensor:
@@ -61,7 +95,9 @@ class ObservationTorso(snt.Module):
   def __call__(self, observation: types.NestedArray) -> tf.Tensor:
     torsos = iter(self._torsos)
     leaves = zip(tree.flatten(self._spec), tree.flatten(observation), strict=True)
-    features = [next(torsos)(leaf) if is_image(spec) else _flatten_leaf(spec, leaf) for spec, leaf in leaves]
+    features = [
+      next(torsos)(channels_last(spec, leaf)) if is_image(spec) else _flatten_leaf(spec, leaf) for spec, leaf in leaves
+    ]
     return features[0] if len(features) == 1 else tf.concat(features, axis=-1)
 
 
@@ -134,84 +170,9 @@ class DuelingHead(snt.Module):
     return value[:, None] + advantage - tf.reduce_mean(advantage, axis=1, keepdims=True)
 
 
-class CriticMultiplexer(snt.Module):
-  """Features of the observation beside the flattened action, through `critic`: [B, …] to what that gives."""
-
-  def __init__(
-    self, spec: specs.EnvironmentSpec, critic: Any, torso: Any | None = None, name: str | None = None
-  ) -> None:
-    """Makes the critic's front.
-
-    Args:
-      spec: of observations and actions, each nested or not.
-      critic: from features [B, D]: layers and a head.
-      torso: from observations to features; None for an `ObservationTorso`.
-      name: of the module.
-    """
-    super().__init__(name)
-    self._actions = spec.actions
-    self._torso = torso if torso is not None else ObservationTorso(spec.observations)
-    self._critic = critic
-
-  def __call__(self, observation: types.NestedArray, action: types.NestedArray) -> Any:
-    return self._critic(tf.concat([self._torso(observation), flatten(self._actions, action)], axis=-1))
-
-
 def near_zero_linear(size: int, scale: float = 1e-4, name: str | None = None) -> snt.Linear:
   """A linear layer whose outputs start near zero: weights of variance `scale` / fan-in, no offset."""
   return snt.Linear(size, w_init=snt.initializers.VarianceScaling(scale), name=name or "near_zero")
-
-
-def action_size(spec: types.NestedSpec) -> int:
-  """The number of numbers in an action."""
-  return sum(math.prod(leaf.shape) for leaf in tree.flatten(spec))
-
-
-class TanhToSpec(snt.Module):
-  """a = low + (tanh x + 1) / 2 · (high − low): [B, D] to a nest of actions [B, …] within the bounds of `spec`."""
-
-  def __init__(self, spec: types.NestedSpec, name: str | None = None) -> None:
-    """Makes the head of a spec of bounded floats; D is `action_size(spec)`."""
-    super().__init__(name)
-    self._spec = spec
-
-  def __call__(self, x: tf.Tensor) -> types.NestedArray:
-    leaves = tree.flatten(self._spec)
-    parts = tf.split(tf.tanh(x), [math.prod(leaf.shape) for leaf in leaves], axis=-1)
-    return tree.unflatten_as(self._spec, [self._scale(s, part) for s, part in zip(leaves, parts, strict=True)])
-
-  @staticmethod
-  def _scale(spec: specs.BoundedArray, x: tf.Tensor) -> tf.Tensor:
-    low = np.broadcast_to(spec.minimum, spec.shape).astype(np.float32)
-    high = np.broadcast_to(spec.maximum, spec.shape).astype(np.float32)
-    scaled = low + (tf.reshape(x, (-1, *spec.shape)) + 1) * 0.5 * (high - low)
-    return tf.clip_by_value(scaled, low, high)  # Scaling rounds.
-
-
-class DiscreteValued(NamedTuple):
-  """A distribution over fixed values."""
-
-  values: tf.Tensor  # [K]
-  logits: tf.Tensor  # [B, K]
-
-  def mean(self) -> tf.Tensor:
-    """Σ_k p_k z_k: [B]."""
-    return tf.reduce_sum(tf.nn.softmax(self.logits) * self.values, axis=-1)
-
-
-class DiscreteValuedHead(snt.Module):
-  """A categorical critic's head: [B, D] to a `DiscreteValued` over K atoms spread evenly on [vmin, vmax]."""
-
-  def __init__(self, vmin: float, vmax: float, num_atoms: int = 51, name: str | None = None) -> None:
-    """Makes the head. Reference: Bellemare et al. 2017 (1707.06887), §4; Barth-Maron et al. 2018 (1804.08617)."""
-    super().__init__(name)
-    if not vmin < vmax:
-      raise ValueError(f"DiscreteValuedHead: expected vmin below vmax, got {vmin} and {vmax}.")
-    self._values = np.linspace(vmin, vmax, num_atoms, dtype=np.float32)
-    self._logits = snt.Linear(num_atoms, name="logits")
-
-  def __call__(self, x: tf.Tensor) -> DiscreteValued:
-    return DiscreteValued(tf.constant(self._values), self._logits(x))
 
 
 class Gaussian(NamedTuple):
@@ -261,13 +222,15 @@ class GaussianHead(snt.Module):
     return Gaussian(self._loc(x), scale)
 
 
-def check_output(make: variables.Factory, spec: specs.EnvironmentSpec, expected: tuple[int, ...], what: str) -> None:
-  """Raises ValueError where a network does not give float [B, *expected] for a batch of observations.
+def check_output(
+  make: variables.Factory, spec: specs.EnvironmentSpec, expected: tuple[int, ...], what: str, *inputs: Any
+) -> None:
+  """Raises ValueError where a network does not give float [2, *expected] for two observations, and other inputs.
 
   `what` names the outputs, such as "Q-values [A]".
   """
-  observation = tf.nest.map_structure(tf.constant, zeros(spec.observations, batch=2))
-  output = variables.create(make, observation)(observation)
+  tensors = tf.nest.map_structure(tf.constant, (zeros(spec.observations, batch=2), *inputs))
+  output = variables.create(make, *tensors)(*functions.single(tensors))
   fits = isinstance(output, tf.Tensor) and tuple(output.shape) == (2, *expected) and output.dtype.is_floating
   if not fits:
     got = tf.nest.map_structure(lambda x: (x.dtype.name, tuple(x.shape)) if tf.is_tensor(x) else repr(x), output)

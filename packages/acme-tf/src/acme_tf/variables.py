@@ -13,6 +13,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from acme import core
+from acme_tf import functions
 
 Factory = Callable[[], Any]  # a new snt.Module, its variables not yet made
 Values = Mapping[str, np.ndarray]  # by variable name
@@ -44,7 +45,13 @@ def create(make: Factory, *inputs: Any, seed: int = 0) -> Any:
 
 def _build(network: Any, seed: int, *inputs: Any) -> None:
   tf.compat.v1.set_random_seed(seed)  # Within a graph this is the seed of that graph alone.
-  network(*inputs)
+  network(*functions.single(inputs))
+
+
+def of(nest: Any) -> tuple[tf.Variable, ...]:
+  """All variables of a nest of modules, optimizers and variables, in order; None has none."""
+  parts = [part for part in tf.nest.flatten(nest) if part is not None]
+  return tuple(v for part in parts for v in ([part] if isinstance(part, tf.Variable) else part.variables))
 
 
 def named(variables: Iterable[tf.Variable]) -> dict[str, tf.Variable]:
@@ -89,6 +96,13 @@ def assign(variables: Iterable[tf.Variable], new: Values) -> None:
   check(variables, new)
   for name, variable in named(variables).items():
     variable.assign(new[name])
+
+
+def make_target(make: Factory, online: Any, *inputs: Any) -> Any:
+  """Makes a target network that starts equal to the online one; its variables are its own."""
+  target = create(make, *inputs)
+  copy(online.variables, target.variables)
+  return target
 
 
 def copy(source: Iterable[tf.Variable], target: Iterable[tf.Variable]) -> None:

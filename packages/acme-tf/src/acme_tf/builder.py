@@ -1,0 +1,76 @@
+"""The builder of every agent that is a program."""
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import tensorflow as tf
+import tree
+
+from acme import builders, configs, core, experience, specs, types
+from acme_tf import acting, functions, learning, networks
+from acme_tf.program import Policy, Program
+
+Config = TypeVar("Config", bound=configs.Config)
+S = TypeVar("S")
+P = TypeVar("P")
+C = TypeVar("C")
+
+
+class ProgramBuilder(builders.Builder[Config, Program[S, P, C]], Generic[Config, S, P, C]):
+  """Makes the components of an agent from its program and its experience."""
+
+  def __init__(
+    self,
+    config: Config,
+    description: experience.Experience,
+    make_program: Callable[[specs.EnvironmentSpec], Program[S, P, C]],
+  ) -> None:
+    """Makes a builder.
+
+    Args:
+      config: the agent's; its `num_sgd_steps_per_step`, where it has one, are SGD steps in a learner step.
+      description: the agent's experience.
+      make_program: from an environment's specs to the agent's program.
+    """
+    self.config = config
+    self._experience = description
+    self._make_program = make_program
+
+  def make_program(self, spec: specs.EnvironmentSpec) -> Program[S, P, C]:
+    return self._make_program(spec)
+
+  def make_experience(self, spec: specs.EnvironmentSpec, program: Program[S, P, C]) -> experience.Experience:
+    return self._experience.with_core(_spec_of(program, lambda policy, params: policy.initial(params, 1)))
+
+  def extras_spec(self, spec: specs.EnvironmentSpec, program: Program[S, P, C]) -> types.NestedSpec:
+    zeros = types.Step(*(networks.zeros(field) for field in builders.step_spec(spec)))
+
+    def extras(policy: Policy[P, C], params: P) -> types.NestedArray:
+      step = types.Step(*(functions.single(tf.nest.map_structure(tf.constant, field)) for field in zeros))
+      seed = tf.zeros(2, tf.int64) if policy.random else None
+      return policy.act(params, seed, step, policy.initial(params, 1)).extras
+
+    return _spec_of(program, extras)
+
+  def make_learner(
+    self, spec: specs.EnvironmentSpec, program: Program[S, P, C], inputs: builders.LearnerInputs
+  ) -> core.Learner:
+    num_sgd_steps = self.config.num_sgd_steps_per_step if isinstance(self.config, configs.ReplayConfig) else 1
+    return learning.Learner(program, inputs, num_sgd_steps=num_sgd_steps)
+
+  def make_actor(
+    self, spec: specs.EnvironmentSpec, program: Program[S, P, C], inputs: builders.ActorInputs
+  ) -> core.Actor:
+    return acting.Actor(program, spec, inputs)
+
+
+def _spec_of(program: Program[Any, P, C], function: Callable[[Policy[P, C], P], Any]) -> types.NestedSpec:
+  """The spec of what a function of the behaviour and its modules gives, less its leading [1]; nothing is computed."""
+  policy = program.behaviour
+  if policy is None:
+    return ()
+  params = program.make_params()
+  return tree.map_structure_with_path(
+    lambda path, leaf: specs.Array(leaf.shape[1:], leaf.dtype.as_numpy_dtype, "/".join(map(str, path))),
+    functions.outputs(lambda: function(policy, params)),
+  )

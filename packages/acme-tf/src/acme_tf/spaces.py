@@ -1,0 +1,100 @@
+"""Between what policies give and the environment's actions.
+
+Shapes: B batch, D numbers in an action (all leaves of its nest, flattened).
+"""
+
+import math
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow as tf
+import tree
+
+from acme import specs, types
+
+
+class ActionSpace(Protocol):
+  """An environment's actions."""
+
+  def to_environment(self, action: Any) -> types.NestedArray:
+    """From what a policy gives, [B, …], to actions within the bounds of the specs."""
+
+  def to_host(self, action: types.NestedArray) -> types.NestedArray:
+    """The same actions as numpy arrays of the specs' dtypes, the caller's own."""
+
+
+class Discrete:
+  """One discrete action, an int."""
+
+  def __init__(self, spec: specs.DiscreteArray) -> None:
+    self.dtype = np.dtype(spec.dtype)
+    self.num_values = int(spec.num_values)
+
+  def to_environment(self, action: Any) -> types.NestedArray:
+    return action
+
+  def to_host(self, action: types.NestedArray) -> np.ndarray:
+    return action.numpy().astype(self.dtype, copy=False)  # A copy already: the environment may write to it.
+
+
+class Continuous:
+  """A nest of bounded float specs as one vector of D numbers in [−1, 1]."""
+
+  def __init__(self, spec: types.NestedSpec) -> None:
+    """Reads the bounds; `acme.specs.require_continuous` has checked that they are finite."""
+    self._spec = spec
+    self._leaves: list[specs.BoundedArray] = tree.flatten(spec)
+    self._sizes = [math.prod(leaf.shape) for leaf in self._leaves]
+    # Rounded to within the bounds, so that no float32 lies outside those of a float64 spec.
+    self._low = [_round(leaf.minimum, leaf.shape, np.inf) for leaf in self._leaves]
+    self._high = [_round(leaf.maximum, leaf.shape, -np.inf) for leaf in self._leaves]
+    low, high = (np.concatenate([x.ravel() for x in each]).astype(np.float64) for each in (self._low, self._high))
+    with np.errstate(over="ignore"):
+      self._middle = ((high + low) / 2).astype(np.float32)
+      self._half = ((high - low) / 2).astype(np.float32)
+    if not ((self._half > 0) & np.isfinite(self._half)).all():
+      raise ValueError(
+        f"Expected every action's maximum above its minimum, in a range that float32 holds, got {spec}. Give actions "
+        "without real bounds some of their own: the policy is scaled to them."
+      )
+    self.size = sum(self._sizes)  # D
+
+  def from_environment(self, action: types.NestedArray) -> tf.Tensor:
+    """From a nest of actions [B, …] to [B, D] in [−1, 1]."""
+    leaves = zip(tree.flatten(action), self._sizes, strict=True)
+    flat = [tf.cast(tf.reshape(leaf, (-1, size)), tf.float32) for leaf, size in leaves]
+    return (tf.concat(flat, axis=-1) - self._middle) / self._half
+
+  def to_environment(self, action: tf.Tensor) -> types.NestedArray:
+    """From [B, D] in [−1, 1] to a nest of actions [B, …], float32, within the bounds."""
+    parts = tf.split(action * self._half + self._middle, self._sizes, axis=-1)
+    leaves = [
+      tf.clip_by_value(tf.reshape(part, (-1, *leaf.shape)), low, high)  # Scaling rounds.
+      for part, leaf, low, high in zip(parts, self._leaves, self._low, self._high, strict=True)
+    ]
+    return tree.unflatten_as(self._spec, leaves)
+
+  def to_host(self, action: types.NestedArray) -> types.NestedArray:
+    if isinstance(self._spec, specs.Array):
+      return action.numpy().astype(self._spec.dtype, copy=False)
+    return tree.map_structure(lambda spec, leaf: leaf.numpy().astype(spec.dtype, copy=False), self._spec, action)
+
+
+def make(spec: specs.EnvironmentSpec, agent: str, *kinds: str) -> Discrete | Continuous:
+  """The space of an environment's actions, of which `agent` takes some `kinds`: "discrete", "continuous".
+
+  Raises:
+    ValueError: they are of none of these kinds; the message says what to use instead.
+  """
+  if "continuous" not in kinds or ("discrete" in kinds and isinstance(spec.actions, specs.DiscreteArray)):
+    return Discrete(specs.require_discrete(spec, agent))
+  return Continuous(specs.require_continuous(spec, agent))
+
+
+def _round(bound: Any, shape: tuple[int, ...], towards: float) -> np.ndarray:
+  """A bound as float32, by at most one step towards the inside."""
+  exact = np.broadcast_to(np.asarray(bound), shape)
+  with np.errstate(over="ignore"):
+    rounded = exact.astype(np.float32)
+    outside = rounded < exact if towards > 0 else rounded > exact
+    return np.where(outside, np.nextafter(rounded, np.float32(towards)), rounded)
