@@ -16,7 +16,7 @@ from acme_testing import golden
 pytest.importorskip("reverb")
 acme_replay = pytest.importorskip("acme_replay")
 
-from acme_reverb import ReverbReplay  # noqa: E402
+from acme_reverb import ReverbStore  # noqa: E402
 
 SPEC = types.Step(
   observation=specs.Array((), np.float32),
@@ -55,7 +55,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def store(server):
-  store = ReverbReplay(TABLES, SPEC, address=server.address, timeout=PATIENT)
+  store = ReverbStore(TABLES, SPEC, address=server.address, timeout=PATIENT)
   yield store
   store.close()
 
@@ -81,7 +81,7 @@ def test_golden_vectors_at_an_address(store):
 
 
 def test_what_one_process_inserts_another_samples(server, store):
-  other = ReverbReplay(TABLES, SPEC, address=server.address, timeout=PATIENT)
+  other = ReverbStore(TABLES, SPEC, address=server.address, timeout=PATIENT)
   insert(other, "queue", 6)
   other.flush()
   assert store.available("queue") == 6
@@ -90,7 +90,7 @@ def test_what_one_process_inserts_another_samples(server, store):
 
 
 def test_ratio_holds_with_batches_fetched_ahead(server):
-  store = ReverbReplay(TABLES, SPEC, address=server.address, timeout=3)
+  store = ReverbStore(TABLES, SPEC, address=server.address, timeout=3)
   dataset = store.dataset("ratio", 4)
   with pytest.raises(TimeoutError, match="min_size 2"):
     next(dataset)
@@ -109,7 +109,7 @@ def test_ratio_holds_with_batches_fetched_ahead(server):
 
 
 def test_an_overloaded_server_is_not_mistaken_for_an_empty_table(server, monkeypatch):
-  store = ReverbReplay(TABLES, SPEC, address=server.address, timeout=1)
+  store = ReverbStore(TABLES, SPEC, address=server.address, timeout=1)
   insert(store, "priority", 4).flush()
   monkeypatch.setattr(store, "open_pipeline", lambda *_: iter(lambda: time.sleep(PATIENT), None))  # No batch comes.
   with pytest.raises(TimeoutError, match="Waited 1 s for the overloaded server"):
@@ -129,7 +129,7 @@ def test_priorities_at_an_address(store):
 
 
 def test_a_full_queue_is_an_error_not_a_hang(server):
-  store = ReverbReplay(TABLES, SPEC, address=server.address, timeout=2)
+  store = ReverbStore(TABLES, SPEC, address=server.address, timeout=2)
   insert(store, "queue", 45)
   start = time.monotonic()
   with pytest.raises(TimeoutError, match="queue is full"):
@@ -170,28 +170,28 @@ def test_tensors(store):
 )
 def test_a_server_of_something_else(server, tables, spec, error, message):
   with pytest.raises(error, match=message):
-    ReverbReplay(tables, spec, address=server.address, timeout=3)
+    ReverbStore(tables, spec, address=server.address, timeout=3)
 
 
 def test_a_wrong_address():
   start = time.monotonic()
   with pytest.raises(ConnectionError, match="localhost:1 "):
-    ReverbReplay(TABLES, SPEC, address="localhost:1", timeout=2)
+    ReverbStore(TABLES, SPEC, address="localhost:1", timeout=2)
   assert time.monotonic() - start < 5
 
 
 def test_a_port_in_use_and_arguments_that_exclude_each_other(server):
   with pytest.raises(OSError, match="port"):
-    ReverbReplay(TABLES, SPEC, port=int(server.address.split(":")[1]))
+    ReverbStore(TABLES, SPEC, port=int(server.address.split(":")[1]), listen_everywhere=True)
   with pytest.raises(ValueError, match="address"):
-    ReverbReplay(TABLES, SPEC, port=1234, address=server.address)
+    ReverbStore(TABLES, SPEC, port=1234, address=server.address)
   with pytest.raises(ValueError, match="timeout"):
-    ReverbReplay(TABLES, SPEC, timeout=0)
+    ReverbStore(TABLES, SPEC, timeout=0, listen_everywhere=True)
 
 
 def test_a_server_that_dies_and_comes_back_from_its_checkpoint(tmp_path):
   server = Server(tmp_path)
-  store = ReverbReplay(TABLES, SPEC, address=server.address, timeout=1)
+  store = ReverbStore(TABLES, SPEC, address=server.address, timeout=1)
   writer = insert(store, "priority", 4, priority=2.0)
   store.flush()
   dataset, waiting = store.dataset("priority", 2), store.dataset("ratio", 2)
@@ -229,7 +229,7 @@ def test_a_server_that_dies_and_comes_back_from_its_checkpoint(tmp_path):
   assert time.monotonic() - start < 15
 
   again = Server(tmp_path)
-  store = ReverbReplay(TABLES, SPEC, address=again.address, timeout=PATIENT)
+  store = ReverbStore(TABLES, SPEC, address=again.address, timeout=PATIENT)
   store.restore(state)
   assert store.info()["priority"].size == 4
   store.close()
@@ -241,12 +241,12 @@ def test_the_interpreter_ends_with_everything_left_open(server):
   program = f"""
     import numpy as np
     from acme import replay, specs, types
-    from acme_reverb import ReverbReplay
+    from acme_reverb import ReverbStore
     float32 = specs.Array((), np.float32)
     spec = types.Step(float32, specs.Array((), np.int32), float32, float32, specs.Array((), bool))
     for address in (None, {server.address!r}):
       tables = [replay.Table(name="priority", sampler=replay.Prioritized(1.0))]
-      store = ReverbReplay(tables, spec, address=address, timeout=2)
+      store = ReverbStore(tables, spec, address=address, timeout=2, listen_everywhere=True)
       writer = store.writer()
       for i in range(30):
         writer.append(types.Step(np.float32(i), np.int32(i), np.float32(i), np.float32(1), np.bool_(i == 0)))
@@ -272,10 +272,10 @@ def test_importing_the_package_loads_neither_tensorflow_nor_reverb():
 
 
 def test_close_sends_what_is_left(server):
-  reader = ReverbReplay(TABLES, SPEC, address=server.address, timeout=PATIENT)
+  reader = ReverbStore(TABLES, SPEC, address=server.address, timeout=PATIENT)
   before = reader.info()["priority"].inserts
   for _ in range(4):
-    store = ReverbReplay(TABLES, SPEC, address=server.address, timeout=PATIENT)
+    store = ReverbStore(TABLES, SPEC, address=server.address, timeout=PATIENT)
     insert(store, "priority", 5)
     store.close()
   assert reader.info()["priority"].inserts == before + 20
@@ -299,7 +299,7 @@ def test_a_dataset_that_goes_takes_its_thread_along(store):
 
 @pytest.mark.parametrize("local", [True, False])
 def test_a_closed_store_says_so(server, local):
-  store = ReverbReplay(TABLES, SPEC, address=None if local else server.address, timeout=PATIENT)
+  store = ReverbStore(TABLES, SPEC, address=None if local else server.address, timeout=PATIENT, listen_everywhere=True)
   insert(store, "priority", 2)
   dataset = store.dataset("priority", 1)
   keys = next(dataset).keys
@@ -317,7 +317,7 @@ def test_a_closed_store_says_so(server, local):
 
 
 def test_a_store_with_a_port_of_its_own_is_restored():
-  store = ReverbReplay(TABLES, SPEC, port=_free_port())
+  store = ReverbStore(TABLES, SPEC, port=_free_port(), listen_everywhere=True)
   insert(store, "priority", 3)
   next(store.dataset("priority", 1))
   state = store.save()
@@ -328,7 +328,7 @@ def test_a_store_with_a_port_of_its_own_is_restored():
 
 def test_exponent_0_is_uniform_though_priorities_are_0():
   table = replay.Table(name="priority", sampler=replay.Prioritized(0.0))
-  store = ReverbReplay([table], SPEC)
+  store = ReverbStore([table], SPEC, listen_everywhere=True)
   insert(store, "priority", 2)
   dataset = store.dataset("priority", 50)
   keys = np.unique(next(dataset).keys)
@@ -344,8 +344,9 @@ def _free_port():
 
 
 if __name__ == "__main__":  # The process of `Server`.
-  from acme_reverb import serve
+  from acme_reverb import layout, server, tables
 
-  running = serve(TABLES, SPEC, None, sys.argv[1])
+  columns = layout.Layout(SPEC)
+  running = server.ReplayServer(tables.make_tables(TABLES, columns, limited=True), None, sys.argv[1])
   print(running.port, flush=True)
   running.wait()

@@ -4,7 +4,9 @@ The checks are plain functions of `make`, which makes an empty store of tables a
 """
 
 import contextlib
+import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -29,12 +31,12 @@ def make(request):
   """A function that makes a store; all are closed in the end."""
   with contextlib.ExitStack() as stack:
 
-    def make_store(tables, step_spec=SPEC):
+    def make_store(tables, step_spec=SPEC, **options):
       if request.param == "embedded":
-        return acme_replay.EmbeddedReplay(tables, step_spec, 0)
+        return acme_replay.EmbeddedStore(tables, step_spec, 0, **options)
       reverb_package = pytest.importorskip("acme_reverb")
       pytest.importorskip("reverb")
-      store = reverb_package.ReverbReplay(tables, step_spec, 0, timeout=5)
+      store = reverb_package.ReverbStore(tables, step_spec, 0, timeout=5, listen_everywhere=True, **options)
       stack.callback(store.close)
       return store
 
@@ -159,6 +161,33 @@ def test_shorter_sequences_are_padded_to_the_longest_of_a_batch(make):
   np.testing.assert_array_equal(data.observation, [[1, 2, 0], [3, 4, 5]])
   np.testing.assert_array_equal(data.mask, [[1, 1, 0], [1, 1, 1]])
   np.testing.assert_array_equal(data.action, [[2, 0, 0], [4, 5, 0]])
+  np.testing.assert_array_equal(data.acted, [[1, 0, 0], [1, 1, 0]])
+  np.testing.assert_array_equal(data.previous_action, [[1, 2, 0], [3, 4, 5]])
+  np.testing.assert_array_equal(data.previous_reward, [[1, 2, 0], [3, 4, 5]])
+
+
+CORE = {"hidden": specs.Array((2,), np.float32), "seen": (specs.Array((), np.int32),)}
+
+
+def test_sequences_keep_the_state_that_they_are_given(make):
+  store = make([golden.fifo_table()], core_spec=CORE)
+  writer = store.writer(2)
+  for first in (True, False):
+    writer.append(tree.map_structure(lambda leaf: np.stack([leaf] * 2), step(1, first)))
+  core = {"hidden": np.arange(4, dtype=np.float32).reshape(2, 2), "seen": (np.array([7, 8], np.int32),)}
+  twos, zeros = np.full(2, 2), np.zeros(2, int)
+  writer.create_item("replay", replay.SequenceItem(twos, zeros, core), streams=np.arange(2))
+  data = next(store.dataset("replay", 2)).data
+  tree.map_structure(np.testing.assert_array_equal, data.core, core)
+  assert [leaf.dtype for leaf in tree.flatten(data.core)] == [np.float32, np.int32]
+  for bad in (
+    (),
+    {**core, "seen": (np.array([7.5, 8], np.float32),)},
+    {**core, "hidden": np.zeros((2, 3), np.float32)},
+  ):
+    with pytest.raises(ValueError, match="core|structure|hidden|seen"):
+      writer.create_item("replay", replay.SequenceItem(twos, zeros, bad), streams=np.arange(2))
+  assert store.info()["replay"].inserts == 2
 
 
 def test_uniform_proportions(make):
@@ -204,6 +233,36 @@ def test_items_without_a_priority_get_the_largest_given(make):
   observations, _, probabilities = draw(store, 4)
   want = {0: 2 / 7, 1: 2 / 7, 2: 1 / 7, 3: 2 / 7}
   np.testing.assert_allclose(probabilities, [want[i] for i in observations.astype(int) if i in want], rtol=1e-6)
+
+
+def test_the_largest_priority_is_of_those_given_since_the_table_was_last_empty(make):
+  store = make([replay.Table(sampler=replay.Prioritized(1.0), max_times_sampled=1)])
+  insert(store, 3, priorities=[8.0, 3.0, None])
+  assert len(next(store.dataset("replay", 3)).keys) == 3
+  insert(store, 2, priorities=[0.25, None])
+  np.testing.assert_allclose(next(store.dataset("replay", 1)).probabilities, 0.5)
+
+
+@pytest.mark.parametrize("exponent", [1.0, 1.5])
+def test_priorities_whose_power_or_sum_overflows_are_refused(make, exponent):
+  store = make([replay.Table(max_size=4, sampler=replay.Prioritized(exponent))])
+  writer = insert(store, 4)
+  keys = next(store.dataset("replay", 1)).keys
+  item = replay.TransitionItem(1, np.float32(0), np.float32(1))
+  with pytest.raises(ValueError, match="Priorities of table 'replay': expected numbers from 0 to .* overflow"):
+    writer.create_item("replay", item, 1e300)
+  with pytest.raises(ValueError, match="Priorities of table 'replay': expected numbers from 0 to .* overflow"):
+    store.update_priorities("replay", keys, np.array([1e300]))
+  assert store.info()["replay"].inserts == 4
+  for _ in range(4):
+    writer.create_item("replay", item, 1e190)
+  np.testing.assert_allclose(draw(store, 1)[2], 1 / 4)
+
+
+def test_an_item_of_priority_0_is_not_chosen_beside_others(make):
+  store = make([replay.Table(sampler=replay.Prioritized(1.0), max_times_sampled=40)])
+  insert(store, 4, priorities=[0.0, 1.0, 0.0, 1e-9])
+  assert set(draw(store, 1, batch_size=80)[0]) == {1, 3}
 
 
 def test_fifo_keeps_the_order_and_the_oldest_goes(make):
@@ -330,6 +389,8 @@ def test_restoring_another_store_says_so(make):
   for table in (replay.Table(name="other"), replay.Table(max_size=5), replay.Table(sampler=replay.Prioritized(1.0))):
     with pytest.raises(ValueError, match="another tables"):
       make([table]).restore(state)
+  with pytest.raises(ValueError, match="another core spec"):
+    make([replay.Table()], core_spec=CORE).restore(state)
   state["signature"]["step spec"] = "another"
   with pytest.raises(ValueError, match="another step spec"):
     make([replay.Table()]).restore(state)
@@ -357,6 +418,30 @@ def test_streams_that_a_writer_lacks(make, streams):
   assert store.info()["replay"].inserts == 1
 
 
+@pytest.mark.parametrize(
+  ("field", "dtype", "value", "cast"),
+  [
+    ("action", np.uint8, 300, 44),
+    ("action", np.uint8, np.int64(-1), 255),
+    ("action", np.int64, np.uint64(2**63), -(2**63)),
+    ("reward", np.float32, 1e300, np.inf),
+    ("reward", np.float32, 2**24 + 1, "16777216"),
+  ],
+)
+def test_numbers_that_a_cast_would_change_are_refused(make, field, dtype, value, cast):
+  store = make([replay.Table()], SPEC._replace(**{field: specs.Array((), dtype)}))
+  writer = store.writer()
+  message = re.escape(f"got {value}, which would become {cast}")
+  with pytest.raises(ValueError, match=f"{field}: expected numbers that fit in {np.dtype(dtype)} .* {message}"):
+    writer.append(step(0)._replace(**{field: value}))
+  writer.append(step(0, first=True)._replace(**{field: type(value)(7)}))
+  writer.append(step(1)._replace(**{field: type(value)(7)}))
+  with pytest.raises(ValueError, match="reward: expected numbers that fit in float32"):
+    writer.create_item("replay", replay.TransitionItem(1, 1e39, 1.0))
+  writer.create_item("replay", replay.TransitionItem(1, 7.0, 1.0))
+  assert getattr(next(store.dataset("replay", 1)).data, field) == 7
+
+
 def test_writer_checks_what_it_gets(make):
   store = make([replay.Table()])
   writer = insert(store, 2)
@@ -381,3 +466,11 @@ def test_writer_checks_what_it_gets(make):
   with pytest.raises(ValueError, match="[Pp]riorit"):
     store.update_priorities("replay", np.array([1]), np.array([np.nan]))
   assert store.info()["replay"] == replay.TableInfo(2, 2, 0)
+
+
+def test_what_was_restored_is_saved_again(make):
+  stores = [make([replay.Table(max_size=10)]) for _ in range(3)]
+  insert(stores[0], 3)
+  for before, after in itertools.pairwise(stores):
+    after.restore(before.save())
+  assert stores[2].info()["replay"].size == 3 and len(next(stores[2].dataset("replay", 8)).keys) == 8

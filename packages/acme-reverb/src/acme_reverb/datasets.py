@@ -18,7 +18,7 @@ from acme_reverb import calls
 from acme_reverb.layout import Layout
 
 if TYPE_CHECKING:
-  from acme_reverb.store import ReverbReplay
+  from acme_reverb.store import ReverbStore
 
 _POLL_SECONDS = 0.002
 
@@ -68,7 +68,7 @@ def pipeline(address: str, table: str, layout: Layout, batch_size: int, timeout:
 class LocalDataset(Iterator[replay.Sample]):
   """Batches from the server in this process, sampled when they are asked for."""
 
-  def __init__(self, store: ReverbReplay, table: str, batch_size: int) -> None:
+  def __init__(self, store: ReverbStore, table: str, batch_size: int) -> None:
     self._store = store
     self._table = table
     self._batch_size = batch_size
@@ -93,7 +93,7 @@ class LocalDataset(Iterator[replay.Sample]):
 class RemoteDataset(Iterator[replay.Sample]):
   """Batches from a server at an address, fetched ahead of time by a thread."""
 
-  def __init__(self, store: ReverbReplay, table: str, batch_size: int, prefetch: int, stop: threading.Event) -> None:
+  def __init__(self, store: ReverbStore, table: str, batch_size: int, prefetch: int, stop: threading.Event) -> None:
     self._store = store
     self._table = table
     self._batch_size = batch_size

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import reverb
 from reverb.platform import checkpointers_lib
 
-from acme import replay, types
+import acme_replay
+from acme import experience, types
 from acme_reverb.layout import Layout
 from acme_reverb.tables import make_tables
 
@@ -42,6 +43,11 @@ class ReplayServer:
     checkpointer = checkpointers_lib.DefaultCheckpointer(str(checkpoint_dir))
     self._server: reverb.Server | None = reverb.Server(list(tables), port, checkpointer)
     self.port: int = self._server.port
+    _logger.warning(
+      "The Reverb server listens at port %d on EVERY network interface, without authentication: keep it behind a "
+      "firewall.",
+      self.port,
+    )
 
   def wait(self) -> None:
     """Runs until interrupted (KeyboardInterrupt)."""
@@ -71,27 +77,44 @@ def _check_free(port: int) -> None:
     raise OSError(f"A Reverb server cannot listen at port {port}: {error}. Is another program there?") from error
 
 
-def serve(
-  tables: Sequence[replay.Table], step_spec: types.Step, port: int | None, checkpoint_dir: str | os.PathLike[str]
-) -> ReplayServer:
-  """Starts a server to which `ReverbReplay(tables, step_spec, address="host:port")` connects.
+def require_permission(listen_everywhere: bool) -> None:
+  """Raises ValueError where a server may not do what every server of Reverb does.
 
-  Reverb can only listen on every network interface, and asks nobody who he is: whoever reaches the port can read,
-  change and fill the replay. Keep the port behind a firewall.
+  Its address is written in Reverb's code as `[::]`, and only the port can be given.
+  """
+  if not listen_everywhere:
+    raise ValueError(
+      "A Reverb server listens on EVERY network interface, without authentication, and cannot be told otherwise: "
+      "whoever reaches its port can read, change and fill the replay. Where a firewall or a trusted network keeps "
+      "others out, allow it: listen_everywhere=True, or --listen-everywhere on the command line. The embedded replay "
+      "needs no server."
+    )
+
+
+def serve(
+  description: experience.Experience,
+  step_spec: types.Step,
+  port: int | None,
+  checkpoint_dir: str | os.PathLike[str],
+  *,
+  listen_everywhere: bool = False,
+) -> ReplayServer:
+  """Starts a server to which `ReverbReplay(experience, step_spec, address="host:port")` connects.
+
+  Reverb asks nobody who he is: keep the port behind a firewall.
 
   Args:
-    tables: descriptions.
+    description: the experience; of a mixture, the server has the part that actors add to.
     step_spec: the spec of one step (acme.builders.step_spec).
     port: where it listens; None for any free port, which `.port` of the result says.
     checkpoint_dir: where checkpoints go; the newest one there is loaded first.
+    listen_everywhere: whether it may listen on every network interface, as it does.
 
   Raises:
     OSError: another program listens at the port.
+    ValueError: it may not listen everywhere, or there is nothing that actors add.
   """
-  server = ReplayServer(make_tables(tables, Layout(step_spec), limited=True), port, checkpoint_dir)
-  _logger.warning(
-    "The Reverb server listens at port %d on EVERY network interface, without authentication: keep it behind a "
-    "firewall.",
-    server.port,
-  )
-  return server
+  require_permission(listen_everywhere)
+  items, table = acme_replay.of_actors(description)
+  layout = Layout(step_spec, getattr(items, "core_spec", ()))
+  return ReplayServer(make_tables([table], layout, limited=True), port, checkpoint_dir)

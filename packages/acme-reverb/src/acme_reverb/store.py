@@ -1,4 +1,4 @@
-"""The replay protocol on a Reverb server."""
+"""The store protocol on a Reverb server."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ import tempfile
 import threading
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import reverb
 
 from acme import replay, specs, types
+from acme_replay.table import largest_priority
 from acme_reverb import calls, datasets
 from acme_reverb.layout import Layout, kind_name
-from acme_reverb.server import ReplayServer
+from acme_reverb.server import ReplayServer, require_permission
 from acme_reverb.tables import check_tables, is_queue, make_tables
 from acme_reverb.writer import ReverbWriter
+
+_FILES = {"DONE", "chunks.tfrecord", "items.tfrecord", "tables.tfrecord"}  # Of a checkpoint of Reverb.
 
 
 @dataclasses.dataclass
@@ -54,10 +57,10 @@ class _Resources:
     self.writers.clear()
 
 
-class ReverbReplay(replay.Replay):
+class ReverbStore(replay.Store):
   """Tables on a Reverb server: one in this process, or one at an address.
 
-  In this process it behaves as `acme_replay.EmbeddedReplay`: `next` samples at that moment, and raises RuntimeError
+  In this process it behaves as `acme_replay.EmbeddedStore`: `next` samples at that moment, and raises RuntimeError
   where the rate limiter forbids it, for nobody else would come and insert more. At an address the server's own rate
   limiters rule, `next` waits up to `timeout` seconds, and batches are fetched ahead by a thread.
   """
@@ -74,6 +77,9 @@ class ReverbReplay(replay.Replay):
     timeout: float = 10.0,
     prefetch: int = 2,
     max_item_steps: int = 256,
+    core_spec: types.NestedSpec = (),
+    one_step: bool = False,
+    listen_everywhere: bool = False,
   ) -> None:
     """Starts a server, or connects to one.
 
@@ -88,11 +94,14 @@ class ReverbReplay(replay.Replay):
       timeout: seconds to wait for an answer, and at an address for items that may be sampled.
       prefetch: batches that each dataset fetches ahead from an address.
       max_item_steps: the longest item, in steps; writers keep so many steps of each stream.
+      core_spec: the spec of the recurrent state that sequences keep; () for none.
+      one_step: whether transitions say what their first step led to.
+      listen_everywhere: whether the server in this process may listen on every network interface, as it does.
 
     Raises:
       ConnectionError: no server answers at the address.
       KeyError: it lacks a table.
-      ValueError: it has other tables or another signature.
+      ValueError: it has other tables or another signature; or it would listen everywhere, and may not.
     """
     replay.check_unique(tables)
     for name, value in (("timeout", timeout), ("prefetch", prefetch), ("max_item_steps", max_item_steps)):
@@ -101,11 +110,14 @@ class ReverbReplay(replay.Replay):
     if address is not None and (port is not None or checkpoint_dir is not None):
       raise ValueError("port and checkpoint_dir are for a server in this process: give neither with an address.")
     del seed
-    self.layout = Layout(step_spec)
+    if address is None:
+      require_permission(listen_everywhere)
+    self.layout = Layout(step_spec, core_spec, one_step)
     self.timeout = timeout
     self._tables = {table.name: _Counts(table) for table in tables}
     self._descriptions = list(tables)
     self._signature = {"tables": [repr(table) for table in tables], "step spec": specs.describe(step_spec._asdict())}
+    self._signature["core spec"] = specs.describe(core_spec)
     self._prefetch = prefetch
     self._max_item_steps = max_item_steps
     self._port = port
@@ -151,7 +163,7 @@ class ReverbReplay(replay.Replay):
 
     Raises:
       ConnectionError: the server does not answer.
-      ValueError: a priority is negative or not finite, or the shapes differ.
+      ValueError: a priority is negative, so large that the sum of powers might overflow, or NaN, or the shapes differ.
     """
     counts = self._counts(table)
     keys, priorities = np.asarray(keys), np.asarray(priorities, np.float64)
@@ -160,7 +172,7 @@ class ReverbReplay(replay.Replay):
         f"Table {table!r}: expected int64 keys [B] and priorities [B], got {keys.dtype} {keys.shape} and "
         f"{priorities.shape}."
       )
-    _check_priorities(priorities)
+    _check_priorities(priorities, counts.table)
     if not isinstance(counts.table.sampler, replay.Prioritized) or not len(keys):
       return
     updates = dict(zip(keys.view(np.uint64).tolist(), priorities.tolist(), strict=True))
@@ -215,8 +227,8 @@ class ReverbReplay(replay.Replay):
     path = pathlib.Path(self._call("save", self._client.checkpoint))
     if not self._local:
       return {**state, "path": str(path)}
-    files = [file for file in sorted(path.rglob("*")) if file.is_file()]
-    contents = {str(file.relative_to(path)): np.fromfile(file, np.uint8) for file in files}
+    contents = {file.name: np.fromfile(file, np.uint8) for file in sorted(path.iterdir())}
+    _check_files(contents)
     shutil.rmtree(path, ignore_errors=True)
     return {**state, "files": contents}
 
@@ -226,7 +238,8 @@ class ReverbReplay(replay.Replay):
     A server at an address keeps what it has: it reads its own checkpoint when it starts.
 
     Raises:
-      ValueError: the state is of a store of other tables, or of one that lay elsewhere.
+      ValueError: the state is of a store of other tables, or of one that lay elsewhere, or it has files that no
+        checkpoint of Reverb has; nothing has been written.
     """
     if ("files" in state) != self._local:
       raise ValueError(f"The saved replay lay {_place('files' in state)}: expected one {_place(self._local)}.")
@@ -236,6 +249,7 @@ class ReverbReplay(replay.Replay):
           f"The saved replay has another {key}: expected {value}, got {got}. Make the store as it was made when it was "
           "saved."
         )
+    _check_files(state.get("files", ()))
     for name, (inserts, samples, max_priority, kind) in state["tables"].items():
       self._tables[name] = _Counts(self._tables[name].table, inserts, samples, max_priority, kind)
     if not self._local:
@@ -258,7 +272,7 @@ class ReverbReplay(replay.Replay):
   def require_open(self) -> None:
     """Raises RuntimeError after `close`: Reverb would wait for a server that is gone."""
     if not self._finalizer.alive:
-      raise RuntimeError("This ReverbReplay is closed: nothing can be asked of it any more.")
+      raise RuntimeError("This replay on a Reverb server is closed: nothing can be asked of it any more.")
 
   @property
   def address(self) -> str:
@@ -290,7 +304,7 @@ class ReverbReplay(replay.Replay):
       )
     if priority is not None:
       priority = float(priority)
-      _check_priorities(np.array(priority))
+      _check_priorities(np.array(priority), counts.table)
     if self._local:
       self._require_room(counts, count)
     empty = self._local and self._size(counts) == 0
@@ -347,7 +361,8 @@ class ReverbReplay(replay.Replay):
     tables = make_tables(self._descriptions, self.layout, limited=False)
     directory = tempfile.mkdtemp(prefix="acme_reverb_", dir=self._checkpoint_dir)
     if files is not None:
-      _write(pathlib.Path(directory) / "restored", files)
+      # Reverb keeps the checkpoint whose name comes last, and names its own by their time.
+      _write(pathlib.Path(directory) / "0-restored", files)
     self._resources.server = ReplayServer(tables, self._port, directory, temporary=True)
     self._address = f"localhost:{self._resources.server.port}"
     self._client = reverb.Client(self._address)
@@ -418,16 +433,30 @@ def _available(table: replay.Table, inserts: int, samples: int, size: int) -> fl
   return min(allowed, left)
 
 
-def _check_priorities(priorities: np.ndarray) -> None:
-  if not np.all((priorities >= 0) & (priorities < np.inf)):
-    raise ValueError(f"Priorities: expected finite numbers, 0 or more, got {priorities!r}.")
+def _check_priorities(priorities: np.ndarray, table: replay.Table) -> None:
+  limit = largest_priority(table)
+  fits = (priorities >= 0) & (priorities <= limit)
+  if not fits.all():
+    raise ValueError(
+      f"Priorities of table {table.name!r}: expected numbers from 0 to {limit:.3g}, above which the sum of their "
+      f"powers may overflow, got {priorities[~fits].flat[0]!r}."
+    )
+
+
+def _check_files(names: Iterable[str]) -> None:
+  """Raises ValueError where a state has other files than `save` takes: a name may lead anywhere, as `../` does."""
+  others = sorted(set(names) - _FILES)
+  if others:
+    raise ValueError(
+      f"The saved replay has files that no checkpoint of Reverb has: {', '.join(map(repr, others))}. It was changed, "
+      "or is of another version of Reverb: do not trust it."
+    )
 
 
 def _write(directory: pathlib.Path, files: Mapping[str, np.ndarray]) -> None:
+  directory.mkdir()
   for name, content in files.items():
-    path = directory / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.asarray(content, np.uint8).tofile(path)
+    np.asarray(content, np.uint8).tofile(directory / name)
 
 
 def _place(local: bool) -> str:

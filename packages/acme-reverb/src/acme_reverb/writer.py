@@ -16,7 +16,7 @@ import numpy as np
 from acme import replay, types
 
 if TYPE_CHECKING:
-  from acme_reverb.store import ReverbReplay
+  from acme_reverb.store import ReverbStore
 
 _IN_FLIGHT = 64  # Items that may be on their way when more are sent.
 
@@ -33,7 +33,7 @@ class _Held(NamedTuple):
 class ReverbWriter(replay.Writer):
   """One stream of steps, or N parallel ones, to a Reverb server."""
 
-  def __init__(self, store: ReverbReplay, num_streams: int | None, max_item_steps: int) -> None:
+  def __init__(self, store: ReverbStore, num_streams: int | None, max_item_steps: int) -> None:
     self.num_streams = num_streams
     self._store = weakref.proxy(store)  # The store keeps its writers, until both are closed.
     self._layout = store.layout
@@ -137,7 +137,7 @@ class ReverbWriter(replay.Writer):
     else:
       back, there = int(item.length), len(self._rows[stream])
     if back > self._max_item_steps:
-      raise ValueError(f"An item has {back} steps: pass max_item_steps={back} or more to ReverbReplay.")
+      raise ValueError(f"An item has {back} steps: pass max_item_steps={back} or more to ReverbStore.")
     if not 1 <= back <= there:
       raise ValueError(f"An item has {back} steps, and there are {there}: expected 1 to {there}.")
 
@@ -147,7 +147,10 @@ class ReverbWriter(replay.Writer):
     rows = self._rows[stream]
     first = len(rows) - 1 - int(item.num_steps)
     own = self._append([None] * self._layout.num_step, row)
-    self._send(table, [rows[first], rows[-1]], [rows[first + 1]], own, priority)
+    second = [rows[first + 1]]
+    seen = [rows[first], *(second if self._layout.num_seen(item) == 3 else ()), rows[-1]]
+    steps = [seen if observation else second for observation in self._layout.with_observation]
+    self._send(table, steps, own, priority)
 
   def _release(self, followed: bool) -> None:
     """Sends what waits; `followed` says that each stream has one row more than when the item was made."""
@@ -158,13 +161,14 @@ class ReverbWriter(replay.Writer):
       steps = rows[end - item.length : end]
       live = followed and not self._starts[stream]
       zeros = [None] * self._layout.num_step if live else self._layout.zero_row()
-      own = self._append(zeros, self._layout.item_row(item))
-      self._send(table, steps, [*steps[1:], rows[-1] if live else own], own, priority)
+      own = self._append(zeros, self._layout.item_row(item, live))
+      steps.append(rows[-1] if live else own)
+      self._send(table, [steps[span] for span in self._layout.spans], own, priority)
 
-  def _send(self, table: str, steps: list[int], after: list[int], own: int, priority: float) -> None:
-    """Makes an item of rows of steps, those after them, and its own."""
+  def _send(self, table: str, steps: list[list[int]], own: int, priority: float) -> None:
+    """Makes an item of the rows of each of a step's columns, and one row of its own."""
     history = self._writer.history
-    columns = [history[i][steps if first else after] for i, first in enumerate(self._layout.with_observation)]
+    columns = [history[i][rows] for i, rows in enumerate(steps)]
     columns += [history[i][own] for i in range(self._layout.num_step, self._layout.num_columns)]
     self._writer.create_item(table, priority, columns)
     self._sent += 1
