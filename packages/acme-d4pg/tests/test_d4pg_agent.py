@@ -2,7 +2,8 @@
 
 import dataclasses
 
-import dm_env
+import haiku as hk
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import tree
@@ -11,7 +12,6 @@ from dm_env.specs import Array, BoundedArray, DiscreteArray
 import acme
 from acme import specs
 from acme_d4pg import D4PG, D4PGConfig
-from acme_d4pg.returns import WarnOfReturns
 from acme_testing import fakes
 
 SMALL = D4PGConfig(policy_hidden_sizes=(16,), critic_hidden_sizes=(16,), batch_size=8, min_replay_size=16, num_atoms=11,
@@ -24,6 +24,10 @@ ACTIONS = {
   "uneven": BoundedArray((1,), np.float32, -3.3, 0.7),
   "tenths": BoundedArray((1,), np.float64, -0.1, 0.1),
 }
+
+
+POLICY = hk.transform(lambda o: jnp.tanh(hk.Linear(3)(o)))
+CRITIC = hk.transform(lambda o, a: hk.Linear(11)(jnp.concatenate([o, a], axis=-1)))
 
 
 def _spec(actions):
@@ -76,7 +80,7 @@ def test_learns_from_nested_actions():
     (Array((2,), np.float32), "finite bounds"),
     (BoundedArray((1,), np.float32, -np.inf, np.inf), "finite bounds"),
     (BoundedArray((1,), np.int32, 0, 3), "D4PG needs continuous actions"),
-    (BoundedArray((1,), np.float32, -3.4e38, 3.4e38), "a range that float32 holds"),
+    (BoundedArray((1,), np.float64, -1e39, 1e39), "a range that float32 holds"),
   ],
 )
 def test_wrong_actions(actions, message):
@@ -99,54 +103,22 @@ def test_wrong_configs(values):
     D4PGConfig(**values)
 
 
-class _NullAdder(acme.replay.Adder):
-  def add_first(self, timestep):
-    pass
-
-  def add(self, action, next_timestep, extras=()):
-    pass
-
-  def reset(self):
-    pass
-
-  def save(self):
-    return {}
-
-  def restore(self, state):
-    pass
-
-
 @pytest.mark.parametrize(
-  ("rewards", "warned"),
-  [([1.0, 1.0, 1.0], None), ([0.0, 0.0, 20.0], "from 5 to 20"), ([-30.0, 0.0, 0.0], "from -30 to 0")],
+  ("network", "error", "message"),
+  [
+    (lambda o: o, TypeError, "network: expected a pair of haiku.Transformed"),
+    ((POLICY, POLICY), TypeError, "takes|argument"),
+    ((CRITIC, CRITIC), TypeError, "missing"),
+    ((hk.transform(lambda o: hk.Linear(2)(o)), CRITIC), ValueError, r"actions \[D\].*\(2, 3\)"),
+    ((POLICY, hk.transform(lambda o, a: hk.Linear(7)(o))), ValueError, r"outputs \[K\].*\(2, 11\)"),
+  ],
 )
-def test_warns_of_returns_outside_the_support(rewards, warned, recwarn):
-  adder = WarnOfReturns(_NullAdder(), 0.5, -10.0, 10.0)
-  adder.add_first(dm_env.restart(0))
-  for i, reward in enumerate(rewards):
-    make = dm_env.termination if i == len(rewards) - 1 else dm_env.transition
-    adder.add(0, make(reward, 0))
-  messages = [str(warning.message) for warning in recwarn]
-  assert len(messages) == (warned is not None)
-  assert warned is None or (warned in messages[0] and "[-10, 10]" in messages[0])
+def test_own_networks_must_fit(network, error, message):
+  with pytest.raises(error, match=message):
+    D4PG(_spec(ACTIONS["vector"]), config=SMALL, network=network)
 
 
-def test_each_side_of_the_support_is_warned_of(recwarn):
-  adder = WarnOfReturns(_NullAdder(), 1.0, -10.0, 10.0)
-  for reward in (20.0, -30.0, 25.0, 50.0):
-    adder.add_first(dm_env.restart(0))
-    adder.add(0, dm_env.termination(reward, 0))
-  assert [str(warning.message).split(" were")[0] for warning in recwarn] == [
-    "Discounted returns from 20 to 20",
-    "Discounted returns from -30 to -30",
-    "Discounted returns from 50 to 50",
-  ]
-
-
-def test_an_episode_that_never_ends_is_warned_of_too_and_is_not_kept(recwarn):
-  adder = WarnOfReturns(_NullAdder(), 0.99, -10.0, 10.0)
-  adder.add_first(dm_env.restart(0))
-  for _ in range(10_001):
-    adder.add(0, dm_env.transition(1.0, 0, 1.0))
-  assert len(recwarn) == 1 and "to 100 were seen" in str(recwarn[0].message)
-  assert len(adder.save()["steps"][0]) == 1
+def test_own_networks():
+  agent = D4PG(_spec(ACTIONS["vector"]), config=SMALL, network=(POLICY, CRITIC))
+  policy, critic = agent.get_variables(["policy", "critic"])
+  assert policy["linear"]["w"].shape == (4, 3) and critic["linear"]["w"].shape == (7, 11)

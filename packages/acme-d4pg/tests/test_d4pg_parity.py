@@ -4,6 +4,8 @@ Values agree to 1e-5, relative to the largest of their array. Gradients are read
 one step are a tenth of them, so they are those that the learner used.
 """
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -49,7 +51,7 @@ TORSO = {
 }
 # Sonnet's variable on the left, Haiku's on the right, within "deterministic_policy" and "critic".
 POLICY = {**TORSO, "near_zero/w": "linear/w", "near_zero/b": "linear/b"}
-CRITIC = {**TORSO, "discrete_valued_head/logits/w": "linear/w", "discrete_valued_head/logits/b": "linear/b"}
+CRITIC = {**TORSO, "head/w": "linear/w", "head/b": "linear/b"}
 
 
 def by_tf_name(params, network):
@@ -57,7 +59,7 @@ def by_tf_name(params, network):
   top, names = {"policy": ("deterministic_policy", POLICY), "critic": ("critic", CRITIC)}[network]
   flat = {f"{module}/{leaf}": np.asarray(value) for module, part in params.items() for leaf, value in part.items()}
   assert sorted(flat) == sorted(f"{top}/{theirs}" for theirs in names.values())
-  return {ours: flat[f"{top}/{theirs}"] for ours, theirs in names.items()}
+  return {f"{top}/{ours}": flat[f"{top}/{theirs}"] for ours, theirs in names.items()}
 
 
 def make_sample(spec):
@@ -87,10 +89,10 @@ def first_moments(opt_state):
 def step_jax(spec, config, sample):
   """One step with targets other than the online networks; returns the weights before it and what it gave."""
   nets = jax_networks.make_networks(spec, config)
-  before = jax_learning.make_state(nets, config, seed=0)
+  before = jax_learning.make_state(nets, config, jax.random.PRNGKey(0))
   # Near zero, as it starts, the policy's first layers would have hardly a gradient to compare.
   before.params.policy["deterministic_policy/linear"]["w"] *= 100
-  before = before._replace(target_params=jax_learning.make_state(nets, config, seed=1).params)
+  before = before._replace(target_params=jax_learning.make_state(nets, config, jax.random.PRNGKey(1)).params)
   state, priorities, metrics = jax.jit(jax_learning.make_update(nets, config))(before, sample)
   weights, result = {}, {"outputs": {**metrics, "priorities": priorities}}
   for name in ("policy", "critic"):
@@ -107,7 +109,8 @@ def step_tf(spec, config, sample, weights):
   state = tf_learning.make_state(nets, config, seed=2)
   for name, values in weights.items():
     variables.assign(getattr(state, name).variables, values)  # Raises where a name is missing or over.
-  priorities, metrics = tf.function(tf_learning.make_update(state, nets, config))(sample)
+  update = functools.partial(tf_learning.make_update(nets, config), state)
+  priorities, metrics = tf.function(update)(sample)
   result = {"outputs": {**metrics, "priorities": priorities}}
   for name in ("policy", "critic"):
     names = variables.named(getattr(state, name).trainable_variables)

@@ -1,6 +1,7 @@
 """D4PG's TensorFlow half as an agent: actions within their bounds, learning, and that each half stands alone."""
 
 import dataclasses
+import functools
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ from dm_env.specs import Array, BoundedArray
 
 import acme
 from acme import specs
-from acme_d4pg import D4PG, D4PGBuilder, D4PGConfig
+from acme_d4pg import AGENT, D4PG, D4PGConfig
 from acme_testing import fakes
 
 SMALL = D4PGConfig(policy_hidden_sizes=(16,), critic_hidden_sizes=(16,), batch_size=8, min_replay_size=16, num_atoms=11,
@@ -32,9 +33,9 @@ def tf():
   return pytest.importorskip("sonnet", reason='needs pip install "acme-d4pg[tf]"')
 
 
-def _spec(actions):
-  scalar = Array((), np.float32)
-  return specs.EnvironmentSpec(Array((4,), np.float32), actions, scalar, BoundedArray((), np.float32, 0, 1))
+def _spec(actions, dtype=np.float32):
+  scalar = Array((), dtype)
+  return specs.EnvironmentSpec(Array((4,), dtype), actions, scalar, BoundedArray((), dtype, 0, 1))
 
 
 @pytest.mark.parametrize("num_envs", [None, 3])
@@ -49,9 +50,9 @@ def test_actions_keep_their_spec(tf, actions, num_envs):
       tree.map_structure(lambda spec, leaf: spec.validate(np.asarray(leaf)), actions, action)
 
 
-@pytest.mark.parametrize("prioritized", [False, True])
-def test_every_parameter_learns(tf, prioritized):
-  environment = fakes.FakeEnvironment(_spec(ACTIONS["nested"]), episode_length=5)
+@pytest.mark.parametrize(("prioritized", "dtype"), [(False, np.float32), (True, np.float64)])
+def test_every_parameter_learns(tf, prioritized, dtype):
+  environment = fakes.FakeEnvironment(_spec(ACTIONS["nested"], dtype), episode_length=5)
   config = dataclasses.replace(SMALL, prioritized=prioritized)
   agent = D4PG(acme.make_environment_spec(environment), config=config, backend="tf")
   before = agent.get_variables(NAMES)
@@ -60,11 +61,36 @@ def test_every_parameter_learns(tf, prioritized):
   acme.EnvironmentLoop(environment, agent, logger=acme.loggers.NullLogger()).run(num_steps=60)
   for old, new in zip(before[:2], agent.get_variables(NAMES[:2]), strict=True):
     assert [name for name in old if np.array_equal(old[name], new[name])] == []
+    assert {value.dtype for value in new.values()} == {np.dtype(np.float32)}
+
+
+def test_evaluation_is_without_noise(tf):
+  agent = D4PG(_spec(ACTIONS["vector"]), config=dataclasses.replace(SMALL, random_steps=0), backend="tf")
+  evaluator, observation = agent.make_evaluator(), np.ones(4, np.float32)
+  one, other = evaluator.select_action(observation), evaluator.select_action(observation)
+  np.testing.assert_array_equal(one, other)
+  assert not np.array_equal(agent.select_action(observation), one)
+
+
+def test_own_networks(tf):
+  from acme_tf import control
+
+  spec = _spec(ACTIONS["vector"])
+  mine = (
+    functools.partial(control.DeterministicPolicy, spec.observations, 3, (4,), name="mine"),
+    functools.partial(control.Critic, spec.observations, SMALL.num_atoms, (4,), name="mine"),
+  )
+  agent = D4PG(spec, config=SMALL, backend="tf", network=mine)
+  assert all(name.startswith("mine/") for nest in agent.get_variables(NAMES) for name in nest)
+  with pytest.raises(TypeError, match="a pair of functions that make Sonnet modules"):
+    D4PG(spec, config=SMALL, backend="tf", network=mine[0])
+  with pytest.raises(ValueError, match=r"outputs \[K\]"):
+    D4PG(spec, config=dataclasses.replace(SMALL, num_atoms=7), backend="tf", network=mine)
 
 
 def test_unknown_backend():
   with pytest.raises(ValueError, match="backend: expected one of 'jax', 'tf', got 'torch'"):
-    D4PGBuilder(backend="torch")
+    AGENT.builder(backend="torch")
 
 
 def test_missing_tensorflow_is_named(monkeypatch):

@@ -1,5 +1,8 @@
 """The whole agent: runs, resumes and repeats itself bit for bit, on one environment and on many."""
 
+import dataclasses
+import json
+
 import dm_env
 import haiku as hk
 import jax
@@ -9,7 +12,8 @@ import pytest
 import acme
 import acme_replay
 from acme import loggers, plugins, specs
-from acme_dqn import AGENT, DQN, DQNBuilder, DQNConfig
+from acme_dqn import AGENT, DQN, DQNConfig
+from acme_dqn.config import make_experience
 
 SCALAR = specs.Array((), np.float32)
 SPEC = specs.EnvironmentSpec(specs.Array((3,), np.float32), specs.DiscreteArray(2, np.int32), SCALAR, SCALAR)
@@ -152,7 +156,7 @@ def test_evaluation_uses_eval_epsilon(eval_epsilon, random):
 
 def test_rewards_are_clipped_step_by_step():
   store_rewards = []
-  builder = DQNBuilder(DQNConfig(max_abs_reward=1.0, n_step=2, discount=1.0))
+  items = make_experience(DQNConfig(max_abs_reward=1.0, n_step=2, discount=1.0))
 
   class Writer(acme.replay.Writer):
     def append(self, step):
@@ -167,7 +171,7 @@ def test_rewards_are_clipped_step_by_step():
     def restore(self, state):
       pass
 
-  adder = builder.make_adder(SPEC, None, Writer())
+  adder = acme_replay.make_adder(items, Writer(), "replay")
   observation = np.zeros(3, np.float32)
   adder.add_first(dm_env.restart(observation))
   for reward in (5.0, -7.0, 0.5):
@@ -184,16 +188,21 @@ def test_wrong_action_spec_names_other_agents():
 def test_own_network_and_store():
   seen = []
 
-  def make_replay(tables, spec, seed):
-    seen.append(tables[0].name)
-    return acme_replay.EmbeddedReplay(tables, spec, seed)
+  def make_replay(items, spec, seed):
+    seen.append(items.n_step)
+    return acme_replay.EmbeddedReplay(items, spec, seed)
 
   network = hk.transform(lambda o: hk.Linear(2)(o))
   agent = DQN(SPEC, config=CONFIGS["default"], network=network, replay=make_replay, seed=0)
-  assert seen == ["replay"]
+  assert seen == [5]
   (policy,) = agent.get_variables(["policy"])
   assert list(policy) == ["linear"]
 
 
 def test_plugin_is_found():
   assert plugins.load_agent("dqn") is AGENT
+
+
+def test_a_saved_config_reads_back():
+  saved = json.loads(json.dumps(dataclasses.asdict(DQNConfig.rainbow())))
+  assert DQNConfig(**saved) == DQNConfig.rainbow()

@@ -23,7 +23,7 @@ from acme_dqn import DQNConfig
     ({"n_step": 1.5}, TypeError, "n_step: expected an integer"),
     ({"batch_size": True}, TypeError, "batch_size: expected an integer"),
     ({"dueling": 1}, TypeError, "dueling: expected True or False"),
-    ({"hidden_sizes": [64]}, TypeError, "hidden_sizes: expected a tuple"),
+    ({"hidden_sizes": 64}, TypeError, "hidden_sizes: expected a tuple"),
     ({"hidden_sizes": (64, 0)}, ValueError, r"hidden_sizes\[1\]"),
     ({"categorical": True, "quantile": True}, ValueError, "exclude each other"),
     ({"vmin": 1.0, "vmax": 1.0}, ValueError, "vmin below vmax"),
@@ -68,6 +68,6 @@ def test_every_field_is_documented():
 
 
 def test_importing_needs_no_jax_and_no_tensorflow():
-  code = "import sys, acme_dqn; acme_dqn.DQNBuilder(); print({'jax', 'haiku', 'tensorflow'} & set(sys.modules))"
+  code = "import sys, acme_dqn; acme_dqn.DQNConfig(); print({'jax', 'haiku', 'tensorflow'} & set(sys.modules))"
   out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
   assert out.stdout.strip() == "set()"

@@ -8,7 +8,7 @@ import pytest
 
 from acme import replay, specs, types
 from acme_dqn import DQNConfig
-from acme_dqn.jax import learning, networks
+from acme_dqn.jax import acting, learning, networks
 
 B, D, A = 6, 3, 2
 SCALAR = specs.Array((), np.float32)
@@ -44,7 +44,7 @@ def test_update_is_the_equation(double, prioritized):
     double_q=double, prioritized=prioritized, discount=0.9, importance_sampling_exponent=0.5, huber_delta=0.3
   )
   nets = linear_networks(config)
-  state = learning.make_state(nets, config, seed=0)
+  state = learning.make_state(nets, config, jax.random.PRNGKey(0))
   rng = np.random.default_rng(1)
   target = jax.tree.map(lambda x: x + 0.3 * rng.normal(size=x.shape).astype(np.float32), state.params)
   sample = make_sample()
@@ -66,7 +66,7 @@ def test_update_is_the_equation(double, prioritized):
 def test_target_starts_equal_and_is_copied_every_period():
   config = DQNConfig(target_update_period=3, prioritized=False)
   nets = linear_networks(config)
-  state = first = learning.make_state(nets, config, seed=0)
+  state = first = learning.make_state(nets, config, jax.random.PRNGKey(0))
   update = jax.jit(learning.make_update(nets, config))
   equal = []
   for i in range(6):
@@ -96,7 +96,7 @@ SWITCHES = [
 def test_every_switch_trains_every_parameter(switches):
   config = DQNConfig(**SMALL, **switches)
   nets = networks.make_networks(SPEC, config)
-  state = learning.make_state(nets, config, seed=0)
+  state = learning.make_state(nets, config, jax.random.PRNGKey(0))
   new, priorities, metrics = jax.jit(learning.make_update(nets, config))(state, make_sample())
   assert np.all(np.isfinite(priorities)) and np.all(priorities >= 0) and priorities.shape == (B,)
   assert np.isfinite(metrics["loss"])
@@ -118,13 +118,17 @@ def test_gradient_clipping_bounds_the_norm():
 def test_noise_differs_by_step_and_is_absent_at_evaluation():
   config = DQNConfig(**SMALL, noisy=True)
   nets = networks.make_networks(SPEC, config)
-  state = learning.make_state(nets, config, seed=0)
+  state = learning.make_state(nets, config, jax.random.PRNGKey(0))
   update = jax.jit(learning.make_update(nets, config))
   losses = {float(update(state._replace(steps=jnp.int32(i)), make_sample())[2]["loss"]) for i in range(5)}
   assert len(losses) == 5
-  observation = make_sample().data.observation
-  mean = nets.values(nets.network.apply(state.params, None, observation))
-  np.testing.assert_array_equal(nets.greedy(state.params, observation), np.argmax(mean, axis=1))
+  step = types.Step(make_sample().data.observation, None, None, None, None)
+  mean = np.argmax(nets.values(nets.network.apply(state.params, None, step.observation)), axis=1)
+  policies = [acting.make_policy(nets, config, evaluation=evaluation) for evaluation in (True, False)]
+  assert [policy.random for policy in policies] == [False, True]
+  np.testing.assert_array_equal(policies[0].act(state.params, None, step, ()).action, mean)
+  drawn = [policies[1].act(state.params, jax.random.PRNGKey(i), step, ()).action for i in range(20)]
+  assert any(not np.array_equal(action, mean) for action in drawn)
 
 
 def test_values_of_distributions():

@@ -4,6 +4,8 @@ Values agree to 1e-5, relative to the largest of their array. Gradients are read
 one step are a tenth of them, so they are those that the learner used.
 """
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -92,8 +94,8 @@ def first_moments(opt_state):
 def step_jax(spec, config, sample, modules):
   """One step of a target network other than the online one; returns the weights before it and what it gave."""
   nets = jax_networks.make_networks(spec, config)
-  other = jax_learning.make_state(nets, config, seed=1).params
-  before = jax_learning.make_state(nets, config, seed=0)._replace(target_params=other)
+  other = jax_learning.make_state(nets, config, jax.random.PRNGKey(1)).params
+  before = jax_learning.make_state(nets, config, jax.random.PRNGKey(0))._replace(target_params=other)
   state, priorities, metrics = jax.jit(jax_learning.make_update(nets, config))(before, sample)
   found = {"gradients": first_moments(state.opt_state), "parameters": state.params, "target": state.target_params}
   result = {name: by_tf_name(params, modules) for name, params in found.items()}
@@ -106,7 +108,8 @@ def step_tf(spec, config, sample, online, target):
   state = tf_learning.make_state(nets, config, seed=2)
   variables.assign(state.online.variables, online)  # Raises where a name is missing or over.
   variables.assign(state.target.variables, target)
-  priorities, metrics = tf.function(tf_learning.make_update(state, nets, config))(sample)
+  update = functools.partial(tf_learning.make_update(nets, config), state)
+  priorities, metrics = tf.function(update)(sample)
   names = variables.named(state.online.trainable_variables)
   return {
     "gradients": {name: m.numpy() for name, m in zip(names, state.optimizer.m, strict=True)},

@@ -7,9 +7,10 @@ import sys
 import numpy as np
 import pytest
 import tree
+from dm_env.specs import Array
 
 import acme
-from acme_dqn import DQN, DQNBuilder, DQNConfig
+from acme_dqn import AGENT, DQN, DQNConfig
 from acme_testing import fakes
 
 SMALL = DQNConfig(hidden_sizes=(16,), batch_size=8, min_replay_size=16, max_replay_size=1000, samples_per_insert=4.0,
@@ -33,11 +34,23 @@ def test_every_parameter_learns(tf, changes):
   environment = fakes.FakeEnvironment(fakes.make_spec("nested", "discrete"))
   config = dataclasses.replace(SMALL, **changes)
   agent = DQN(acme.make_environment_spec(environment), config=config, backend="tf", seed=0)
+  tree.map_structure(np.testing.assert_array_equal, *agent.get_variables(["policy", "params"]))
   before, target = agent.get_variables(["policy", "target_policy"])
   tree.map_structure(np.testing.assert_array_equal, before, target)
   acme.EnvironmentLoop(environment, agent, logger=acme.loggers.NullLogger()).run(num_steps=60)
   (after,) = agent.get_variables(["policy"])
   assert [name for name in before if np.array_equal(before[name], after[name])] == []
+
+
+def test_float64_throughout(tf):
+  """As dm_env's default specs are, and many an environment's observations."""
+  plain = fakes.make_spec("vector", "discrete")
+  double = Array((), np.float64)
+  spec = plain._replace(observations=Array((3,), np.float64), rewards=double, discounts=double)
+  environment = fakes.FakeEnvironment(spec)
+  agent = DQN(acme.make_environment_spec(environment), config=SMALL, backend="tf")
+  acme.EnvironmentLoop(environment, agent, logger=acme.loggers.NullLogger()).run(num_steps=40)
+  assert {value.dtype for value in agent.get_variables(["policy"])[0].values()} == {np.dtype(np.float32)}
 
 
 def test_own_network(tf):
@@ -71,7 +84,7 @@ def test_refuses_what_it_lacks(tf, switch):
 
 def test_unknown_backend():
   with pytest.raises(ValueError, match="backend: expected one of 'jax', 'tf', got 'torch'"):
-    DQNBuilder(backend="torch")
+    AGENT.builder(backend="torch")
 
 
 def test_missing_tensorflow_is_named(monkeypatch):

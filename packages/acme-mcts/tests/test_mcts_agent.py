@@ -8,7 +8,7 @@ import tensorflow as tf
 import acme
 import acme_mcts
 import acme_replay
-from acme import loggers, specs
+from acme import builders, loggers, specs
 from acme_mcts.tf import losses, networks
 from acme_testing import fakes
 
@@ -106,9 +106,8 @@ def test_extras_are_the_shares_of_the_visits(simulator):
   loop.run(num_steps=15)
   loop._should_update = False  # One more step, and no learner to take what it brings.
   loop.run(num_steps=7)
-  sample = next(agent.replay.dataset("replay", 16))
-  policy = sample.data.extras["policy"]
-  assert policy.shape == (16, 2) and policy.dtype == np.float32
+  policy = next(agent.replay.dataset()).data.extras["policy"]
+  assert policy.shape == (8, 2) and policy.dtype == np.float32
   np.testing.assert_allclose(policy.sum(-1), 1, rtol=1e-6)
   np.testing.assert_allclose(policy * 10, np.round(policy * 10), atol=1e-5)
 
@@ -167,8 +166,7 @@ def test_image_observations_go_through_convolutions_beside_a_simulator():
   spec = fakes.make_spec()._replace(observations=specs.BoundedArray((40, 40, 1), np.uint8, 0, 255))
   config = acme_mcts.MCTSConfig(**SMALL)
   made = networks.make_networks(spec, config, learned_model=False)
-  names = [variable.name for variable in networks.create_prediction(made, spec).variables]
-  assert any("conv" in name for name in names)
+  assert any("conv" in variable.name for variable in made.prediction.variables)
   assert made.transition is None
 
 
@@ -181,6 +179,36 @@ def test_observer_gives_statistics_of_searches():
   assert 1 <= result["search_depth"] <= result["search_max_depth"] <= 12
   np.testing.assert_allclose(result["search_visits_0"] + result["search_visits_1"], 1)
   assert 0 <= result["search_entropy"] <= np.log(2)
+
+
+@pytest.mark.parametrize("simulator", [False, True])
+def test_float64_throughout(simulator):
+  """As dm_env's default specs of reward and discount are."""
+
+  class Double(Corridor):
+    def _observation(self):
+      return super()._observation().astype(np.float64)
+
+    def observation_spec(self):
+      return specs.Array((4,), np.float64, name="observation")
+
+    reward_spec = dm_env.Environment.reward_spec
+    discount_spec = dm_env.Environment.discount_spec
+
+  agent, loop = make(simulator, environment=Double())
+  loop.run(num_steps=40)
+  assert agent.get_variables(["prediction"])[0]["prediction_network/value/w"].dtype == np.float32
+
+
+def test_an_actor_made_anew_searches_otherwise():
+  agent, _ = make()
+  spec, shares = acme.make_environment_spec(Corridor()), []
+  for incarnation in (0, 0, 1):
+    inputs = builders.ActorInputs(variables=agent.learner, seed=1, incarnation=incarnation)
+    actor = agent._builder.make_actor(spec, agent._program, inputs)
+    actor.select_action(np.eye(4, dtype=np.float32)[0])
+    shares.append(actor.last_search.priors.tolist())
+  assert shares[0] == shares[1] != shares[2]
 
 
 def test_wrong_uses_are_clear_errors():

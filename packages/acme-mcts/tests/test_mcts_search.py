@@ -77,6 +77,25 @@ def test_puct_by_hand(q, priors, visits, total, c, expected):
   np.testing.assert_allclose(search.puct(np.array(q), np.array(priors), np.array(visits), total, c), expected)
 
 
+@pytest.mark.parametrize("reward", [0.0, 1.0, 0.1, 0.3, -0.7, 1e-6, 1e9])
+@pytest.mark.parametrize("ends", [True, False])
+@pytest.mark.parametrize("num_actions", [2, 4])
+def test_equal_values_get_equal_visits(num_actions, ends, reward):
+  """(.1 + .1 + .1) / 3 is no .1: differences of rounding's size must not fill the whole range of Q̄."""
+  discount, value = (0.0, 0.0) if ends else (1.0, reward / (1 - 0.99))
+  moves = {"root": {a: ("end" if ends else "root", reward, discount) for a in range(num_actions)}}
+  game = Game(moves, num_actions, {"root": value})
+  visits = run(game, "root", num_simulations=50, discount=0.99).visits
+  assert np.ptp(visits) <= 1
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_values_that_differ_are_told_apart_whatever_their_scale(scale):
+  game = Game({"root": {0: ("a", scale, 0.0), 1: ("b", 1.001 * scale, 0.0)}})
+  visits = run(game, "root", num_simulations=50).visits
+  assert visits[1] > 2 * visits[0]
+
+
 def test_visit_counts_of_a_bandit_by_hand():
   # Two moves, both end the game: left gives 0, right gives 1. Uniform prior, c = 1. Q̄ is Q moved to [0, 1].
   #   1: all equal, the first: left, G = 0.                     N = (1, 0); no range yet, so Q̄ = (0, 0)

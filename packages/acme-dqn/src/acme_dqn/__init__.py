@@ -4,24 +4,19 @@ agent = acme_dqn.DQN(acme.make_environment_spec(environment), seed=0)
 acme.EnvironmentLoop(environment, agent).run(num_episodes=300)
 """
 
-from acme import plugins
-from acme_dqn import builder
-from acme_dqn.agent import DQN
-from acme_dqn.builder import DQNBuilder
+from acme import agents, plugins
 from acme_dqn.config import DQNConfig
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
-__all__ = ["AGENT", "DQN", "DQNBuilder", "DQNConfig"]
+__all__ = ["AGENT", "DQN", "DQNConfig"]
 
 AGENT = plugins.AgentPlugin(
   name="dqn",
   summary="DQN: off-policy Q-learning for discrete actions, with every Rainbow extension as a switch.",
   config=DQNConfig,
-  builder=DQNBuilder,
-  agent=DQN,
-  actions="discrete",
-  backends=builder.BACKENDS,
+  actions=("discrete",),
+  backends={"jax": "acme_dqn.jax", "tf": "acme_dqn.tf"},
   presets={"rainbow": DQNConfig.rainbow, "atari": DQNConfig.atari},
   references=(
     "Mnih et al. 2015, Nature 518",
@@ -35,3 +30,13 @@ AGENT = plugins.AgentPlugin(
     "Vieillard et al. 2020, arXiv 2007.14430",
   ),
 )
+
+
+class DQN(agents.PluginAgent[DQNConfig]):
+  """A DQN agent, for one discrete action (Mnih et al. 2015, and the papers in `DQNConfig`).
+
+  `network` is from observations [B, …] to Q-values [B, A], or to logits or quantiles [B, A, K]: a `haiku.Transformed`,
+  or with "tf" a function that makes a Sonnet module.
+  """
+
+  plugin = AGENT

@@ -1,13 +1,13 @@
-"""Every number and switch of DQN."""
+"""Every number and switch of DQN, and what it learns from."""
 
 import dataclasses
 
-from acme import configs
-from acme.configs import Fraction, NonNegative, NonNegativeInt, Positive, PositiveInt
+from acme import configs, experience
+from acme.configs import Fraction, NonNegativeInt, Positive, PositiveInt
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DQNConfig:
+class DQNConfig(configs.TransitionConfig):
   """DQN's hyper-parameters.
 
   The defaults are for small problems with vector observations. An SGD step is one gradient step on one batch; an
@@ -15,10 +15,6 @@ class DQNConfig:
   """
 
   # What is learned.
-  discount: Fraction = 0.99
-  """γ, for each environment step. Mnih et al. 2015."""
-  n_step: PositiveInt = 5
-  """n, environment steps before a target bootstraps. 1 in Mnih et al. 2015, 3 in Hessel et al. 2017."""
   double_q: bool = True
   """The online network chooses the action that the target network values. 1509.06461. `munchausen` chooses none."""
   huber_delta: Positive = 1.0
@@ -58,9 +54,9 @@ class DQNConfig:
   epsilon: Fraction = 0.05
   """Probability of a random action once the schedule has ended. 0.01 in Hessel et al. 2017, 0.1 in Mnih et al. 2015."""
   epsilon_initial: Fraction = 1.0
-  """The same at an actor's first step, from where it falls in a straight line. Mnih et al. 2015."""
+  """The same at the first step, from where it falls in a straight line. Mnih et al. 2015."""
   epsilon_decay_steps: NonNegativeInt = 1_000
-  """Environment steps of an actor over which it falls; 0 for `epsilon` from the start."""
+  """Environment steps, of all actors, over which it falls; 0 for `epsilon` from the start."""
   eval_epsilon: Fraction = 0.0
   """The same at evaluation: 0 is greedy."""
 
@@ -73,29 +69,15 @@ class DQNConfig:
   """Adam's ε, added to the root of the second moment. 1.5e-4 in Hessel et al. 2017."""
   max_gradient_norm: Positive | None = None
   """Gradients are scaled down to this global norm; None leaves them. 10 in 1511.06581."""
-  batch_size: PositiveInt = 256
-  """Transitions in an SGD step."""
   target_update_period: PositiveInt = 100
   """SGD steps between copies of the online network to the target network."""
-  num_sgd_steps_per_step: PositiveInt = 1
-  """SGD steps in one learner step, each on its own batch, all in one compiled call."""
 
-  # Replay.
-  samples_per_insert: Positive = 32.0
-  """Transitions sampled for each one inserted, after the first `min_replay_size`."""
-  min_replay_size: PositiveInt = 1_000
-  """Transitions inserted before the first SGD step."""
-  max_replay_size: PositiveInt = 1_000_000
-  """Transitions held; then the oldest goes. Mnih et al. 2015."""
+  # Replay; the rest, and γ, n and the batch, are in `acme.configs.TransitionConfig`.
   prioritized: bool = True
   """Samples transitions by their TD error, new ones at the largest priority. 1511.05952. False samples uniformly."""
-  priority_exponent: NonNegative = 0.6
-  """With `prioritized`: α, of P(i) ∝ |δ_i|^α. 1511.05952 §3.3."""
-  importance_sampling_exponent: NonNegative = 0.2
-  """With `prioritized`: β, of the weights (1/P(i))^β, scaled to 1 at most in a batch. 1511.05952 §3.4."""
 
   def __post_init__(self) -> None:
-    configs.validate(self)
+    super().__post_init__()
     if self.categorical and self.quantile:
       raise ValueError("DQNConfig: categorical and quantile exclude each other, got both: set one to False.")
     if self.vmin >= self.vmax:
@@ -106,11 +88,6 @@ class DQNConfig:
       raise ValueError(f"DQNConfig.munchausen_clip: expected 0 or below, got {self.munchausen_clip!r}.")
     if self.dueling and not self.hidden_sizes:
       raise ValueError("DQNConfig: dueling needs a layer in hidden_sizes for its streams, got ().")
-    if self.min_replay_size > self.max_replay_size:
-      raise ValueError(
-        f"DQNConfig: expected min_replay_size of at most max_replay_size, got {self.min_replay_size!r} and "
-        f"{self.max_replay_size!r}."
-      )
 
   @classmethod
   def rainbow(cls) -> "DQNConfig":
@@ -152,3 +129,8 @@ class DQNConfig:
       min_replay_size=20_000,
       max_replay_size=1_000_000,
     )
+
+
+def make_experience(config: DQNConfig) -> experience.Transitions:
+  """What DQN learns from."""
+  return experience.Transitions.of(config, max_abs_reward=config.max_abs_reward)

@@ -3,14 +3,14 @@
 Shapes: N environments, A actions.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import dm_env
 import numpy as np
 import tree
 
-from acme import core, replay, specs, types
+from acme import builders, core, specs, types
 from acme_mcts import config as mcts_config
 from acme_mcts import search
 
@@ -31,36 +31,29 @@ class MCTSActor(core.Actor):
   def __init__(
     self,
     model: search.Model,
-    clients: Sequence[Client],
+    client: Client,
     action_spec: specs.DiscreteArray,
     config: mcts_config.MCTSConfig,
-    *,
-    seed: int,
-    adder: replay.Adder | None = None,
-    num_envs: int | None = None,
-    evaluation: bool = False,
+    inputs: builders.ActorInputs,
   ) -> None:
     """Makes an actor.
 
     Args:
       model: what to plan with.
-      clients: updated by `update`.
+      client: gives the model newer variables, when `update` is called.
       action_spec: the discrete actions.
       config: the search's numbers.
-      seed: of noise, of the actions drawn, and of the model where that is random.
-      adder: takes timesteps, actions and policies; None where nothing is recorded.
-      num_envs: N where observations and actions have a leading [N]; None for one environment.
-      evaluation: whether to act greedily, without noise.
+      inputs: the seed is that of noise, of the actions drawn, and of the model where that is random.
     """
     self._model = model
-    self._clients = tuple(clients)
+    self._client = client
     self._dtype = action_spec.dtype.type
     self._config = config
-    self._random = np.random.default_rng(seed)
-    self._adder = adder
-    self._num_envs = num_envs
-    self._evaluation = evaluation
-    self._policy = np.zeros((num_envs or 1, action_spec.num_values), np.float32)  # [N, A] of the newest searches
+    self._random = np.random.default_rng([inputs.seed, inputs.incarnation] if inputs.incarnation else inputs.seed)
+    self._adder = None if inputs.evaluation else inputs.adder
+    self._num_envs = inputs.num_envs
+    self._evaluation = inputs.evaluation
+    self._policy = np.zeros((inputs.num_envs or 1, action_spec.num_values), np.float32)  # [N, A] of the newest searches
     self.last_search: search.SearchResult | None = None  # the newest one, of the last environment
 
   def select_action(self, observation: types.NestedArray) -> types.NestedArray:
@@ -89,8 +82,7 @@ class MCTSActor(core.Actor):
 
   def update(self, wait: bool = False) -> None:
     del wait  # Values are there at once.
-    for client in self._clients:
-      client.update()
+    self._client.update()
 
   def save(self) -> types.State:
     return {

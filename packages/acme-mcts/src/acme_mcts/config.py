@@ -1,13 +1,13 @@
-"""Every number of MCTS."""
+"""Every number of MCTS, and what it learns from."""
 
 import dataclasses
 
-from acme import configs
+from acme import configs, experience
 from acme.configs import Fraction, Positive, PositiveInt
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class MCTSConfig:
+class MCTSConfig(configs.ReplayConfig):
   """MCTS's hyper-parameters, for small problems.
 
   A simulation is one walk of the search from its root to a new node; an SGD step is one gradient step on one batch; an
@@ -18,9 +18,7 @@ class MCTSConfig:
   num_simulations: PositiveInt = 50
   """Simulations for each action. 800 in Silver et al. 2018 for board games, 50 in 1911.08265 for Atari."""
   evaluation_batch: PositiveInt = 8
-  """Leaves that the network is asked about at once; 1 is the paper's search, more is faster and less exact."""
-  discount: Fraction = 0.99
-  """γ, for each environment step, in search and learning."""
+  """Leaves that the network is asked about at once; 1 is the paper's search, more is faster and less exact: README."""
   puct_constant: Positive = 1.25
   """c, the weight of the prior against Q̄ in [0, 1]. Silver et al. 2018 and 1911.08265 (their c_init)."""
   min_return: float | None = None
@@ -43,29 +41,32 @@ class MCTSConfig:
   """Adam's, per SGD step."""
   max_gradient_norm: Positive = 40.0
   """Gradients are scaled down to this global norm."""
-  batch_size: PositiveInt = 128
-  """Transitions in an SGD step."""
   target_update_period: PositiveInt = 50
   """SGD steps between copies of the value network to the target network."""
-  num_sgd_steps_per_step: PositiveInt = 1
-  """SGD steps in one learner step, which takes as many batches from replay at once."""
 
-  # Replay.
-  samples_per_insert: Positive = 32.0
-  """Transitions sampled for each environment step: with batches of 128 one SGD step in 4 environment steps."""
+  # Replay; the rest, and γ, which counts in the search too, are in `acme.configs.ReplayConfig`.
+  batch_size: PositiveInt = 128
+  """Transitions in an SGD step: one in 4 environment steps."""
   min_replay_size: PositiveInt = 500
-  """Environment steps before the first SGD step."""
+  """Transitions inserted before the first SGD step."""
   max_replay_size: PositiveInt = 100_000
-  """Transitions kept; the oldest go first."""
+  """Transitions held; then the oldest goes."""
 
   def __post_init__(self) -> None:
-    configs.validate(self)
+    super().__post_init__()
     if self.min_return is not None and self.max_return is not None and self.min_return >= self.max_return:
       raise ValueError(
         f"MCTSConfig: expected min_return below max_return, got {self.min_return!r} and {self.max_return!r}."
       )
-    if self.min_replay_size > self.max_replay_size:
-      raise ValueError(
-        f"MCTSConfig: expected min_replay_size of at most max_replay_size, got {self.min_replay_size!r} and "
-        f"{self.max_replay_size!r}."
-      )
+
+
+def make_experience(config: MCTSConfig) -> experience.Transitions:
+  """What MCTS learns from: single steps, as they train a model, too."""
+  return experience.Transitions(
+    batch_size=config.batch_size * config.num_sgd_steps_per_step,
+    max_size=config.max_replay_size,
+    min_size=config.min_replay_size,
+    samples_per_insert=config.samples_per_insert,
+    n_step=1,
+    discount=config.discount,
+  )

@@ -10,7 +10,7 @@ asks the model for the node that the edge leads to, and takes that node's value 
 
 Q̄ is Q moved to [0, 1] by the least and largest Q that the tree has seen (Schrittwieser et al. 2019, 1911.08265,
 appendix B), and for an edge not yet walked the mean value of its node; bounds that are known beforehand widen that
-range. N(s) counts the visits of s, its first one too.
+range. Where they differ by no more than rounding does, all Q̄ are 0. N(s) counts the visits of s, its first one too.
 
 `evaluation_batch` simulations are walked before the model is asked about all of them at once. Each walk that waits
 counts on its edges as one more visit, with the worst Q̄, 0: a virtual loss (Chaslot et al. 2008), which sends the
@@ -30,6 +30,8 @@ import numpy as np
 
 from acme import types
 from acme_mcts import config as mcts_config
+
+_PRECISION = float(np.finfo(np.float32).eps)  # In which models speak: Q that differ by less, of the largest, are equal.
 
 Path = list[tuple[int, int]]  # (node, action) from the root on
 
@@ -197,7 +199,8 @@ class Tree:
     total = 1 + int(visits.sum())
     q = np.where(visits > 0, self.returns[node] / np.maximum(visits, 1), self.value(node))
     scale = self.high - self.low
-    q = np.clip((q - self.low) / scale, 0, 1) if scale > 0 else np.zeros_like(q)
+    told_apart = scale > _PRECISION * max(abs(self.low), abs(self.high))
+    q = np.clip((q - self.low) / scale, 0, 1) if told_apart else np.zeros_like(q)
     walked = visits + waiting
     q *= np.where(waiting > 0, visits / np.maximum(walked, 1), 1)
     return puct(q, self.priors[node], walked, total + int(waiting.sum()), self._c)

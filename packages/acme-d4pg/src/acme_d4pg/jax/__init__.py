@@ -1,7 +1,17 @@
 """D4PG in JAX, Haiku and rlax."""
 
-from acme_d4pg.jax.acting import make_actor
-from acme_d4pg.jax.learning import Params, TrainingState, make_learner, make_update
-from acme_d4pg.jax.networks import Networks, make_networks
+import functools
 
-__all__ = ["Networks", "Params", "TrainingState", "make_actor", "make_learner", "make_networks", "make_update"]
+import haiku as hk
+
+from acme_d4pg.config import D4PGConfig, make_experience
+from acme_d4pg.jax.learning import make_program
+from acme_jax.builder import ProgramBuilder
+
+__all__ = ["make_builder", "make_program"]
+
+
+def make_builder(config: D4PGConfig, network: tuple[hk.Transformed, hk.Transformed] | None = None) -> ProgramBuilder:
+  """Makes the builder; `network` as in `acme_d4pg.D4PG`."""
+  make = functools.partial(make_program, config=config, network=network)
+  return ProgramBuilder(config, make_experience(config), make)

@@ -1,31 +1,20 @@
-"""D4PG's actors: the policy with Gaussian noise, and without it for evaluation."""
+"""How D4PG acts: by its policy, with Gaussian noise while it learns."""
 
-from acme import core, replay, specs
+import haiku as hk
+import jax
+
+from acme import types
 from acme_d4pg import config as d4pg_config
 from acme_d4pg.jax import networks
-from acme_jax import continuous
+from acme_jax import exploration
+from acme_jax.program import Acted, Policy
 
 
-def make_actor(
-  spec: specs.EnvironmentSpec,
-  nets: networks.Networks,
-  config: d4pg_config.D4PGConfig,
-  variables: core.VariableSource,
-  *,
-  seed: int,
-  adder: replay.Adder | None = None,
-  num_envs: int | None = None,
-  evaluation: bool = False,
-) -> core.Actor:
-  """Makes an actor; for evaluation one without noise."""
-  del spec
-  return continuous.GaussianActor(
-    nets.act,
-    variables,
-    nets.space,
-    sigma=0.0 if evaluation else config.sigma,
-    seed=seed,
-    random_steps=0 if evaluation else config.random_steps,
-    adder=adder,
-    num_envs=num_envs,
-  )
+def make_policy(nets: networks.Networks, config: d4pg_config.D4PGConfig, *, evaluation: bool) -> Policy:
+  """The behaviour; for evaluation without noise."""
+
+  def act(params: hk.Params, key: jax.Array | None, step: types.Step, core: tuple[()]) -> Acted[tuple[()]]:
+    return Acted(nets.policy.apply(params, step.observation))  # [N, D]
+
+  noise = exploration.Gaussian(sigma=config.sigma, random_steps=config.random_steps)
+  return Policy(act=act, explore=None if evaluation else noise)

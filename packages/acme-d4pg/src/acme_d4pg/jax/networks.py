@@ -3,8 +3,7 @@
 Shapes: B batch, D numbers in an action, K atoms.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import haiku as hk
 import jax
@@ -12,7 +11,7 @@ import numpy as np
 
 from acme import specs, types
 from acme_d4pg import config as d4pg_config
-from acme_jax import continuous, networks
+from acme_jax import control, networks, spaces
 
 
 class Networks(NamedTuple):
@@ -20,29 +19,34 @@ class Networks(NamedTuple):
 
   policy: hk.Transformed  # observation [B, …] -> action [B, D] in [−1, 1]
   critic: hk.Transformed  # (observation [B, …], action [B, D]) -> logits of the atoms [B, K]
-  space: continuous.ActionSpace  # between [−1, 1]^D and the environment's actions
-  act: Callable[..., jax.Array]  # jitted: (policy params, observation [B, …]) -> [B, D]
+  space: spaces.Continuous  # between [−1, 1]^D and the environment's actions
   observation: types.NestedArray  # zeros [1, …], to initialise with
 
 
-def make_networks(spec: specs.EnvironmentSpec, config: d4pg_config.D4PGConfig) -> Networks:
-  """Makes both networks. Raises ValueError where the actions are not continuous and bounded."""
-  space = continuous.ActionSpace(specs.require_continuous(spec, "D4PG"))
+def make_networks(
+  spec: specs.EnvironmentSpec,
+  config: d4pg_config.D4PGConfig,
+  network: tuple[hk.Transformed, hk.Transformed] | None = None,
+) -> Networks:
+  """Makes both networks, or takes those of `network`.
+
+  Raises:
+    ValueError: the actions are not continuous and bounded, or a network's output does not fit.
+    TypeError: `network` is no pair of haiku.Transformed.
+  """
+  space = spaces.Continuous(specs.require_continuous(spec, "D4PG"))
 
   def policy(observation: types.NestedArray) -> jax.Array:
-    return continuous.DeterministicPolicy(spec.observations, space.size, config.policy_hidden_sizes)(observation)
+    return control.DeterministicPolicy(spec.observations, space.size, config.policy_hidden_sizes)(observation)
 
   def critic(observation: types.NestedArray, action: jax.Array) -> jax.Array:
-    return continuous.Critic(spec.observations, config.num_atoms, config.critic_hidden_sizes)(observation, action)
+    return control.Critic(spec.observations, config.num_atoms, config.critic_hidden_sizes)(observation, action)
 
-  policy_network: Any = hk.without_apply_rng(hk.transform(policy))  # Haiku overloads this beyond what mypy follows.
-  return Networks(
-    policy_network,
-    hk.without_apply_rng(hk.transform(critic)),
-    space,
-    jax.jit(policy_network.apply),
-    networks.zeros(spec.observations),
-  )
+  if network is None:
+    network = hk.transform(policy), hk.transform(critic)
+  control.check_networks(network, spec, space.size, config.num_atoms)
+  policy_network, critic_network = (hk.without_apply_rng(each) for each in network)
+  return Networks(policy_network, critic_network, space, networks.zeros(spec.observations))
 
 
 def atoms(config: d4pg_config.D4PGConfig) -> np.ndarray:

@@ -1,7 +1,16 @@
 """D4PG in TensorFlow, Sonnet and trfl."""
 
-from acme_d4pg.tf.acting import make_actor
-from acme_d4pg.tf.learning import TrainingState, make_learner, make_update
-from acme_d4pg.tf.networks import Networks, make_networks
+import functools
 
-__all__ = ["Networks", "TrainingState", "make_actor", "make_learner", "make_networks", "make_update"]
+from acme_d4pg.config import D4PGConfig, make_experience
+from acme_d4pg.tf.learning import make_program
+from acme_tf.builder import ProgramBuilder
+from acme_tf.control import Factories
+
+__all__ = ["make_builder", "make_program"]
+
+
+def make_builder(config: D4PGConfig, network: Factories | None = None) -> ProgramBuilder:
+  """Makes the builder; `network` as in `acme_d4pg.D4PG`."""
+  make = functools.partial(make_program, config=config, network=network)
+  return ProgramBuilder(config, make_experience(config), make)

@@ -11,18 +11,18 @@ Deviations: the target networks are copied, as published for the control suite, 
 Shapes: B batch, D numbers in an action, K atoms.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import sonnet as snt
 import tensorflow as tf
 
-from acme import counting, loggers, replay, types
+from acme import replay, specs, types
 from acme_d4pg import config as d4pg_config
-from acme_d4pg.tf import losses, networks
-from acme_tf import learning
-from acme_tf import variables as tf_variables
+from acme_d4pg.tf import acting, losses, networks
+from acme_tf import control, learning, variables
+from acme_tf.program import Metrics, Program, Update
 
 
 class TrainingState(NamedTuple):
@@ -41,13 +41,13 @@ def make_state(nets: networks.Networks, config: d4pg_config.D4PGConfig, seed: in
   """The first state: the target networks are equal to the online networks. The seed is consumed."""
   policy_seed, critic_seed = (int(s) for s in np.random.SeedSequence(seed).generate_state(2))
   critic_inputs = (nets.observation, np.zeros((1, nets.space.size), np.float32))
-  policy = tf_variables.create(nets.make_policy, nets.observation, seed=policy_seed)
-  critic = tf_variables.create(nets.make_critic, *critic_inputs, seed=critic_seed)
+  policy = variables.create(nets.make_policy, nets.observation, seed=policy_seed)
+  critic = variables.create(nets.make_critic, *critic_inputs, seed=critic_seed)
   return TrainingState(
     policy,
     critic,
-    learning.make_target(nets.make_policy, policy, nets.observation),
-    learning.make_target(nets.make_critic, critic, *critic_inputs),
+    variables.make_target(nets.make_policy, policy, nets.observation),
+    variables.make_target(nets.make_critic, critic, *critic_inputs),
     learning.adam(config.policy_learning_rate, policy.trainable_variables),
     learning.adam(config.critic_learning_rate, critic.trainable_variables),
     tf.Variable(0, dtype=tf.int64, name="steps"),
@@ -55,76 +55,66 @@ def make_state(nets: networks.Networks, config: d4pg_config.D4PGConfig, seed: in
 
 
 def make_losses(
-  state: TrainingState, nets: networks.Networks, config: d4pg_config.D4PGConfig
-) -> tuple[Callable[[types.Transition], tf.Tensor], Callable[[types.NestedArray], tuple[tf.Tensor, tf.Tensor]]]:
-  """The critic's loss, transitions -> [B], and the policy's, observation -> (loss [B], values [B])."""
+  nets: networks.Networks, config: d4pg_config.D4PGConfig
+) -> tuple[Callable[..., tf.Tensor], Callable[..., tuple[tf.Tensor, tf.Tensor]]]:
+  """The critic's, (state, transitions) -> [B], and the policy's, (state, observation) -> (loss [B], values [B])."""
+  atoms = tf.constant(networks.atoms(config))  # [K]
 
-  def critic_loss(transitions: types.Transition) -> tf.Tensor:
+  def critic_loss(state: TrainingState, transitions: types.Transition) -> tf.Tensor:
     a_t = state.target_policy(transitions.next_observation)  # [B, D]
-    z_t = state.target_critic(transitions.next_observation, a_t)  # logits [B, K]
-    a_tm1 = nets.space.flatten(transitions.action)  # [B, D]
-    z_tm1 = state.critic(transitions.observation, a_tm1)  # logits [B, K]
-    r_t = tf.cast(transitions.reward, tf.float32)  # [B]
-    discount_t = config.discount * tf.cast(transitions.discount, tf.float32)  # [B], with the γ that D leaves out
-    return losses.categorical_td_loss(z_tm1.values, z_tm1.logits, r_t, discount_t, z_t.logits)
+    logits_t = state.target_critic(transitions.next_observation, a_t)  # [B, K]
+    a_tm1 = nets.space.from_environment(transitions.action)  # [B, D]
+    logits_tm1 = state.critic(transitions.observation, a_tm1)  # [B, K]
+    discount_t = config.discount * transitions.discount  # [B], with the γ that the transition leaves out
+    return losses.categorical_td_loss(atoms, logits_tm1, transitions.reward, discount_t, logits_t)
 
-  def policy_loss(observation: types.NestedArray) -> tuple[tf.Tensor, tf.Tensor]:
+  def policy_loss(state: TrainingState, observation: types.NestedArray) -> tuple[tf.Tensor, tf.Tensor]:
     action = state.policy(observation)  # [B, D]
-    q = state.critic(observation, action).mean()  # [B]
+    q = tf.reduce_sum(tf.nn.softmax(state.critic(observation, action)) * atoms, axis=-1)  # [B]
     return losses.policy_gradient_loss(q, action, config.dqda_clipping), q
 
   return critic_loss, policy_loss
 
 
-def make_update(state: TrainingState, nets: networks.Networks, config: d4pg_config.D4PGConfig) -> learning.Update:
-  """The function sample -> (priorities [B], metrics), which changes the state; within a `tf.function` only."""
-  critic_loss, policy_loss = make_losses(state, nets, config)
-  policy_parameters, critic_parameters = state.policy.trainable_variables, state.critic.trainable_variables
-  online = (*state.policy.variables, *state.critic.variables)
-  target = (*state.target_policy.variables, *state.target_critic.variables)
+def make_update(nets: networks.Networks, config: d4pg_config.D4PGConfig) -> Update[TrainingState]:
+  """The function (state, sample) -> (priorities [B], metrics), which changes the state; within a `tf.function` only."""
+  critic_loss, policy_loss = make_losses(nets, config)
 
-  def update(sample: replay.Sample) -> tuple[tf.Tensor, learning.Metrics]:
+  def update(state: TrainingState, sample: replay.Sample) -> tuple[tf.Tensor, Metrics]:
+    policy, critic = state.policy.trainable_variables, state.critic.trainable_variables
     exponent = config.importance_sampling_exponent if config.prioritized else 0.0
     weights = learning.importance_weights(sample.probabilities, exponent)  # [B], max 1
     with tf.GradientTape() as tape:
-      td_loss = critic_loss(sample.data)  # [B]
+      td_loss = critic_loss(state, sample.data)  # [B]
       critic_value = tf.reduce_mean(weights * td_loss)
-    critic_gradients = tape.gradient(critic_value, critic_parameters)
+    critic_gradients = tape.gradient(critic_value, critic)
     with tf.GradientTape() as tape:
-      loss, q = policy_loss(sample.data.observation)  # [B], [B]
+      loss, q = policy_loss(state, sample.data.observation)  # [B], [B]
       policy_value = tf.reduce_mean(loss)
-    policy_gradients = tape.gradient(policy_value, policy_parameters)
-    learning.apply_gradients(state.policy_optimizer, policy_gradients, policy_parameters, config.max_gradient_norm)
-    learning.apply_gradients(state.critic_optimizer, critic_gradients, critic_parameters, config.max_gradient_norm)
+    policy_gradients = tape.gradient(policy_value, policy)
+    learning.apply_gradients(state.policy_optimizer, policy_gradients, policy, config.max_gradient_norm)
+    learning.apply_gradients(state.critic_optimizer, critic_gradients, critic, config.max_gradient_norm)
     state.steps.assign_add(1)
-    tf_variables.periodic_copy(state.steps, config.target_update_period, online, target)
+    online, target = (state.policy, state.critic), (state.target_policy, state.target_critic)
+    variables.periodic_copy(state.steps, config.target_update_period, variables.of(online), variables.of(target))
     return td_loss, {"loss": critic_value, "policy_loss": policy_value, "q": tf.reduce_mean(q)}
 
   return update
 
 
-def make_learner(
-  nets: networks.Networks,
-  config: d4pg_config.D4PGConfig,
-  dataset: Iterator[replay.Sample],
-  *,
-  seed: int,
-  store: replay.Replay | None,
-  table: str,
-  logger: loggers.Logger | None,
-  counter: counting.Counter | None,
-) -> learning.TFLearner:
-  """Makes the learner, whose variables are "policy", "critic" and the targets of both, "target_policy" and so on."""
-  state = make_state(nets, config, seed)
+def make_program(
+  spec: specs.EnvironmentSpec, config: d4pg_config.D4PGConfig, network: control.Factories | None = None
+) -> Program[TrainingState, snt.Module, tuple[()]]:
+  """Makes D4PG's program. Raises ValueError where the actions are not continuous and bounded."""
+  nets = networks.make_networks(spec, config, network)
   names = ("policy", "critic", "target_policy", "target_critic")
-  return learning.TFLearner(
-    state._asdict(),
-    make_update(state, nets, config),
-    dataset,
-    variables={name: getattr(state, name).variables for name in names},
-    num_sgd_steps=config.num_sgd_steps_per_step,
-    store=store,
-    table=table,
-    logger=logger,
-    counter=counter,
+  return Program(
+    init=lambda seed: make_state(nets, config, seed),
+    update=make_update(nets, config),
+    params=lambda state: state.policy,
+    make_params=lambda: variables.create(nets.make_policy, nets.observation),
+    variables=lambda state: {name: getattr(state, name) for name in names},
+    behaviour=acting.make_policy(config, evaluation=False),
+    evaluation=acting.make_policy(config, evaluation=True),
+    space=nets.space,
   )

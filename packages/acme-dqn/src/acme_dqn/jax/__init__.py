@@ -1,7 +1,17 @@
 """DQN in JAX, Haiku and rlax."""
 
-from acme_dqn.jax.acting import make_actor
-from acme_dqn.jax.learning import TrainingState, make_learner, make_update
-from acme_dqn.jax.networks import Networks, make_networks
+import functools
 
-__all__ = ["Networks", "TrainingState", "make_actor", "make_learner", "make_networks", "make_update"]
+import haiku as hk
+
+from acme_dqn.config import DQNConfig, make_experience
+from acme_dqn.jax.learning import make_program
+from acme_jax.builder import ProgramBuilder
+
+__all__ = ["make_builder", "make_program"]
+
+
+def make_builder(config: DQNConfig, network: hk.Transformed | None = None) -> ProgramBuilder:
+  """Makes the builder; `network` as in `acme_dqn.DQN`."""
+  make = functools.partial(make_program, config=config, network=network)
+  return ProgramBuilder(config, make_experience(config), make)

@@ -10,18 +10,19 @@ Deviations: Adam in place of RMSProp.
 Shapes: B batch, A actions, K atoms or quantiles.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import haiku as hk
 import jax
 import jax.numpy as jnp
 import optax
 
-from acme import counting, loggers, replay, types
+from acme import replay, specs, types
 from acme_dqn import config as dqn_config
-from acme_dqn.jax import losses, networks
-from acme_jax import learning
+from acme_dqn.jax import acting, losses, networks
+from acme_jax import learning, optimizers, spaces, targets
+from acme_jax.program import Metrics, Program, Update
 
 LossFn = Callable[[hk.Params, hk.Params, jax.Array, types.Transition], tuple[losses.Loss, jax.Array]]
 
@@ -38,22 +39,14 @@ class TrainingState(NamedTuple):
 
 def make_optimizer(config: dqn_config.DQNConfig) -> optax.GradientTransformation:
   """Adam, after a clip of the gradients' global norm where the config has one."""
-  adam = optax.adam(config.learning_rate, eps=config.adam_epsilon)
-  if config.max_gradient_norm is None:
-    return adam
-  return optax.chain(optax.clip_by_global_norm(config.max_gradient_norm), adam)
+  return optimizers.adam(config.learning_rate, epsilon=config.adam_epsilon, max_gradient_norm=config.max_gradient_norm)
 
 
-def make_state(nets: networks.Networks, config: dqn_config.DQNConfig, seed: int) -> TrainingState:
-  """The first state: the target network is the online network. The seed is consumed."""
-
-  @jax.jit  # All at once: each array made on its own would be compiled on its own.
-  def make(key: jax.Array) -> TrainingState:
-    init_key, key = jax.random.split(key)
-    params = nets.network.init(init_key, nets.observation)
-    return TrainingState(params, params, make_optimizer(config).init(params), jnp.zeros((), jnp.int32), key)
-
-  return make(jax.random.PRNGKey(seed))
+def make_state(nets: networks.Networks, config: dqn_config.DQNConfig, key: jax.Array) -> TrainingState:
+  """The first state: the target network is the online network. The key is consumed."""
+  init_key, key = jax.random.split(key)
+  params = nets.network.init(init_key, nets.observation)
+  return TrainingState(params, params, make_optimizer(config).init(params), jnp.zeros((), jnp.int32), key)
 
 
 def make_loss(nets: networks.Networks, config: dqn_config.DQNConfig) -> LossFn:
@@ -105,7 +98,7 @@ def _loss_of_outputs(config: dqn_config.DQNConfig) -> Callable[..., losses.Loss]
   return lambda out_tm1, a, r, d, out_t, selector: plain(out_tm1, a, r, d, out_t, selector, delta)
 
 
-def make_update(nets: networks.Networks, config: dqn_config.DQNConfig) -> learning.Update[TrainingState]:
+def make_update(nets: networks.Networks, config: dqn_config.DQNConfig) -> Update[TrainingState]:
   """The pure function (state, sample) -> (state, priorities [B], metrics)."""
   optimizer = make_optimizer(config)
   loss = make_loss(nets, config)
@@ -119,7 +112,7 @@ def make_update(nets: networks.Networks, config: dqn_config.DQNConfig) -> learni
       return jnp.mean(weights * result.loss), (result.priority, q_tm1)
     return jnp.mean(result.loss), (result.priority, q_tm1)
 
-  def update(state: TrainingState, sample: replay.Sample) -> tuple[TrainingState, jax.Array, learning.Metrics]:
+  def update(state: TrainingState, sample: replay.Sample) -> tuple[TrainingState, jax.Array, Metrics]:
     key = jax.random.fold_in(state.key, state.steps)
     (loss_value, (priorities, q_tm1)), gradients = jax.value_and_grad(weighted, has_aux=True)(
       state.params, state.target_params, key, sample
@@ -127,37 +120,25 @@ def make_update(nets: networks.Networks, config: dqn_config.DQNConfig) -> learni
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     steps = state.steps + 1
-    target_params = optax.periodic_update(params, state.target_params, steps, config.target_update_period)
+    target_params = targets.periodic_update(params, state.target_params, steps, config.target_update_period)
     metrics = {"loss": loss_value, "priority": jnp.mean(priorities), "q": jnp.mean(q_tm1)}
     return TrainingState(params, target_params, opt_state, steps, state.key), priorities, metrics
 
   return update
 
 
-def make_learner(
-  nets: networks.Networks,
-  config: dqn_config.DQNConfig,
-  dataset: Iterator[replay.Sample],
-  *,
-  seed: int,
-  store: replay.Replay | None,
-  table: str,
-  logger: loggers.Logger | None,
-  counter: counting.Counter | None,
-) -> learning.JaxLearner[TrainingState]:
-  """Makes the learner, whose variables are "policy", the online network, and "target_policy"."""
-
-  def variables(state: TrainingState) -> dict[str, Any]:
-    return {"policy": state.params, "target_policy": state.target_params}
-
-  return learning.JaxLearner(
-    make_state(nets, config, seed),
-    make_update(nets, config),
-    dataset,
-    variables=variables,
-    num_sgd_steps=config.num_sgd_steps_per_step,
-    store=store,
-    table=table,
-    logger=logger,
-    counter=counter,
+def make_program(
+  spec: specs.EnvironmentSpec, config: dqn_config.DQNConfig, network: hk.Transformed | None = None
+) -> Program[TrainingState, hk.Params, tuple[()]]:
+  """Makes DQN's program. Raises ValueError where the actions are not discrete, or the network does not fit."""
+  space = spaces.make(spec, "DQN", "discrete")
+  nets = networks.make_networks(spec, config, network)
+  return Program(
+    init=lambda key: make_state(nets, config, key),
+    update=make_update(nets, config),
+    params=lambda state: state.params,
+    variables=lambda state: {"policy": state.params, "target_policy": state.target_params},
+    behaviour=acting.make_policy(nets, config, evaluation=False),
+    evaluation=acting.make_policy(nets, config, evaluation=True),
+    space=space,
   )

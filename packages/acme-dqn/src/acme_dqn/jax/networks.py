@@ -4,7 +4,7 @@ Shapes: B batch, A actions, K atoms or quantiles.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import haiku as hk
 import jax
@@ -15,14 +15,15 @@ from acme import specs, types
 from acme_dqn import config as dqn_config
 from acme_jax import networks
 
+Params = hk.Params
+
 
 class Networks(NamedTuple):
   """Pure functions."""
 
   network: hk.Transformed  # observation [B, …] -> Q-values [B, A], atoms' logits [B, A, K], or quantiles [B, A, K]
   values: Callable[[jax.Array], jax.Array]  # any of these -> Q-values [B, A]
-  greedy: Callable[..., jax.Array]  # jitted: (params, observation [B, …]) -> action [B], without noise
-  noisy: Callable[..., jax.Array]  # jitted: (params, key, step, observation [B, …]) -> action [B]
+  num_actions: int  # A
   observation: types.NestedArray  # zeros [1, …], to initialise with
 
 
@@ -44,17 +45,7 @@ def make_networks(
     networks.check_output(network, spec, shape, what)
   else:
     raise TypeError(f"network: expected a haiku.Transformed, got {network!r}. Make one with haiku.transform(…).")
-  values = _values(config)
-  apply = network.apply
-
-  def greedy(params: Any, observation: types.NestedArray) -> jax.Array:
-    return jnp.argmax(values(apply(params, None, observation)), axis=-1)  # [B]
-
-  def noisy(params: Any, key: jax.Array, step: jax.Array, observation: types.NestedArray) -> jax.Array:
-    key = jax.random.fold_in(key, step)  # One draw for each step; the key itself stays as it is.
-    return jnp.argmax(values(apply(params, key, observation)), axis=-1)  # [B]
-
-  return Networks(network, values, jax.jit(greedy), jax.jit(noisy), networks.zeros(spec.observations))
+  return Networks(network, _values(config), num_actions, networks.zeros(spec.observations))
 
 
 def atoms(config: dqn_config.DQNConfig) -> np.ndarray:

@@ -1,7 +1,19 @@
 """DQN in TensorFlow, Sonnet and trfl."""
 
-from acme_dqn.tf.acting import make_actor
-from acme_dqn.tf.learning import TrainingState, make_learner, make_update
-from acme_dqn.tf.networks import Networks, make_networks
+import functools
 
-__all__ = ["Networks", "TrainingState", "make_actor", "make_learner", "make_networks", "make_update"]
+from acme_dqn.config import DQNConfig, make_experience
+from acme_dqn.tf.learning import make_program
+from acme_tf.builder import ProgramBuilder
+from acme_tf.variables import Factory
+
+__all__ = ["make_builder", "make_program"]
+
+
+def make_builder(config: DQNConfig, network: Factory | None = None) -> ProgramBuilder:
+  """Makes the builder; `network` as in `acme_dqn.DQN`. Raises ValueError for a switch that this backend lacks."""
+  for switch in ("noisy", "munchausen"):
+    if getattr(config, switch):
+      raise ValueError(f'DQNConfig.{switch}: the TensorFlow backend lacks it. Set it to False, or use backend="jax".')
+  make = functools.partial(make_program, config=config, network=network)
+  return ProgramBuilder(config, make_experience(config), make)

@@ -1,42 +1,24 @@
-"""DQN's actors: ε-greedy."""
+"""How DQN acts: ε-greedily."""
 
+import sonnet as snt
 import tensorflow as tf
 
-from acme import core, replay, specs, types
+from acme import types
 from acme_dqn import config as dqn_config
 from acme_dqn.tf import networks
-from acme_tf import acting
-from acme_tf import variables as tf_variables
+from acme_tf import exploration
+from acme_tf.program import Acted, Policy
 
 
-def make_actor(
-  spec: specs.EnvironmentSpec,
-  nets: networks.Networks,
-  config: dqn_config.DQNConfig,
-  variables: core.VariableSource,
-  *,
-  seed: int,
-  adder: replay.Adder | None = None,
-  num_envs: int | None = None,
-  evaluation: bool = False,
-) -> core.Actor:
-  """Makes an actor; for evaluation one with `eval_epsilon`."""
+def make_policy(nets: networks.Networks, config: dqn_config.DQNConfig, *, evaluation: bool) -> Policy:
+  """The behaviour; for evaluation with `eval_epsilon`."""
   if evaluation:
-    epsilon = acting.linear_schedule(config.eval_epsilon, config.eval_epsilon, 0)
+    epsilon = exploration.linear_schedule(config.eval_epsilon, config.eval_epsilon, 0)
   else:
-    epsilon = acting.linear_schedule(config.epsilon_initial, config.epsilon, config.epsilon_decay_steps)
-  network = tf_variables.create(nets.make, nets.observation)
+    epsilon = exploration.linear_schedule(config.epsilon_initial, config.epsilon, config.epsilon_decay_steps)
 
-  def greedy(observation: types.NestedArray) -> tf.Tensor:
-    return tf.argmax(nets.values(network(observation)), axis=-1)  # [B]
+  def act(network: snt.Module, seed: tf.Tensor | None, step: types.Step, core: tuple[()]) -> Acted[tuple[()]]:
+    q = nets.values(network(step.observation))  # [N, A]
+    return Acted(tf.argmax(q, axis=-1))  # [N]
 
-  return acting.EpsilonGreedyActor(
-    greedy,
-    variables,
-    specs.require_discrete(spec, "DQN"),
-    epsilon=epsilon,
-    seed=seed,
-    variables=network.variables,
-    adder=adder,
-    num_envs=num_envs,
-  )
+  return Policy(act=act, explore=exploration.EpsilonGreedy(num_actions=nets.num_actions, epsilon=epsilon))

@@ -3,6 +3,7 @@
 Shapes: B batch, A actions, K atoms or quantiles.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ class Networks(NamedTuple):
 
   make: variables.Factory  # observation [B, …] -> Q-values [B, A], atoms' logits [B, A, K], or quantiles [B, A, K]
   values: Callable[[tf.Tensor], tf.Tensor]  # any of these -> Q-values [B, A]
+  num_actions: int  # A
   observation: types.NestedArray  # zeros [1, …], to make variables with
 
 
@@ -30,20 +32,18 @@ def make_networks(
 
   Raises:
     TypeError: `network` is no function that makes a Sonnet module.
-    ValueError: its outputs do not fit, or the config has a switch on that this backend lacks.
+    ValueError: its outputs do not fit.
   """
   num_actions = specs.require_discrete(spec, "DQN").num_values
-  for switch in ("noisy", "munchausen"):
-    if getattr(config, switch):
-      raise ValueError(f'DQNConfig.{switch}: the TensorFlow backend lacks it. Set it to False, or use backend="jax".')
   outputs, what = _outputs(config)
   shape = (num_actions, outputs) if outputs else (num_actions,)
   if network is None:
-    return Networks(lambda: QNetwork(spec, config, shape), _values(config), networks.zeros(spec.observations))
-  if not callable(network):
+    network = functools.partial(QNetwork, spec, config, shape)
+  elif callable(network):
+    networks.check_output(network, spec, shape, what)
+  else:
     raise TypeError(f"network: expected a function that makes a Sonnet module, got {network!r}.")
-  networks.check_output(network, spec, shape, what)
-  return Networks(network, _values(config), networks.zeros(spec.observations))
+  return Networks(network, _values(config), num_actions, networks.zeros(spec.observations))
 
 
 def atoms(config: dqn_config.DQNConfig) -> np.ndarray:

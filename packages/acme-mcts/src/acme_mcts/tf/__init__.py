@@ -1,7 +1,15 @@
 """MCTS in TensorFlow and Sonnet."""
 
-from acme_mcts.tf.acting import make_actor
-from acme_mcts.tf.learning import make_learner
-from acme_mcts.tf.networks import Networks, make_networks
+import dm_env
 
-__all__ = ["Networks", "make_actor", "make_learner", "make_networks"]
+from acme_mcts import models
+from acme_mcts.config import MCTSConfig
+from acme_mcts.tf.builder import MCTSBuilder
+from acme_mcts.tf.learning import make_program
+
+__all__ = ["MCTSBuilder", "make_builder", "make_program"]
+
+
+def make_builder(config: MCTSConfig, *, simulator: dm_env.Environment | models.Simulator | None = None) -> MCTSBuilder:
+  """Makes the builder; `simulator` as in `acme_mcts.MCTS`."""
+  return MCTSBuilder(config, simulator)

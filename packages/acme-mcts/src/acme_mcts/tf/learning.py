@@ -11,40 +11,47 @@ episode's outcome; the model predicts observations, step by step, not unrolled.
 Shapes: B batch, A actions, D features.
 """
 
-from collections.abc import Iterator
+from typing import NamedTuple
 
+import sonnet as snt
 import tensorflow as tf
 
-from acme import counting, loggers, replay, specs
+from acme import replay, specs
 from acme_mcts import config as mcts_config
 from acme_mcts.tf import losses, networks
-from acme_tf import learning, variables
+from acme_tf import learning, spaces, variables
+from acme_tf.program import Metrics, Program, Update
 
 
-def make_learner(
-  spec: specs.EnvironmentSpec,
-  make: networks.Networks,
-  config: mcts_config.MCTSConfig,
-  dataset: Iterator[replay.Sample],
-  *,
-  seed: int,
-  logger: loggers.Logger | None,
-  counter: counting.Counter | None,
-) -> learning.TFLearner:
-  """Makes the learner; `seed` is of the networks' first values."""
-  prediction = networks.create_prediction(make, spec, seed)
-  transition = networks.create_transition(make, spec, prediction, seed + 1)
-  target = networks.create_prediction(make, spec)
-  variables.copy(prediction.variables, target.variables)
-  parameters = list(prediction.trainable_variables) + (
-    [] if transition is None else list(transition.trainable_variables)
-  )
-  optimizer = learning.adam(config.learning_rate, parameters)
-  steps = tf.Variable(0, dtype=tf.int64, name="steps")  # [] SGD steps taken
+class TrainingState(NamedTuple):
+  """All that changes as the learner learns."""
 
-  def update(sample: replay.Sample) -> tuple[None, learning.Metrics]:
-    data = sample.data
-    _, v_t = target(data.next_observation)  # [B]
+  online: networks.Networks
+  target: networks.PredictionNetwork  # copied every config.target_update_period steps
+  optimizer: snt.Optimizer
+  steps: tf.Variable  # [] int64, SGD steps taken
+
+
+MCTSProgram = Program[TrainingState, networks.Networks, tuple[()]]
+
+
+def make_state(
+  spec: specs.EnvironmentSpec, config: mcts_config.MCTSConfig, learned_model: bool, seed: int
+) -> TrainingState:
+  """The first state: the target network is equal to the prediction network. The seed is consumed."""
+  online = networks.make_networks(spec, config, learned_model, seed)
+  target = networks.make_prediction(spec, config, learned_model)
+  variables.copy(online.prediction.variables, target.variables)
+  optimizer = learning.adam(config.learning_rate, _parameters(online))
+  return TrainingState(online, target, optimizer, tf.Variable(0, dtype=tf.int64, name="steps"))
+
+
+def make_update(config: mcts_config.MCTSConfig) -> Update[TrainingState]:
+  """The function (state, sample) -> (None, metrics), which changes the state."""
+
+  def update(state: TrainingState, sample: replay.Sample) -> tuple[None, Metrics]:
+    (prediction, transition), parameters, data = state.online, _parameters(state.online), sample.data
+    _, v_t = state.target(data.next_observation)  # [B]
     with tf.GradientTape() as tape:
       features_tm1 = prediction.encode(data.observation)  # [B, D]
       logits, v_tm1 = prediction.predict(features_tm1)  # [B, A], [B]
@@ -57,20 +64,36 @@ def make_learner(
         step = transition(features_tm1, data.action)
         metrics["model_loss"] = losses.transition_loss(step, features_t, data.reward, data.discount)
       loss = tf.add_n(list(metrics.values()))
-    norm = learning.apply_gradients(optimizer, tape.gradient(loss, parameters), parameters, config.max_gradient_norm)
-    steps.assign_add(1)
-    variables.periodic_copy(steps, config.target_update_period, prediction.variables, target.variables)
+    gradients = tape.gradient(loss, parameters)
+    norm = learning.apply_gradients(state.optimizer, gradients, parameters, config.max_gradient_norm)
+    state.steps.assign_add(1)
+    variables.periodic_copy(state.steps, config.target_update_period, prediction.variables, state.target.variables)
     return None, {"loss": loss, **metrics, "gradient_norm": norm, "value": tf.reduce_mean(v_tm1)}
 
-  networks_ = {"prediction": prediction, "target_prediction": target}
-  if transition is not None:
-    networks_["transition"] = transition
-  return learning.TFLearner(
-    {**networks_, "optimizer": optimizer, "steps": steps},
-    update,
-    dataset,
-    variables={name: network.variables for name, network in networks_.items()},
-    num_sgd_steps=config.num_sgd_steps_per_step,
-    logger=logger,
-    counter=counter,
+  return update
+
+
+def make_program(spec: specs.EnvironmentSpec, config: mcts_config.MCTSConfig, learned_model: bool) -> MCTSProgram:
+  """Makes MCTS's program, without policies: it acts by searching. Raises ValueError where actions are not discrete."""
+  space = spaces.make(spec, "MCTS", "discrete")
+  return Program(
+    init=lambda seed: make_state(spec, config, learned_model, seed),
+    update=make_update(config),
+    params=lambda state: state.online,
+    make_params=lambda: networks.make_networks(spec, config, learned_model),
+    variables=_variables,
+    behaviour=None,
+    evaluation=None,
+    space=space,
   )
+
+
+def _parameters(nets: networks.Networks) -> list[tf.Variable]:
+  transition = () if nets.transition is None else nets.transition.trainable_variables
+  return [*nets.prediction.trainable_variables, *transition]
+
+
+def _variables(state: TrainingState) -> dict[str, snt.Module]:
+  prediction, transition = state.online
+  model = {} if transition is None else {"transition": transition}
+  return {"prediction": prediction, "target_prediction": state.target, **model}

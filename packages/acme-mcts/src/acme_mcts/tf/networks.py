@@ -3,6 +3,7 @@
 Shapes: B batch, A actions, D features.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,13 +14,6 @@ import tensorflow as tf
 from acme import specs, types
 from acme_mcts import config as mcts_config
 from acme_tf import networks, variables
-
-
-class Networks(NamedTuple):
-  """Factories of MCTS's networks."""
-
-  prediction: variables.Factory
-  transition: variables.Factory | None  # None where a simulator says what follows
 
 
 class PredictionNetwork(snt.Module):
@@ -82,26 +76,28 @@ class TransitionNetwork(snt.Module):
     )
 
 
-def make_networks(spec: specs.EnvironmentSpec, config: mcts_config.MCTSConfig, learned_model: bool) -> Networks:
-  """The networks that a config asks for."""
-  sizes = config.hidden_sizes
+class Networks(NamedTuple):
+  """What a search asks."""
 
-  def transition() -> snt.Module:
-    return TransitionNetwork(spec.actions.num_values, sizes)
-
-  return Networks(lambda: PredictionNetwork(spec, sizes, learned_model), transition if learned_model else None)
+  prediction: PredictionNetwork
+  transition: TransitionNetwork | None  # None where a simulator says what follows
 
 
-def create_prediction(make: Networks, spec: specs.EnvironmentSpec, seed: int = 0) -> PredictionNetwork:
-  """Makes the prediction network and its variables."""
-  return variables.create(make.prediction, networks.zeros(spec.observations), seed=seed)
-
-
-def create_transition(
-  make: Networks, spec: specs.EnvironmentSpec, prediction: PredictionNetwork, seed: int = 0
-) -> TransitionNetwork | None:
-  """Makes the transition network and its variables, None where there is to be none."""
-  if make.transition is None:
-    return None
+def make_networks(
+  spec: specs.EnvironmentSpec, config: mcts_config.MCTSConfig, learned_model: bool, seed: int = 0
+) -> Networks:
+  """Makes the networks that a config asks for, and their variables. The seed is consumed."""
+  prediction = make_prediction(spec, config, learned_model, seed)
+  if not learned_model:
+    return Networks(prediction, None)
   features = prediction.encode(networks.zeros(spec.observations))
-  return variables.create(make.transition, features, np.zeros(1, np.int32), seed=seed)
+  make = functools.partial(TransitionNetwork, spec.actions.num_values, config.hidden_sizes)
+  return Networks(prediction, variables.create(make, features, np.zeros(1, np.int32), seed=seed + 1))
+
+
+def make_prediction(
+  spec: specs.EnvironmentSpec, config: mcts_config.MCTSConfig, learned_model: bool, seed: int = 0
+) -> PredictionNetwork:
+  """Makes the prediction network and its variables."""
+  make = functools.partial(PredictionNetwork, spec, config.hidden_sizes, learned_model)
+  return variables.create(make, networks.zeros(spec.observations), seed=seed)
