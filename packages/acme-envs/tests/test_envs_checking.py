@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from dm_env import specs
 
+import acme
 import acme_envs
 
 
@@ -137,3 +138,89 @@ def test_what_the_environment_raises_is_a_finding(fake):
       raise ZeroDivisionError("oh")
 
   one(findings(Raising()), "error", "raised ZeroDivisionError: oh")
+
+
+@pytest.mark.parametrize(
+  "shape, dtype, advice",
+  [
+    ((3, 64, 48), np.uint8, "move the channels last"),
+    ((64, 48), np.uint8, "add an axis of 1 channel"),
+    ((4, 64, 48, 3), np.uint8, "FrameStacking"),
+    ((64, 48, 3), np.uint8, None),
+    ((5, 7, 3), np.uint8, None),
+    ((8, 8), np.uint8, None),
+    ((3, 64, 48), np.float32, None),
+  ],
+)
+def test_unusual_image_layouts_are_warned_of_once(seeded_fake, shape, dtype, advice):
+  environment = seeded_fake()
+  spec = specs.BoundedArray(shape, dtype, 0, 255)
+  environment.observation_spec = lambda: {"a": spec, "b": spec}
+  environment._observation = lambda: {"a": np.ones(shape, dtype), "b": np.ones(shape, dtype)}
+  found = findings(environment)
+  assert len(found) == (advice is not None)
+  if advice is not None:
+    one(found, "warning", advice)
+    assert "observation[a]" in found[0].message and "observation[b]" in found[0].message
+
+
+def gym_environment(space, observe):
+  gymnasium = pytest.importorskip("gymnasium")
+
+  class Gym(gymnasium.Env):
+    observation_space, action_space = space(gymnasium.spaces), gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+      super().reset(seed=seed)
+      self.count = 0
+      return observe(self.np_random), {}
+
+    def step(self, action):
+      self.count += 1
+      return observe(self.np_random), 0.0, self.np_random.random() < 0.1, False, {}
+
+  return acme.wrappers.GymWrapper(Gym())
+
+
+def image(spaces):
+  return spaces.Box(0, 255, (2,), np.uint8)
+
+
+@pytest.mark.parametrize(
+  "observe, severity, text",
+  [
+    (lambda rng: rng.integers(250, 300, 2), "error", "expected a number that uint8 holds, got "),
+    (lambda rng: rng.integers(-9, 9, 2), "error", "expected a number that uint8 holds, got "),
+    (lambda rng: rng.random(2), "error", "expected a number that uint8 holds, got "),
+    (
+      lambda rng: rng.integers(0, 9, 2),
+      "warning",
+      "Gym: observation: expected dtype uint8 as its space says, got int64",
+    ),
+  ],
+)
+def test_gym_environments_are_checked_before_they_are_wrapped(observe, severity, text):
+  one(findings(gym_environment(image, observe)), severity, text)
+
+
+def test_a_sound_gym_environment_has_no_findings():
+  def space(spaces):
+    return spaces.Dict(image=image(spaces), count=spaces.Discrete(9, start=1))
+
+  def observe(rng):
+    return {"image": rng.integers(0, 255, 2, np.uint8), "count": rng.integers(1, 10)}
+
+  assert findings(gym_environment(space, observe)) == []
+
+
+def test_an_environment_is_checked_before_its_wrappers_cast(seeded_fake):
+  class Wide(seeded_fake):
+    def reward_spec(self):
+      return specs.Array((), np.float64)
+
+    def step(self, action):
+      timestep = super().step(action)
+      return timestep if timestep.first() else timestep._replace(reward=np.array(1, np.int64))
+
+  found = findings(acme.wrappers.SinglePrecision(Wide()))
+  one(found, "error", "Inside its wrappers, Wide: reward: expected dtype float64")

@@ -96,11 +96,12 @@ def test_unknown_options_are_named():
 @pytest.mark.parametrize("name", SOME)
 def test_a_missing_extra_is_named(name, monkeypatch):
   suite = name.partition(":")[0]
+  extra = suite.replace("_", "-")
   for module in list(sys.modules):
     if module.partition(".")[0] == MODULES[suite]:
       monkeypatch.delitem(sys.modules, module)
   monkeypatch.setitem(sys.modules, MODULES[suite], None)  # Makes importing it fail.
-  with pytest.raises(acme_envs.MissingExtraError, match=rf"pip install 'acme-envs\[{suite}\]'"):
+  with pytest.raises(acme_envs.MissingExtraError, match=rf"pip install 'acme-envs\[{extra}\]'"):
     acme_envs.make(name)
 
 

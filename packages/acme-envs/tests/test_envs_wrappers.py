@@ -18,9 +18,9 @@ def roll(environment, steps, action=ACTION):
 
 
 def conforms(environment, timestep):
-  acme.specs.Validator("observation", environment.observation_spec())(timestep.observation)
+  acme.validation.Validator("observation", environment.observation_spec())(timestep.observation)
   if not timestep.first():
-    acme.specs.Validator("reward", environment.reward_spec())(timestep.reward)
+    acme.validation.Validator("reward", environment.reward_spec())(timestep.reward)
     tree.map_structure(lambda spec, value: spec.validate(value), environment.reward_spec(), timestep.reward)
 
 

@@ -5,16 +5,17 @@ acme_envs.make("dm_control:cartpole:swingup", seed=0)
 
 from acme_envs import atari, bsuite, dm_control, gym, wrappers
 from acme_envs.checking import Finding, check_environment
-from acme_envs.errors import MissingExtraError, UnknownEnvironmentError
+from acme_envs.errors import MissingExtraError, UnknownEnvironmentError, UnsupportedSpaceError
 from acme_envs.factory import SUITES, list_environments, make
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
   "SUITES",
   "Finding",
   "MissingExtraError",
   "UnknownEnvironmentError",
+  "UnsupportedSpaceError",
   "atari",
   "bsuite",
   "check_environment",

@@ -12,6 +12,8 @@ import acme
 
 Episode = list[dm_env.TimeStep]
 _MAX_STEPS = 1000  # Of one episode.
+_MAX_RAW_STEPS = 100  # Of a Gymnasium environment inside its wrappers.
+_MAX_CHANNELS = 16  # Of an image: a smaller side than that is taken for its channels.
 
 
 class Finding(NamedTuple):
@@ -25,7 +27,8 @@ def check_environment(environment: dm_env.Environment, *, num_episodes: int = 3,
   """Looks for what agents will stumble over; [] where there is nothing.
 
   Reads the specs, plays a few episodes with random actions (at most 1,000 steps each), resets in the middle of one, and
-  plays one seed twice. The environment is not closed.
+  plays one seed twice. Plays the environment inside all wrappers too, since these may cast what it gives. Nothing is
+  closed.
 
   Args:
     environment: to check.
@@ -42,6 +45,7 @@ def check_environment(environment: dm_env.Environment, *, num_episodes: int = 3,
   checks = _Checks(environment, spec, seed)
   try:
     findings = [*_check_specs(spec), *checks.play(num_episodes), *checks.check_resets(), *checks.check_seed()]
+    findings += _check_inside(environment, seed)
   except Exception as error:  # An environment may raise anything.
     findings = [*checks.found, Finding("error", f"The environment raised {type(error).__name__}: {error}")]
   return list({finding.message: finding for finding in findings}.values())
@@ -53,6 +57,7 @@ def _check_specs(spec: acme.EnvironmentSpec) -> Iterator[Finding]:
     yield Finding(
       "warning", f"Specs of {' and '.join(wide)} take twice the memory: wrap it in acme.wrappers.SinglePrecision."
     )
+  yield from _check_layouts(spec)
   for leaf in tree.flatten(spec.actions):
     if not isinstance(leaf, specs.BoundedArray) or not np.isfinite([leaf.minimum, leaf.maximum]).all():
       yield Finding(
@@ -61,6 +66,60 @@ def _check_specs(spec: acme.EnvironmentSpec) -> Iterator[Finding]:
   for leaf in tree.flatten(spec.discounts):
     if isinstance(leaf, specs.BoundedArray) and (np.any(leaf.minimum < 0) or np.any(leaf.maximum > 1)):
       yield Finding("error", f"Discount spec {leaf!r} goes beyond [0, 1].")
+
+
+def _check_layouts(spec: acme.EnvironmentSpec) -> Iterator[Finding]:
+  """One finding for all images that are not [height, width, channels]."""
+  unusual = []
+  for path, leaf in tree.flatten_with_path(spec.observations):
+    shape, advice = leaf.shape, None
+    if leaf.dtype == np.uint8 and len(shape) == 3 and shape[0] < min(shape[1:]) and shape[0] <= _MAX_CHANNELS:
+      advice = "move the channels last"
+    elif leaf.dtype == np.uint8 and len(shape) == 2 and min(shape) > _MAX_CHANNELS:
+      advice = "add an axis of 1 channel"
+    elif leaf.dtype == np.uint8 and len(shape) > 3:
+      advice = "join the frames along the last axis (acme_envs.wrappers.FrameStacking)"
+    if advice is not None:
+      unusual.append(f"observation{''.join(f'[{key}]' for key in path)} of shape {shape}: {advice}")
+  if unusual:
+    yield Finding(
+      "warning", f"Agents take uint8 images as [height, width, channels], others as vectors: {'; '.join(unusual)}."
+    )
+
+
+def _check_inside(environment: Any, seed: int) -> Iterator[Finding]:
+  """Plays an episode of the environment inside all wrappers, as it is."""
+  layers = [environment]
+  while hasattr(inner := getattr(layers[-1], "environment", None), "reset"):
+    layers.append(inner)
+  raw = layers[-1]
+  if hasattr(raw, "observation_space"):
+    findings = _check_raw_gym(raw, layers[-2].observation_spec(), seed)
+  elif len(layers) > 1:
+    findings = _Checks(raw, acme.make_environment_spec(raw), seed).play(1)
+  else:
+    findings = []
+  for severity, message in findings:
+    yield Finding(severity, f"Inside its wrappers, {type(raw).__name__}: {message}")
+
+
+def _check_raw_gym(raw: Any, spec: Any, seed: int) -> list[Finding]:
+  """Compares what a Gymnasium environment gives with its own spaces, before GymWrapper casts it."""
+  raw.action_space.seed(seed)
+  findings = {}
+  over = True
+  for _ in range(_MAX_RAW_STEPS):
+    result = raw.reset() if over else raw.step(raw.action_space.sample())
+    is_new = isinstance(result, tuple) and isinstance(result[-1], dict)
+    observation = result[0] if is_new else result
+    over = not over and any(map(bool, result[2:-1]))  # Terminated, truncated; old Gym's done.
+    for (path, leaf), value in zip(tree.flatten_with_path(spec), tree.flatten_up_to(spec, observation), strict=True):
+      name = f"observation{''.join(f'[{key}]' for key in path)}"
+      got = np.asarray(value).dtype
+      if got != leaf.dtype and not (got.kind in "iu" and leaf.dtype == np.int32):
+        message = f"{name}: expected dtype {leaf.dtype} as its space says, got {got}, which is cast at each step."
+        findings[name] = Finding("warning", message)
+  return list(findings.values())
 
 
 class _Checks:
@@ -72,7 +131,7 @@ class _Checks:
     self._spec = spec
     self._seed = seed
     self._validators = {
-      name: acme.specs.Validator(name, leaf)
+      name: acme.validation.Validator(name, leaf)
       for name, leaf in (("observation", spec.observations), ("reward", spec.rewards), ("discount", spec.discounts))
     }
 

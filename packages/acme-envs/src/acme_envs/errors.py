@@ -8,6 +8,10 @@ class MissingExtraError(ImportError):
   """A suite's own packages are not installed; the message says what to install."""
 
 
+class UnsupportedSpaceError(ValueError, TypeError):
+  """An environment has a space without a spec; the message names the wrapper that helps."""
+
+
 class UnknownEnvironmentError(ValueError):
   """No environment has the name; the message lists near ones."""
 

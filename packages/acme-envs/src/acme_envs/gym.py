@@ -26,6 +26,7 @@ def make(name: str, *, seed: int | None = None, render: bool = False, **options:
 
   Raises:
     MissingExtraError: the environment needs a package that is not installed.
+    UnsupportedSpaceError: a space is of a kind that has no spec; the message names the wrapper that helps.
     UnknownEnvironmentError: the module imported does not register the id.
   """
   gymnasium = errors.import_extra("gymnasium", "gym")
@@ -36,7 +37,11 @@ def make(name: str, *, seed: int | None = None, render: bool = False, **options:
     raise errors.MissingExtraError(f"gym:{name} needs a package that is not installed: {error}") from error
   except gymnasium.error.UnregisteredEnv as error:
     raise errors.UnknownEnvironmentError(f"gym has no environment {name!r}: {error}") from error
-  environment = acme.wrappers.GymWrapper(inner)
+  try:
+    environment = acme.wrappers.GymWrapper(inner)
+  except TypeError as error:
+    inner.close()
+    raise errors.UnsupportedSpaceError(f"gym:{name}: {error}") from error
   if seed is not None:
     environment.seed(seed)
   wide = any(leaf.dtype in (np.float64, np.int64) for leaf in tree.flatten(acme.make_environment_spec(environment)))

@@ -42,7 +42,7 @@ class CanonicalSpec(acme.wrappers.EnvironmentWrapper):
   def _scale(self, spec: specs.Array, action: Any) -> Any:
     if not _is_continuous(spec):
       return action
-    action = np.asarray(action, spec.dtype)
+    action = acme.validation.convert("action", action, spec.dtype)
     scaled = spec.minimum * (1 - action) / 2 + spec.maximum * (1 + action) / 2
     if self._clip:
       scaled = np.clip(scaled, spec.minimum, spec.maximum)
@@ -78,14 +78,14 @@ class ActionRepeat(acme.wrappers.EnvironmentWrapper):
     self._num_repeats = num_repeats
 
   def step(self, action: Any) -> dm_env.TimeStep:
-    timestep = self._environment.step(action)
+    timestep = self._environment.step(acme.wrappers.copied(action))  # Lest it changes what it is given again.
     if timestep.first():
       return timestep
     reward, discount = timestep.reward, timestep.discount
     for _ in range(self._num_repeats - 1):
       if timestep.last():
         break
-      timestep = self._environment.step(action)
+      timestep = self._environment.step(acme.wrappers.copied(action))
       reward = tree.map_structure(
         lambda total, r, d: total + d * r, reward, timestep.reward, rewards.like(reward, discount)
       )

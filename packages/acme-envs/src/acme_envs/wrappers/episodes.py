@@ -84,7 +84,7 @@ class NoopStarts(acme.wrappers.EnvironmentWrapper):
     self._over = False
     timestep = self._environment.reset()
     for _ in range(self._rng.integers(0, self._noop_max, endpoint=True)):
-      timestep = self._environment.step(self._noop_action)
+      timestep = self._environment.step(acme.wrappers.copied(self._noop_action))
       if timestep.last():
         timestep = self._environment.reset()
     return dm_env.restart(timestep.observation)
