@@ -12,12 +12,14 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from acme import configs
+from acme import agents, builders, configs, plugins
+from acme_replay import adders
 from acme_testing import checks, conformance, fields, linear_q, runs, test_agent
 
 AGENT = linear_q.AGENT
 # Checks that a mutant passes unless it says otherwise: a break shows where it should, and not everywhere.
 BYSTANDERS = {"record", "observe_first_comes_first", "get_variables", "wrong_action_spec", "target_starts_equal"}
+EMBEDDED = plugins.load_replay()
 FIELDS = ("learning_rate", "eval_epsilon")  # Each takes runs of its own: these will do.
 
 
@@ -40,14 +42,15 @@ def test_the_reference_agent_passes():
 
 
 def patched(**methods):
-  """Replaces methods of linear_q's classes: `Class__method=function(original) -> method`."""
+  """Replaces methods of linear_q's classes, or of the agent's and the replay's: `Class__method=function(original)`."""
+  places = {"Agent": agents.Agent, "Replay": EMBEDDED, "Adder": adders.NStepTransitionAdder}
 
   @contextlib.contextmanager
   def broken():
     with pytest.MonkeyPatch.context() as patch:
       for name, change in methods.items():
         owner, _, method = name.partition("__")
-        cls = getattr(linear_q, owner)
+        cls = places.get(owner) or getattr(linear_q, owner)
         patch.setattr(cls, method, change(getattr(cls, method)))
       yield AGENT
 
@@ -151,11 +154,64 @@ class UniformByDefault(linear_q.LinearQConfig):
   """Off."""
 
 
+def seedless(original):
+  """Takes no notice of the seed: that of the inputs, or the replay's third argument."""
+
+  def method(self, *args, **kwargs):
+    args = [dataclasses.replace(a, seed=0) if dataclasses.is_dataclass(a) and hasattr(a, "seed") else a for a in args]
+    if isinstance(args[-1], int):
+      args[-1] = 0
+    return original(self, *args, **kwargs)
+
+  return method
+
+
+def restored_at_random(original):
+  """Puts back everything but the random numbers of the tables."""
+
+  def restore(self, state):
+    original(self, state)
+    self.store.table("replay")._rng = np.random.default_rng(7)
+
+  return restore
+
+
+def forbid(dtype):
+  """Zero, for anything but float64."""
+  if dtype == np.float64:
+    raise TypeError("float64")
+  return np.float32(0)
+
+
+class Impure(tuple):
+  """A tuple that has the functions of a program in JAX, of which one changes what it keeps."""
+
+  evaluation = behaviour = space = None
+
+  def __new__(cls, shape):
+    self = super().__new__(cls, shape)
+    self.calls = []
+    return self
+
+  def init(self, key):
+    self.calls.append(1)
+    return key
+
+  def update(self, state, sample):
+    return state, None, {}
+
+  def params(self, state):
+    return state
+
+  def variables(self, state):
+    return {}
+
+
 MUTANTS = {
   "no line for acme list": (lambda: contextlib.nullcontext(dataclasses.replace(AGENT, summary=" ")), {"record"}),
   "a preset of another kind": (
     lambda: contextlib.nullcontext(dataclasses.replace(AGENT, presets={"bad": dict})),
-    {"record", "preset"},
+    {"record"},
   ),
   "actions outside the spec": (
     patched(LinearQActor__select_action=after(lambda self, action: np.int32(7))),
@@ -166,7 +222,7 @@ MUTANTS = {
     {"specs", "get_variables"},
   ),
   "observes before the first": (
-    patched(LinearQ__observe=instead(lambda self, action, timestep: self.actor.observe(action, timestep))),
+    patched(Agent__observe=instead(lambda self, action, timestep: self.actor.observe(action, timestep))),
     {"observe_first_comes_first", "bad_input"},
   ),
   "learns nothing": (
@@ -180,19 +236,17 @@ MUTANTS = {
   "forgets its steps": (patched(LinearQLearner__restore=forget("steps")), {"resume_is_exact"}),
   "forgets the target": (patched(LinearQLearner__restore=forget("target_w")), {"resume_is_exact"}),
   "forgets the actor's random numbers": (patched(LinearQActor__restore=forget("rng")), {"resume_is_exact"}),
-  "forgets the replay's random numbers": (patched(ListReplay__restore=forget("rng")), {"resume_is_exact"}),
-  "forgets the episode in progress": (
-    patched(OneStepAdder__restore=instead(lambda self, state: None)),
-    {"resume_is_exact"},
-  ),
+  "forgets the replay's random numbers": (patched(Replay__restore=restored_at_random), {"resume_is_exact"}),
+  "forgets the episode in progress": (patched(Adder__restore=instead(lambda self, state: None)), {"resume_is_exact"}),
   "saves what is no plain data": (
     patched(LinearQLearner__save=after(lambda self, state: {**state, "rng": object()})),
     {"resume_is_exact"},
   ),
   "saves its own lists": (
     patched(
-      ListReplay__save=after(lambda self, state: {**state, "alias": self.__dict__.setdefault("log", [])}),
-      ListReplay__insert=before(lambda self, transition: self.__dict__.setdefault("log", []).append(1)),
+      LinearQLearner__save=after(lambda self, state: {**state, "alias": self.__dict__.setdefault("log", [])}),
+      LinearQLearner__step=before(lambda self: self.__dict__.setdefault("log", []).append(1)),
+      LinearQLearner__restore=before(lambda self, state: self.__dict__.update(log=list(state["alias"]))),
     ),
     {"saved_state_stands_still"},
   ),
@@ -201,10 +255,34 @@ MUTANTS = {
     {"same_seed_same_run", "evaluation_is_greedy"},
   ),
   "no seed": (
-    lambda: contextlib.nullcontext(
-      dataclasses.replace(AGENT, agent=lambda spec, *, config, seed: linear_q.LinearQ(spec, config=config, seed=0))
-    ),
+    patched(LinearQLearner____init__=seedless, LinearQActor____init__=seedless, Replay____init__=seedless),
     {"other_seed_other_run"},
+  ),
+  "several streams, and random numbers from nowhere": (
+    patched(
+      LinearQActor__select_action=after(
+        lambda self, a: a if self._one else np.int32([random.SystemRandom().randrange(3) for _ in a])
+      )
+    ),
+    {"vector_run"},
+  ),
+  "rewards of float64 are not taken": (
+    patched(
+      Agent____init__=before(lambda self, builder, spec, **_: np.zeros(1, np.float32) + forbid(spec.rewards.dtype))
+    ),
+    {"plain_environment"},
+  ),
+  "a replay of its own": (
+    patched(
+      Agent____init__=lambda original: (
+        lambda self, builder, spec, *, replay=None, **others: original(self, builder, spec, **others)
+      )
+    ),
+    {"replay_is_given"},
+  ),
+  "a program that keeps count": (
+    patched(LinearQBuilder__make_program=after(lambda self, program: Impure(program))),
+    {"program"},
   ),
   "variables in an order of its own": (
     patched(LinearQLearner__get_variables=after(lambda self, values: values[::-1])),
@@ -238,8 +316,10 @@ MUTANTS = {
   ),
   "evaluation is recorded": (
     patched(
-      LinearQ__make_evaluator=instead(
-        lambda self: linear_q.LinearQActor(self.learner, 3, 0.0, 0, linear_q.OneStepAdder(self.replay.writer()))
+      Agent__make_evaluator=instead(
+        lambda self: linear_q.LinearQActor(
+          0.0, np.int32, builders.ActorInputs(variables=self.learner, adder=self.replay.adder())
+        )
       )
     ),
     {"evaluation_leaves_no_trace"},
@@ -252,16 +332,13 @@ MUTANTS = {
     ),
     {"observations_are_copied"},
   ),
-  "takes any action": (
-    patched(LinearQBuilder__make_networks=instead(lambda self, spec: (6, 3))),
-    {"wrong_action_spec"},
-  ),
+  "takes any action": (patched(LinearQBuilder__make_program=instead(lambda self, spec: (6, 3))), {"wrong_action_spec"}),
   "a wrong action is an error that says nothing": (
-    patched(LinearQBuilder__make_networks=before(lambda self, spec: spec.actions.num_values)),
+    patched(LinearQBuilder__make_program=before(lambda self, spec: spec.actions.num_values)),
     {"wrong_action_spec"},
   ),
   "takes a NaN": (
-    patched(LinearQ____init__=after(lambda self, _: setattr(self, "_check_reward", lambda value: None))),
+    patched(Agent____init__=after(lambda self, _: setattr(self, "_check_reward", lambda value: None))),
     {"bad_input"},
   ),
   "a field without documentation": (with_config(Undocumented), {"field_is_documented"}),
@@ -279,10 +356,7 @@ MUTANTS = {
     {"evaluation_is_greedy"},
   ),
   "priorities are not written back": (
-    patched(
-      ListReplay__dataset=lambda original: original,
-      LinearQLearner____init__=after(lambda self, _: setattr(self, "_store", None)),
-    ),
+    patched(LinearQLearner____init__=after(lambda self, _: setattr(self, "_replay", None))),
     {"priorities_are_written_back"},
   ),
   "diverges in silence": (
@@ -310,7 +384,7 @@ def test_every_check_has_a_mutant():
 def test_check_agent_lists_every_failure():
   with patched(LinearQLearner__step=instead(lambda self: next(self._dataset)))() as plugin:
     with pytest.raises(
-      AssertionError, match=r"linear_q failed \d+ checks:\ncheck_preset\[uniform\]: AssertionError: preset"
+      AssertionError, match=r"linear_q failed \d+ checks:(.|\n)*\ncheck_learning_changes_parameters\[uniform\]"
     ):
       conformance.check_agent(plugin)
 
@@ -325,7 +399,7 @@ def test_a_check_deleted_or_overridden_is_noticed(monkeypatch, change):
   if change == "delete":
     monkeypatch.setattr(conformance, "CHECKS", tuple(others))
   else:
-    nothing = (lambda plugin, case: None) if change == "override" else checks.check_preset
+    nothing = (lambda plugin, case: None) if change == "override" else checks.check_program
     monkeypatch.setattr(checks, "check_specs", nothing)
   with pytest.raises(AssertionError):
     test_agent.test_battery_is_whole()
@@ -357,8 +431,8 @@ def test_switches_that_the_documentation_names_go_first():
 
 
 def test_alternatives_are_tried_in_place_of_the_batterys_own_values():
-  with pytest.raises(AssertionError, match=r"discount: of the values \[0.9, .*none changed"):
-    checks.check_field_changes_something(AGENT, "discount", {"discount": [0.9]})
+  with pytest.raises(AssertionError, match=r"discount: of the values \[0.99, .*none changed"):
+    checks.check_field_changes_something(runs.Subject(AGENT), "discount", {"discount": [0.99]})
 
 
 def test_digests_tell_values_apart():
@@ -366,6 +440,14 @@ def test_digests_tell_values_apart():
   values += [np.zeros((2, 1)), np.zeros((1, 2)), np.zeros(2), np.float32("nan"), -0.0, 0.0]
   assert len({runs.digest(value) for value in values}) == len(values)
   assert runs.digest((np.arange(3), {"b": 1, "a": 2})) == runs.digest([np.arange(3), {"a": 2, "b": 1}])
+
+
+def test_a_difference_is_named():
+  state = {"learner": [np.zeros(2), {"steps": 3}], "seed": None}
+  assert runs.difference(state, {"seed": None, "learner": (np.zeros(2), {"steps": 3})}) == ""
+  other = {"learner": [np.zeros(2), {"steps": 4}], "seed": None}
+  assert runs.difference(state, other) == "learner/1/steps is 3, and 4"
+  assert runs.difference(state, {"learner": [np.zeros(2), {}], "seed": None}).startswith("learner/1/steps is 3, and")
 
 
 def run_pytest(directory, *arguments):

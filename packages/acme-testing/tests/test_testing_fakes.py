@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tree
 
-from acme import EnvironmentLoop, loggers, make_environment_spec, specs
+from acme import EnvironmentLoop, loggers, make_environment_spec, specs, validation
 from acme_testing import fakes
 
 EVERY = [(o, "discrete") for o in fakes.OBSERVATIONS] + [("vector", a) for a in fakes.ACTIONS]
@@ -33,7 +33,7 @@ def test_values_are_valid_under_the_specs(observation, action):
   spec = fakes.make_spec(observation, action)
   for timestep in play(fakes.FakeEnvironment(spec), [None] * 3):
     tree.map_structure(lambda s, v: s.validate(v), spec.observations, timestep.observation)
-    specs.Validator("observation", spec.observations)(timestep.observation)
+    validation.Validator("observation", spec.observations)(timestep.observation)
     if not timestep.first():
       spec.rewards.validate(timestep.reward)
       spec.discounts.validate(timestep.discount)

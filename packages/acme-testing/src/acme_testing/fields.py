@@ -10,23 +10,26 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from acme import configs, plugins
+from acme import configs, plugins, specs
 from acme_testing import runs
 
 MAX_RUNS = 3  # Values tried for a field in each of the configs that `bases` gives.
 
 
-def names(plugin: plugins.AgentPlugin) -> list[str]:
+Plugin = plugins.AgentPlugin[Any]
+
+
+def names(plugin: Plugin) -> list[str]:
   """The names of the config's fields."""
   return [field.name for field in dataclasses.fields(plugin.config())]
 
 
-def hint_of(plugin: plugins.AgentPlugin, field: str) -> Any:
+def hint_of(plugin: Plugin, field: str) -> Any:
   """The annotated type of a field."""
   return typing.get_type_hints(type(plugin.config()), include_extras=True)[field]
 
 
-def documentation(plugin: plugins.AgentPlugin) -> dict[str, str]:
+def documentation(plugin: Plugin) -> dict[str, str]:
   """The docstring literal that follows each field, by name; a config that inherits has those of its bases too."""
   found: dict[str, str] = {}
   for cls in reversed(type(plugin.config()).__mro__):
@@ -66,7 +69,9 @@ def other_values(hint: Any, value: Any) -> list[Any]:
   """Values other than `value` that a field of this type may take, those most likely to show in a short run first."""
   kind, optional, limits = _read(hint)
   found: list[Any] = []
-  if kind is bool:
+  if value == runs.DATASET:
+    found = [runs.OTHER_DATASET]
+  elif kind is bool:
     found = [not value]
   elif kind is int:
     base = value if value is not None else 4
@@ -99,7 +104,7 @@ def _read(hint: Any) -> tuple[Any, bool, configs.Range]:
   return hint, optional, limits
 
 
-def bases(plugin: plugins.AgentPlugin, field: str) -> Iterator[Any]:
+def bases(plugin: Plugin, field: str) -> Iterator[Any]:
   """Small configs in which a field may matter: the default, each preset, and the default with each switch turned.
 
   Before them come those with the switches that the field's documentation names, as "With `categorical`: …" does.
@@ -123,7 +128,7 @@ def _is_switch(hint: Any) -> bool:
   return kind is bool or typing.get_origin(kind) is Literal
 
 
-def _turned(plugin: plugins.AgentPlugin, config: Any, name: str) -> Iterator[Any]:
+def _turned(plugin: Plugin, config: Any, name: str) -> Iterator[Any]:
   for value in other_values(hint_of(plugin, name), getattr(config, name)):
     changed = replaced(config, name, value)
     if changed is not None:
@@ -139,53 +144,58 @@ def replaced(config: Any, field: str, value: Any) -> Any:
 
 
 def changes_something(
-  plugin: plugins.AgentPlugin, field: str, alternatives: Mapping[str, Sequence[Any]], outcomes: dict[str, str]
+  subject: runs.Subject, field: str, alternatives: Mapping[str, Sequence[Any]], outcomes: dict[str, str]
 ) -> tuple[bool, list[Any]]:
-  """Whether some other value of a field changes the tables or a short run, and the values that were tried.
+  """Whether some other value of a field changes the experience or a short run, and the values that were tried.
 
   Where the agent's backend lacks the field, or the switch that it goes with, and says so, there is nothing to change.
   `outcomes` takes what each config led to: runs are costly, and every field starts from the same few configs.
   """
+  plugin = subject.plugin
 
-  def outcome(config: Any) -> str:
-    if repr(config) not in outcomes:
-      outcomes[repr(config)] = runs.Run(plugin, config).train().digest()
-    return outcomes[repr(config)]
+  def outcome(config: Any, spec: specs.EnvironmentSpec) -> str:
+    key = repr((config, spec))
+    if key not in outcomes:
+      same = repr((subject.config, subject.spec)) == key
+      done = subject.trained.outcome if same else _outcome(subject, config, spec)
+      outcomes[key] = runs.digest(done)
+    return outcomes[key]
 
   tried: list[Any] = []
   lacking = _lacking_switches(plugin)
   documented = documentation(plugin).get(field, "")
   if field in lacking or any(f"With `{switch}`" in documented for switch in lacking):
     return True, tried
-  for base in (base for base in bases(plugin, field) if taken(plugin, base)):
-    value = getattr(base, field)
-    values = alternatives.get(field) or other_values(hint_of(plugin, field), value)
-    accepted = [(v, c) for v in values if (c := replaced(base, field, v)) is not None and taken(plugin, c)]
-    for other, config in accepted[:MAX_RUNS]:
-      tried.append(other)
-      if tables(plugin, config) != tables(plugin, base) or outcome(config) != outcome(base):
-        return True, tried
+  for actions in plugin.actions:
+    spec = runs.default_spec(plugin, actions)
+    for base in (base for base in bases(plugin, field) if taken(plugin, base, spec)):
+      value = getattr(base, field)
+      values = alternatives.get(field) or other_values(hint_of(plugin, field), value)
+      accepted = [(v, c) for v in values if (c := replaced(base, field, v)) is not None and taken(plugin, c, spec)]
+      for other, config in accepted[:MAX_RUNS]:
+        tried.append(other)
+        experiences = (repr(runs.make_experience(plugin, c, spec)) for c in (base, config))
+        if len(set(experiences)) > 1 or outcome(config, spec) != outcome(base, spec):
+          return True, tried
   return False, tried
 
 
-def taken(plugin: plugins.AgentPlugin, config: Any) -> bool:
+def _outcome(subject: runs.Subject, config: Any, spec: specs.EnvironmentSpec) -> Any:
+  return subject.run(config=config, spec=spec).train(subject.num_steps).outcome()
+
+
+def taken(plugin: Plugin, config: Any, spec: specs.EnvironmentSpec | None = None) -> bool:
   """Whether the agent's backend takes a config; one that lacks a switch refuses it with a ValueError."""
   try:
-    plugin.builder(config).make_networks(runs.default_spec(plugin))
+    runs.make_experience(plugin, config, runs.default_spec(plugin) if spec is None else spec)
   except ValueError:
     return False
   return True
 
 
-def _lacking_switches(plugin: plugins.AgentPlugin) -> list[str]:
+def _lacking_switches(plugin: Plugin) -> list[str]:
   """The switches that the backend refuses to turn on."""
   default = runs.small_config(plugin, type(plugin.config())())
   off = [name for name in names(plugin) if getattr(default, name) is False]
   configs_on = {name: replaced(default, name, True) for name in off}
   return [name for name, config in configs_on.items() if config is not None and not taken(plugin, config)]
-
-
-def tables(plugin: plugins.AgentPlugin, config: Any) -> str:
-  """What the builder's tables are."""
-  builder, spec = plugin.builder(config), runs.default_spec(plugin)
-  return repr(builder.make_tables(spec, builder.make_networks(spec)))

@@ -8,10 +8,13 @@ A test makes an adder from a case's numbers, runs the trajectory through it, and
       golden.assert_items_equal(writer.items("replay"), case.items)
 
 With a store in place of the recorder, use a table that holds each item once (`fifo_table`), and `read_items`.
-All numbers are sums of a few powers of two, so float32 holds them exactly and equality is exact.
+All numbers are sums of a few powers of two, so float32 holds them exactly and equality is exact. `read_cases` gives
+longer random ones, whose items another program made: compare these with `rtol=1e-5`.
 """
 
-from collections.abc import Iterable, Sequence
+import importlib.resources
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import dm_env
@@ -30,6 +33,7 @@ __all__ = [
   "assert_items_equal",
   "episode",
   "fifo_table",
+  "read_cases",
   "read_items",
   "run_adder",
   "stack",
@@ -104,8 +108,8 @@ def stack(trajectories: Sequence[Sequence[Tick]]) -> list[Tick]:
   Where one environment begins anew its action, which an adder must pass over, is 99.
   """
   ticks = []
+  like = next((tick for trajectory in trajectories for tick in trajectory if tick.action is not None), None)
   for t, column in enumerate(zip(*trajectories, strict=True)):
-    like = next((tick for tick in column if tick.action is not None), None)
     timestep = dm_env.TimeStep(
       step_type=np.array([int(tick.timestep.step_type) for tick in column]),
       reward=np.stack([np.float32(0) if tick.timestep.first() else tick.timestep.reward for tick in column]),
@@ -113,7 +117,7 @@ def stack(trajectories: Sequence[Sequence[Tick]]) -> list[Tick]:
       observation=np.stack([tick.timestep.observation for tick in column]),
     )
     if t == 0 or like is None:
-      ticks.append(Tick(None if t == 0 else np.full(len(column), 99, np.int32), timestep))
+      ticks.append(Tick(None, timestep))
       continue
     actions = np.stack([np.int32(99) if tick.action is None else tick.action for tick in column])
     zeros = tree.map_structure(np.zeros_like, like.extras)
@@ -127,7 +131,7 @@ def fifo_table(name: str = "replay", max_size: int = 100) -> replay.Table:
   return replay.Table(name=name, max_size=max_size, sampler=replay.Fifo(), max_times_sampled=1)
 
 
-def read_items(store: replay.Replay, table: str = "replay") -> list[Any]:
+def read_items(store: replay.Store, table: str = "replay") -> list[Any]:
   """Takes every item out of a `fifo_table`, unbatched."""
   dataset = store.dataset(table, batch_size=1)
   items = []
@@ -136,16 +140,105 @@ def read_items(store: replay.Replay, table: str = "replay") -> list[Any]:
   return items
 
 
-def assert_items_equal(actual: Sequence[Any], expected: Sequence[Any]) -> None:
-  """Raises AssertionError where two lists of items differ in number, order, kind, shape or any value."""
+def assert_items_equal(actual: Sequence[Any], expected: Sequence[Any], rtol: float = 0.0) -> None:
+  """Raises AssertionError where two lists of items differ in number, order, kind, shape or a value, beyond `rtol`."""
   if len(actual) != len(expected):
     raise AssertionError(f"Expected {len(expected)} items:\n{_lines(expected)}\ngot {len(actual)}:\n{_lines(actual)}")
   for i, (got, want) in enumerate(zip(actual, expected, strict=True)):
     tree.assert_same_structure(got, want)
     for (path, a), b in zip(tree.flatten_with_path(got), tree.flatten(want), strict=True):
-      np.testing.assert_array_equal(a, b, err_msg=f"item {i}, {'.'.join(map(str, path))}", strict=False)
+      np.testing.assert_allclose(a, b, rtol, err_msg=f"item {i}, {'.'.join(map(str, path))}")
       if np.shape(a) != np.shape(b):
         raise AssertionError(f"Item {i}, {path}: expected shape {np.shape(b)}, got {np.shape(a)}.")
+
+
+def read_cases() -> tuple[list[NStepCase], list[SequenceCase]]:
+  """Random trajectories of one to four episodes, some with extras, and the items that they make.
+
+  Items of padding alone, which a period above the length would make at an episode's end, say nothing and are left out.
+  """
+  recorded = json.loads(importlib.resources.files("acme_testing").joinpath("golden_adders.json").read_text())
+  n_step = [
+    NStepCase(
+      f"{case['name']}, {case['n_step']} steps",
+      case["n_step"],
+      case["additional_discount"],
+      _read_trajectory(case["episodes"]),
+      [types.Transition(extras=_floats(item.pop("extras", ())), **_arrays(item)) for item in case["expected_items"]],
+    )
+    for case in recorded["n_step_transitions"]
+  ]
+  sequences = [
+    SequenceCase(
+      f"{case['name']}, {case['end_of_episode']}, {case['sequence_length']} steps every {case['period']}",
+      case["sequence_length"],
+      case["period"],
+      case["end_of_episode"],
+      _read_trajectory(case["episodes"]),
+      _read_sequences(_read_trajectory(case["episodes"]), case["expected_items"]),
+    )
+    for case in recorded["sequences"]
+  ]
+  return n_step, sequences
+
+
+def _read_trajectory(episodes: Sequence[Mapping[str, Any]]) -> list[Tick]:
+  ticks = []
+  for recorded in episodes:
+    ticks.append(Tick(None, dm_env.restart(_floats(recorded["first_observation"]))))
+    for step in recorded["steps"]:
+      step_type = dm_env.StepType.LAST if step["last"] else dm_env.StepType.MID
+      values = [_floats(step[name]) for name in ("reward", "discount", "next_observation")]
+      ticks.append(Tick(np.int32(step["action"]), dm_env.TimeStep(step_type, *values), _floats(step.get("extras", ()))))
+  return ticks
+
+
+def _read_sequences(trajectory: list[Tick], recorded: Sequence[dict[str, Any]]) -> list[types.Sequence]:
+  """The recorded items; their previous actions and rewards, which were not recorded, are those of the trajectory."""
+  return [_read_sequence(trajectory, item) for item in recorded if np.any(item["observation"])]
+
+
+def _read_sequence(trajectory: list[Tick], recorded: dict[str, Any]) -> types.Sequence:
+  extras, start = _floats(recorded.pop("extras", ())), np.array(recorded.pop("start_of_episode"))
+  arrays = _arrays(recorded)
+  ticks = [_find(trajectory, observation) for observation in arrays["observation"]]
+  acted = [k is not None and k + 1 < len(trajectory) and trajectory[k + 1].action is not None for k in ticks]
+  previous = [_previous(trajectory, k) for k in ticks]
+  return types.Sequence(
+    start_of_episode=start,
+    mask=np.array([k is not None for k in ticks], np.float32),
+    extras=extras,
+    acted=np.array(acted, np.float32),
+    previous_action=np.stack([action for action, _ in previous]),
+    previous_reward=np.stack([reward for _, reward in previous]),
+    **arrays,
+  )
+
+
+def _find(trajectory: list[Tick], observation: Any) -> int | None:
+  """The tick of an observation; None for padding, whose zeros are no observation of these trajectories."""
+  if not np.any(observation):
+    return None
+  return next(k for k, tick in enumerate(trajectory) if np.array_equal(tick.timestep.observation, observation))
+
+
+def _previous(trajectory: list[Tick], k: int | None) -> tuple[types.NestedArray, types.NestedArray]:
+  """The action and the reward that led to tick k; zeros at the first of an episode, and for padding."""
+  if k is not None and trajectory[k].action is not None:
+    return trajectory[k].action, trajectory[k].timestep.reward
+  like = next(tick for tick in trajectory if tick.action is not None)
+  return tree.map_structure(np.zeros_like, (like.action, like.timestep.reward))
+
+
+def _arrays(recorded: Mapping[str, Any]) -> dict[str, np.ndarray]:
+  return {name: np.asarray(x, np.int32 if name == "action" else np.float32)[()] for name, x in recorded.items()}
+
+
+def _floats(recorded: Any) -> Any:
+  """Numbers, lists and dicts of these as float32; extras that are not there stay ()."""
+  if isinstance(recorded, dict):
+    return {name: _floats(x) for name, x in recorded.items()}
+  return recorded if recorded == () else np.asarray(recorded, np.float32)[()]
 
 
 class RecordingWriter(replay.Writer):
@@ -212,16 +305,27 @@ def _sequence(rows: list[types.Step], newest: int, item: replay.SequenceItem) ->
   length, padding = int(item.length), int(item.padding)
   steps = [_sequence_step(rows, k) for k in range(newest - length + 1, newest + 1)]
   steps += [tree.map_structure(np.zeros_like, steps[-1])] * padding
-  return tree.map_structure(lambda *leaves: np.stack(leaves), *steps)
+  return tree.map_structure(lambda *leaves: np.stack(leaves), *steps)._replace(core=item.core)
 
 
 def _sequence_step(rows: list[types.Step], k: int) -> types.Sequence:
-  """Step k: its observation from row k, the rest from the row after, zeros at the last row of an episode."""
+  """Step k: its observation and what led to it from row k, the rest from the row after, zeros where an episode ends."""
   ended = k + 1 == len(rows) or bool(rows[k + 1].start_of_episode)
   after = rows[k] if ended else rows[k + 1]
   values = (after.action, after.reward, after.discount, after.extras)
   action, reward, discount, extras = tree.map_structure(np.zeros_like, values) if ended else values
-  return types.Sequence(rows[k].observation, action, reward, discount, rows[k].start_of_episode, np.float32(1), extras)
+  return types.Sequence(
+    observation=rows[k].observation,
+    action=action,
+    reward=reward,
+    discount=discount,
+    start_of_episode=rows[k].start_of_episode,
+    mask=np.float32(1),
+    extras=extras,
+    acted=np.float32(not ended),
+    previous_action=rows[k].action,
+    previous_reward=rows[k].reward,
+  )
 
 
 def _extras(observation: int) -> dict[str, np.ndarray]:
@@ -342,9 +446,22 @@ def _s(trajectory: list[Tick], observations: Sequence[int | None]) -> types.Sequ
     else:  # The final observation of an episode, and padding.
       values = tree.map_structure(np.zeros_like, values)
     action, reward, discount, extras = values
-    start = k >= 0 and trajectory[k].action is None
-    mask = np.float32(observation is not _PAD)
-    steps.append(types.Sequence(np.float32(observation or 0), action, reward, discount, start, mask, extras))
+    real = observation is not _PAD
+    previous_action, previous_reward = _previous(trajectory, k if real else None)
+    steps.append(
+      types.Sequence(
+        observation=np.float32(observation or 0),
+        action=action,
+        reward=reward,
+        discount=discount,
+        start_of_episode=real and trajectory[k].action is None,
+        mask=np.float32(real),
+        extras=extras,
+        acted=np.float32(live),
+        previous_action=previous_action,
+        previous_reward=previous_reward,
+      )
+    )
   return tree.map_structure(lambda *leaves: np.stack(leaves), *steps)
 
 
@@ -391,4 +508,13 @@ SEQUENCES: tuple[SequenceCase, ...] = (
     _SHORT_THEN_LONG,
     [[0, 1, 2], [2, 100, 101], [101, 102, 103]],
   ),
+  _case(
+    "continue, an item ends with the first step of an episode",
+    3,
+    1,
+    "continue",
+    _SHORT_THEN_LONG,
+    [[0, 1, 2], [1, 2, 100], [2, 100, 101], [100, 101, 102], [101, 102, 103]],
+  ),
+  _case("sequences of one step", 1, 1, "zero_pad", _SHORT_THEN_LONG, [[0], [1], [2], [100], [101], [102], [103]]),
 )
