@@ -20,9 +20,15 @@ import pytest
     ("run fake gym:CartPole-v1 --preset fats", "has no preset 'fats'. Did you mean fast?"),
     ("run fake gym:CartPool-v1", "Did you mean gym:CartPole-v1"),
     ("run fake gym:Pendulum-v1", "Expected a discrete action spec"),
-    ("run fake gym:CartPole-v1 --backend tf", "has no backend 'tf'; it has jax"),
-    ("run fake gym:CartPole-v1 --replay reverb", "No replay store is called 'reverb'. Installed: local"),
+    ("run fake gym:CartPole-v1 --backend tf", "backend: expected one of 'numpy', got 'tf'"),
+    ("run fake gym:CartPole-v1 --replay reverb", "No replay is called 'reverb'. Installed: embedded. pip install"),
     ("run fake gym:CartPole-v1 --replay reverb://there", "expected reverb://HOST:PORT"),
+    ("run fake gym:CartPole-v1 --replay embedded://there:80", "the replay 'embedded' has no address"),
+    ("run fake gym:CartPole-v1 --listen-everywhere", "the replay 'embedded' has no listen-everywhere"),
+    ("run fake gym:CartPole-v1 --dataset nowhere", "nowhere: expected a folder with episodes"),
+    ("run fake gym:CartPole-v1 --dataset d --config.queue True", "A queue is learned from once"),
+    ("run fake gym:CartPole-v1 --dataset d --envs 2", "no episodes and no envs"),
+    ("run fake gym:CartPole-v1 --dataset d --episodes 2", "no episodes and no envs"),
     ("replay-server fake gym:CartPole-v1 --port 8001", "pip install acme-reverb"),
     ("run fake", "ENV"),
     ("resume nowhere", "nowhere holds no run"),
@@ -80,7 +86,7 @@ def test_run_resume_evaluate_plot(acme_command, tmp_path):
   assert "evaluation return" in text and "run: here" in text
   content = json.loads((tmp_path / "here" / "config.json").read_text())
   assert content["experiment"]["config"] == {
-    "learning_rate": 0.5, "hidden_sizes": [1, 2, 3], "double": False, "nan_at": None,
+    "learning_rate": 0.5, "hidden_sizes": [1, 2, 3], "double": False, "queue": False, "nan_at": None,
   }  # fmt: skip
   assert content["experiment"]["seed"] == 3 and content["experiment"]["eval_every"] == 15
   assert {"numpy", "python", "agent", "acme-core"} <= set(content["versions"])
@@ -106,7 +112,7 @@ def test_the_default_directory_names_the_run(acme_command, tmp_path):
 def test_video(acme_command, tmp_path):
   pytest.importorskip("imageio_ffmpeg")
   pytest.importorskip("pygame")
-  assert acme_command("run fake gym:CartPole-v1 --steps 20 --eval-every 10 --out v --video")[0] == 0
+  assert acme_command("run fake gym:CartPole-v1 --steps 20 --eval-every 10 --eval-share 0 --out v --video")[0] == 0
   films = sorted(path.name for path in (tmp_path / "v" / "videos").iterdir())
   assert films == ["final.mp4", "step-000000000010.mp4", "step-000000000020.mp4"]
   assert acme_command("evaluate v --episodes 1 --video v.gif")[0] == 0

@@ -60,9 +60,22 @@ def test_picture(make_curve, tmp_path, ending):
 
 
 def test_what_cannot_be_drawn(make_curve, tmp_path):
-  with pytest.raises(UsageError, match="no evaluations yet"):
+  with pytest.warns(UserWarning, match="no evaluations yet"), pytest.raises(UsageError, match="nothing to draw"):
     plotting.plot([make_curve("empty", [])], tmp_path / "a.png")
   with pytest.raises(UsageError, match="expected a name that ends in"):
     plotting.plot([make_curve("good", [1])], tmp_path / "a.xyz")
   with pytest.raises(UsageError, match="one run directory or more"):
     plotting.plot([], tmp_path / "a.png")
+
+
+def test_a_run_that_cannot_be_drawn_is_named_and_the_others_are_drawn(make_curve, acme_command, tmp_path):
+  make_curve("good", [1, 2])
+  make_curve("empty", [])
+  (make_curve("gone", []).path / "eval.csv").unlink()
+  (make_curve("torn", [1]).path / "eval.csv").write_text("steps,eval_return_mean\n10,much\n")
+  (make_curve("short", [1]).path / "eval.csv").write_text("steps,eval_return_mean\n10\n")
+  (make_curve("bytes", [1]).path / "eval.csv").write_bytes(b"steps,eval_return_mean\n\xff,1\n")
+  (tmp_path / "nothing").mkdir()
+  code, text, error = acme_command("plot good empty gone torn short bytes nothing --out a.png")
+  assert code == 0 and text == "wrote a.png\n" and (tmp_path / "a.png").exists()
+  assert error.count("Left out") == error.count("\n") == 6

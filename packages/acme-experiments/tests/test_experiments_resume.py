@@ -1,10 +1,12 @@
 import json
 import os
 import pathlib
+import random
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 import pytest
 
@@ -72,6 +74,24 @@ def test_a_signal_during_an_evaluation_is_as_if_it_had_not_begun(make_run, monke
   assert facts(directory.path) == facts(whole.path)
 
 
+def test_a_signal_in_an_evaluation_is_answered_at_once(make_run, monkeypatch, capfd):
+  import fake_agents
+
+  directory, act, seen = make_run(eval_episodes=100, eval_share=0.0), fake_agents.FakeEvaluator.select_action, []
+
+  def select_action(self, observation):
+    seen.append(1)
+    if len(seen) == 7:
+      signal.raise_signal(signal.SIGINT)
+      assert "Stopping after this step" in capfd.readouterr().err
+    return act(self, observation)
+
+  monkeypatch.setattr(fake_agents.FakeEvaluator, "select_action", select_action)
+  with pytest.raises(Stopped):
+    run(directory)
+  assert len(seen) == 7
+
+
 def test_a_second_ctrl_c_forces(make_run, acme_command, monkeypatch):
   directory = make_run()
   monkeypatch.setattr("acme_experiments.progress.choose", lambda quiet: SignalAt(250, signal.SIGINT, times=2))
@@ -103,6 +123,12 @@ def test_kills_lose_nothing(seed):
   assert report["kills"] >= KILLS // 2
 
 
+def test_kills_of_several_environments_lose_nothing(tmp_path):
+  report = drive("fake", tmp_path, "--kills", str(KILLS // 5), "--envs", "4", "--seconds", "0.6")
+  print(report)
+  assert report["kills"] >= KILLS // 5
+
+
 @pytest.mark.parametrize("environment", ["gym:CartPole-v1"])
 def test_kills_of_dqn_lose_nothing(environment, tmp_path):
   pytest.importorskip("acme_dqn")
@@ -112,6 +138,37 @@ def test_kills_of_dqn_lose_nothing(environment, tmp_path):
   report = drive("dqn", tmp_path, "--kills", str(kills), *options)
   print(report)
   assert report["kills"] >= kills
+
+
+@pytest.mark.parametrize("envs", [1, 4])
+def test_signals_to_the_command_lose_nothing(make_run, envs):
+  """TERM, INT and HUP, some while it starts and some while it trains."""
+  settings = {"steps": 6000, "eval_every": 1500, "checkpoint_every": 300, "envs": envs}
+  directory, whole = make_run("run", **settings), make_run("whole", **settings)
+  run(whole)
+  rng, kills, code = random.Random(envs), 0, None
+  expected = {number: (128 + number, -number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+  expected[signal.SIGINT] += (1,)  # Of Python itself, where an import takes it for an error.
+  while code != 0:
+    child = subprocess.Popen(
+      [sys.executable, "-m", "acme_experiments.cli", "resume", str(directory.path), "--quiet"],
+      env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+      stdout=subprocess.DEVNULL,
+      stderr=subprocess.DEVNULL,
+    )
+    number = None
+    if kills < max(3, KILLS // 15):
+      number = rng.choice([signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+      kills += 1
+      before = directory.read_progress()
+      while rng.random() < 0.97 and child.poll() is None and directory.read_progress() == before:
+        time.sleep(0.05)
+      time.sleep(rng.uniform(0, 0.1))
+      child.send_signal(number)
+    code = child.wait()
+    assert code == 0 or code in expected[number], (code, number)
+  print(f"{kills} kills")
+  assert facts(directory.path) == facts(whole.path)
 
 
 def drive(agent, folder, *options):

@@ -3,6 +3,7 @@ import errno
 import json
 import math
 import resource
+import shutil
 import signal
 
 import dm_env
@@ -12,6 +13,7 @@ import pytest
 import acme_envs
 from acme import checkpointing, wrappers
 from acme_experiments import RunDirectory, Stopped, UsageError, evaluate, progress, run
+from acme_replay import datasets
 
 
 def facts(path):
@@ -124,7 +126,7 @@ def test_the_same_seed_gives_the_same_run_and_another_another(make_run):
 
 
 def test_evaluations_and_checkpoints_change_nothing_in_training(make_run):
-  many, few = make_run("many", eval_every=50, checkpoint_every=37), make_run("few", eval_every=0)
+  many, few = make_run("many", eval_every=50, checkpoint_every=37, eval_share=0), make_run("few", eval_every=0)
   run(many)
   run(few)
   a, b = facts(many.path), facts(few.path)
@@ -137,7 +139,9 @@ def test_training_and_evaluation_seeds_are_disjoint(make_run, monkeypatch):
   real = wrappers.GymWrapper.seed
   monkeypatch.setattr(wrappers.GymWrapper, "seed", lambda self, seed: (seeds.append(seed), real(self, seed))[1])
   run(make_run())
-  assert len(seeds) == len(set(seeds)) > 30
+  twice = [seed for seed in seeds if seeds.count(seed) > 1]
+  assert len(twice) == 2  # Whether the environment repeats an episode is tried before the first.
+  assert len(seeds) == len(set(seeds)) + 1 > 30
 
 
 def test_episodes(make_run):
@@ -170,7 +174,7 @@ def test_of_stacked_frames_each_is_stored_once(make_run, monkeypatch, envs):
   config = {"hidden_sizes": [8], "min_replay_size": 50, "batch_size": 16}
   directory = make_run(agent="dqn", config=config, steps=120, eval_every=0, envs=envs)
   run(directory)
-  assert directory.load_checkpoint().state["agent"]["replay"]["signature"]["frame_stack"] == 4
+  assert directory.load_checkpoint().state["agent"]["replay"]["parts"]["replay"]["signature"]["frame_stack"] == 4
   assert evaluate(directory, 1)["steps"] >= 120
 
 
@@ -294,7 +298,7 @@ def test_a_damaged_config_is_named(make_run, acme_command):
 def test_without_seeds_a_run_is_saved_between_episodes(make_run, monkeypatch):
   wrap_environments(monkeypatch, Unseeded)
   directory = make_run(steps=500, checkpoint_every=30)
-  with pytest.warns(UserWarning, match="cannot be seeded"):
+  with pytest.warns(UserWarning, match="cannot be seeded, ignores the seed"):
     summary = run(directory)
   assert 500 <= summary["steps"] < 1100
   assert directory.load_checkpoint().step == summary["steps"]
@@ -308,3 +312,124 @@ def test_without_seeds_a_signal_waits_for_the_end_of_the_episode(make_run, monke
   assert sum(int(row["episode_length"]) for row in __import__("run_facts").rows(directory.path / "train.csv")) == (
     directory.load_checkpoint().step
   )
+
+
+class IgnoresItsSeed(wrappers.EnvironmentWrapper):
+  def seed(self, seed):
+    pass
+
+
+class Normalized(wrappers.EnvironmentWrapper):
+  """Divides observations by a norm that grows from episode to episode; the first `good` of an episode stay."""
+
+  def __init__(self, environment, good=0):
+    super().__init__(environment)
+    self.good, self.norm = good, 1.0
+
+  def reset(self):
+    self.seen = 0
+    return self._divide(super().reset())
+
+  def step(self, action):
+    return self._divide(super().step(action))
+
+  def _divide(self, timestep):
+    self.seen += 1
+    self.norm += 1e-3
+    divisor = np.float32(self.norm if self.seen > self.good else 1)
+    return timestep._replace(observation=timestep.observation / divisor)
+
+
+@pytest.mark.parametrize("wrap", [IgnoresItsSeed, Normalized])
+def test_without_repeats_a_run_is_saved_between_episodes_and_can_be_made_longer(
+  make_run, monkeypatch, acme_command, wrap
+):
+  wrap_environments(monkeypatch, wrap)
+  directory = make_run(steps=300, checkpoint_every=30)
+  code, _, error = acme_command(f"resume {directory.path}")
+  assert code == 0 and "does not repeat an episode from its seed" in error and error.count("\n") == 1
+  step = directory.load_checkpoint().step
+  assert directory.load_checkpoint().state["loop"]["episodes"]["observation"] is None
+  code, _, error = acme_command(f"resume {directory.path} --steps {step + 200}")
+  assert code == 0 and "another observation" not in error
+  assert directory.load_checkpoint().step >= step + 200
+
+
+def test_an_episode_that_comes_elsewhere_is_given_up(make_run, monkeypatch, acme_command):
+  wrap_environments(monkeypatch, lambda environment: Normalized(environment, good=6))
+  directory = make_run(steps=311)
+  assert acme_command(f"resume {directory.path}")[0] == 0
+  checkpoint = directory.load_checkpoint()
+  assert checkpoint.step == 311 and checkpoint.state["loop"]["episodes"]["length"] > 6
+  code, _, error = acme_command(f"resume {directory.path} --steps 500")
+  assert code == 0 and "came to another observation" in error and error.count("\n") == 1
+  assert directory.load_checkpoint().step == 500
+
+
+# Learning from a dataset.
+
+
+@pytest.fixture
+def dataset(tmp_path):
+  """Twelve random episodes of CartPole's shapes."""
+  rng, folder = np.random.default_rng(0), tmp_path / "episodes"
+  folder.mkdir()
+  for i in range(12):
+    length = 5 + i
+    episode = datasets.Episode(
+      observation=rng.normal(size=(length + 1, 4)).astype(np.float32),
+      action=rng.integers(2, size=length),
+      reward=np.ones(length),
+      discount=np.append(np.ones(length - 1), 0.0),
+    )
+    datasets.write(folder / f"{i:03d}.npz", episode)
+  return folder
+
+
+def test_a_dataset_is_learned_from_and_a_run_on_it_resumes_exactly(make_run, dataset):
+  directories = [make_run(name, dataset=str(dataset), steps=300, eval_every=100) for name in ("whole", "stopped")]
+  summary = run(directories[0])
+  with pytest.raises(Stopped):
+    run(directories[1], Spy(150, lambda: signal.raise_signal(signal.SIGTERM)))
+  assert 150 <= directories[1].load_checkpoint().step < 300
+  run(directories[1])
+  whole, stopped = (facts(directory.path) for directory in directories)
+  assert whole == stopped
+  assert (summary["steps"], summary["episodes"]) == (300, 0)
+  assert directories[0].load_checkpoint().state["agent"]["learner"]["steps"] == 300
+  assert [row["steps"] for row in whole["eval"]] == ["100", "200", "300"] and not whole["train"]
+  shutil.rmtree(dataset)
+  assert evaluate(directories[0], 20)["eval_returns"] == summary["eval_returns"]  # It needs the parameters only.
+
+
+def test_a_dataset_that_has_changed_is_named(make_run, dataset, acme_command):
+  directory = make_run(dataset=str(dataset), steps=100, eval_every=0)
+  run(directory)
+  (dataset / "000.npz").unlink()
+  code, _, error = acme_command(f"resume {directory.path} --steps 200")
+  assert code == 1 and str(dataset) in error and "Put the files back" in error and error.count("\n") == 1
+
+
+def test_the_command_keeps_the_whole_path_of_a_dataset(acme_command, dataset, tmp_path):
+  code, text, error = acme_command("run fake gym:CartPole-v1 --dataset episodes --steps 40 --out here")
+  assert code == 0, error
+  experiment = json.loads((tmp_path / "here" / "config.json").read_text())["experiment"]
+  assert (experiment["dataset"], experiment["replay"]) == (str(dataset), "embedded")
+  assert "40 of 40 learner steps" in text or "evaluation return" in text
+
+
+def test_a_run_of_core_0_1_is_refused(make_run, acme_command):
+  directory = make_run()
+  content = directory.read_config() | {"format": 1}
+  content["experiment"]["replay"] = "local"
+  directory.config.write_text(json.dumps(content))
+  for command in ("resume", "evaluate"):
+    code, _, error = acme_command(f"{command} {directory.path}")
+    assert code == 2 and "holds a run of acme-core 0.1" in error and error.count("\n") == 1
+
+
+def test_a_saved_config_is_read_as_it_was(make_run):
+  pytest.importorskip("acme_dqn")
+  directory = make_run(agent="dqn", config={"hidden_sizes": [8, 8], "min_replay_size": 50}, steps=60, eval_every=0)
+  run(directory)
+  assert directory.read_summary()["steps"] == 60

@@ -10,6 +10,6 @@ The `acme` command is the usual way in; from Python:
 from acme_experiments.rundir import Experiment, RunDirectory, UsageError
 from acme_experiments.runner import Stopped, evaluate, run
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = ["Experiment", "RunDirectory", "Stopped", "UsageError", "evaluate", "run"]

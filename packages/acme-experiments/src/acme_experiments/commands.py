@@ -10,7 +10,7 @@ from typing import Any
 
 import acme_envs
 from acme import checkpointing, plugins
-from acme_experiments import components, parsing, progress, rundir, runner
+from acme_experiments import components, parsing, progress, rundir, runner, stopping
 from acme_experiments.rundir import Experiment, RunDirectory, UsageError
 
 _STEPS = 50_000  # Where neither steps nor episodes are asked for.
@@ -45,10 +45,13 @@ def _run(command: parsing.Run, config: Any = None) -> None:
     config=components.to_json(config),
     backend=command.backend,
     replay=command.replay,
+    listen_everywhere=command.listen_everywhere,
+    dataset=None if command.dataset is None else str(pathlib.Path(command.dataset).absolute()),
     steps=steps,
     episodes=command.episodes,
     eval_every=eval_every,
     eval_episodes=command.eval_episodes,
+    eval_share=command.eval_share,
     checkpoint_every=command.checkpoint_every,
     video=command.video,
   )
@@ -64,18 +67,34 @@ def _run(command: parsing.Run, config: Any = None) -> None:
 def _resume(command: parsing.Resume, config: Any = None) -> None:
   directory = RunDirectory(command.directory)
   experiment = directory.read_experiment()
+  directory.newest_checkpoint()  # Complains where they cannot be seen, before anything is changed.
   if command.steps is not None or command.episodes is not None:
-    extended = dataclasses.replace(experiment, steps=command.steps, episodes=command.episodes)
     with directory.lock():
-      directory.write_experiment(extended)
-    experiment = extended
+      experiment = _extend(directory, experiment, command.steps, command.episodes)
   summary = directory.read_summary()
   if summary is not None and experiment.reached(summary["steps"], summary["episodes"]):
-    print(f"{directory.path} is over: it has trained for {experiment.goal}. To go on: --steps with more of them.")
+    done = f"{summary['steps']:,} steps, {summary['episodes']:,} episodes"
+    print(f"{directory.path} is over: it has trained for {done}. To go on: --steps with more of them.")
     _print_result(directory, summary)
     return
   _warn_of_versions(directory)
   _train(directory, command.quiet)
+
+
+def _extend(directory: RunDirectory, experiment: Experiment, steps: int | None, episodes: int | None) -> Experiment:
+  """Puts another goal into config.json; UsageError where the run is beyond it, and config.json as it was."""
+  extended = dataclasses.replace(experiment, steps=steps, episodes=episodes)
+  if extended == experiment:
+    return experiment
+  done_steps, done_episodes = directory.read_progress()
+  if extended.reached(done_steps, done_episodes):
+    done = f"{done_steps:,} steps" if steps is not None else f"{done_episodes:,} episodes"
+    raise UsageError(
+      f"{directory.path} has trained for {done} already, and it was to train for {experiment.goal}: ask for more of "
+      "them. Nothing was changed."
+    )
+  directory.write_experiment(extended)
+  return extended
 
 
 @execute.register
@@ -84,7 +103,7 @@ def _evaluate(command: parsing.Evaluate, config: Any = None) -> None:
     raise UsageError(f"--episodes: expected 1 or more, got {command.episodes}.")
   directory = RunDirectory(command.directory)
   video = pathlib.Path(command.video) if command.video is not None else None
-  result = runner.evaluate(directory, command.episodes, video)
+  result = runner.evaluate(directory, command.episodes, video, best=command.which == "best")
   print(f"{_evaluation(result)}, with the parameters of step {result['steps']:,}")
   if video is not None:
     print(f"video: {video}")
@@ -94,20 +113,25 @@ def _evaluate(command: parsing.Evaluate, config: Any = None) -> None:
 def _plot(command: parsing.Plot, config: Any = None) -> None:
   from acme_experiments import plotting  # Brings matplotlib.
 
-  plotting.plot([RunDirectory(path) for path in command.directories], pathlib.Path(command.out))
+  directories = []
+  for path in command.directories:
+    try:
+      directories.append(RunDirectory(path))
+    except UsageError as error:
+      if len(command.directories) == 1:
+        raise
+      warnings.warn(f"Left out: {error}", stacklevel=2)
+  plotting.plot(directories, pathlib.Path(command.out))
   print(f"wrote {command.out}")
 
 
 @execute.register
 def _replay_server(command: parsing.ReplayServer, config: Any = None) -> None:
-  from acme_experiments import stores
+  from acme_experiments import serving
 
   plugin = plugins.load_agent(command.agent)
   config = parsing.default_config(plugin, command.preset) if config is None else config
-  try:
-    stores.serve(plugin, config, command.backend, command.env, command.port, pathlib.Path(command.checkpoints))
-  except OSError as error:
-    raise UsageError(str(error)) from error
+  serving.serve(plugin, config, command)
 
 
 @execute.register
@@ -133,8 +157,8 @@ def _check_env(command: parsing.CheckEnv, config: Any = None) -> None:
 def _new_agent(command: parsing.NewAgent, config: Any = None) -> None:
   from acme_experiments import new_agent
 
-  path = new_agent.render(command.name, pathlib.Path(command.out))
-  print(f"wrote {path}; next: pip install -e {path}, then acme run {command.name} gym:CartPole-v1")
+  path = new_agent.render(command.name, pathlib.Path(command.out), command.kind, command.backend)
+  print(f"wrote {path}; its README.md says how to go on")
 
 
 def _train(directory: RunDirectory, quiet: bool) -> None:
@@ -142,24 +166,33 @@ def _train(directory: RunDirectory, quiet: bool) -> None:
   resume = f"Go on with: acme resume {directory.path}"
   try:
     summary = runner.run(directory, progress.choose(quiet))
-  except runner.Stopped as stopped:
+  except stopping.Stopped as stopped:
     print(f"{stopped} {resume}")
     raise
   except KeyboardInterrupt:
     print(f"{_newest(directory)} {resume}")
     raise
-  except (UsageError, plugins.PluginError):
+  except (UsageError, plugins.PluginError, BrokenPipeError):
     raise
   except checkpointing.CheckpointError as error:
-    raise Failed(f"{error} {_newest(directory)}") from error
+    newest = _newest(directory)
+    raise Failed(str(error) if newest == str(error) else f"{error} {newest}") from error
   except Exception as error:
     text = str(error) if isinstance(error, ValueError | FloatingPointError) else f"{type(error).__name__}: {error}"
-    raise Failed(f"{text} The traceback is in {directory.error}. {_newest(directory)} {resume}") from error
+    if directory.error.exists():
+      text += f" The traceback is in {directory.error}."
+    # What the machine lacked it may have again; whatever else failed is computed again, and fails again.
+    cured = isinstance(error, OSError | MemoryError)
+    advice = resume if cured else f"Mend what failed, then: acme resume {directory.path}; by itself it fails again."
+    raise Failed(f"{text} {_newest(directory)} {advice}") from error
   _print_result(directory, summary)
 
 
 def _newest(directory: RunDirectory) -> str:
-  path = directory.newest_checkpoint()
+  try:
+    path = directory.newest_checkpoint()
+  except checkpointing.CheckpointError as error:
+    return str(error)
   return f"The newest checkpoint is {path}." if path is not None else "There is no checkpoint yet."
 
 

@@ -1,11 +1,8 @@
 """What a run is made of: the environments, the agent, its evaluator, from an experiment's names and numbers."""
 
 import contextlib
-import functools
 import importlib
-import importlib.util
 import pathlib
-from collections.abc import Callable
 from typing import Any
 
 import dm_env
@@ -13,8 +10,8 @@ import numpy as np
 
 import acme
 import acme_envs
-from acme import checkpointing, configs, counting, loggers, plugins
-from acme.agents.agent import MakeReplay
+from acme import agents, checkpointing, configs, counting, loggers, plugins
+from acme_experiments import stores
 from acme_experiments.evaluation import Evaluator
 from acme_experiments.rundir import Experiment, UsageError, agent_version
 
@@ -37,7 +34,6 @@ class Components:
     logger: loggers.Logger | None = None,
     counter: counting.Counter | None = None,
     video: pathlib.Path | None = None,
-    replay: MakeReplay | None = None,
   ) -> None:
     """Makes them.
 
@@ -46,14 +42,13 @@ class Components:
       logger: takes the learner's metrics.
       counter: what the learner counts its steps on.
       video: a file that an evaluation may be filmed to; None where none will be.
-      replay: makes the store; None for the agent's own.
 
     Raises:
-      PluginError: there is no such agent.
-      UsageError: there is no such environment, or config and agent do not fit it.
+      PluginError: there is no such agent, or no such replay.
+      UsageError: there is no such environment or dataset, or config and agent do not fit it.
     """
     plugin = plugins.load_agent(experiment.agent)
-    _compute_at_once(experiment.backend or plugin.backends[0])
+    _compute_at_once(experiment.backend or next(iter(plugin.backends)))
     seeds = np.random.SeedSequence(experiment.seed).generate_state(4)
     environment_seed, evaluation_environment_seed, self.train_seed, evaluation_seed = map(int, seeds)
     with contextlib.ExitStack() as on_error:
@@ -70,16 +65,18 @@ class Components:
       try:
         if video is not None:
           acme_envs.wrappers.VideoWrapper(evaluation_environment, video)  # Complains now of what it would miss later.
-        config = configs.from_dict(plugin.config, experiment.config)
+        config = configs.from_dict(type(plugin.config()), experiment.config)
         spec = acme.make_environment_spec(self.environments[0])
-        num_envs = experiment.envs if experiment.envs > 1 else None
-        make_agent = with_backend(plugin, plugin.agent, experiment.backend)
-        replay = replay if replay is not None else _frames_once(self.environments[0])
-        store = {} if replay is None else {"replay": replay}
-        self.agent = make_agent(
-          spec, config=config, seed=experiment.seed, num_envs=num_envs, logger=logger, counter=counter, **store
+        self.agent = agents.Agent(
+          plugin.builder(config, backend=experiment.backend),
+          spec,
+          replay=stores.make_replay(experiment, self.environments[0]),
+          seed=experiment.seed,
+          num_envs=experiment.envs if experiment.envs > 1 else None,
+          logger=logger,
+          counter=counter,
         )
-      except (ValueError, ImportError) as error:
+      except (TypeError, ValueError, KeyError, ImportError, OSError, MemoryError) as error:
         raise UsageError(str(error)) from error
       actor = self.agent.make_evaluator()
       self.evaluator = Evaluator(
@@ -115,21 +112,8 @@ def make_environment(name: str, seed: int, *, render: bool = False) -> dm_env.En
     return acme_envs.make(name, seed=seed, render=render)
   except (ValueError, ImportError) as error:
     raise UsageError(str(error)) from error
-
-
-def with_backend(plugin: plugins.AgentPlugin, make: Callable[..., Any], backend: str | None) -> Callable[..., Any]:
-  """What makes an agent or a builder, with the backend that was asked for; UsageError where there is no such one."""
-  if backend is not None and backend not in plugin.backends:
-    raise UsageError(f"The agent {plugin.name!r} has no backend {backend!r}; it has {', '.join(plugin.backends)}.")
-  return make if len(plugin.backends) < 2 or backend is None else functools.partial(make, backend=backend)
-
-
-def _frames_once(environment: dm_env.Environment) -> MakeReplay | None:
-  """The embedded store, told that observations are stacks of frames, so that it keeps each once; None elsewhere."""
-  frame_stack = getattr(environment, "frame_stack", None)
-  if frame_stack is None or importlib.util.find_spec("acme_replay") is None:
-    return None
-  return functools.partial(importlib.import_module("acme_replay").EmbeddedReplay, frame_stack=frame_stack)
+  except Exception as error:  # The environment is somebody's: what its constructor raises may be anything.
+    raise UsageError(f"{name} cannot be made: {type(error).__name__}: {error}") from error
 
 
 def _compute_at_once(backend: str) -> None:

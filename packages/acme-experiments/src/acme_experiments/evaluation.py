@@ -1,6 +1,7 @@
 """Evaluations: whole episodes of a greedy actor, in an environment and on seeds of their own."""
 
 import dataclasses
+import math
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -11,11 +12,43 @@ import tree
 
 import acme
 import acme_envs
-from acme import core, loggers
+from acme import core, loggers, types
 from acme.environment_loop import Result
 from acme_experiments import stopping
 
 FINAL = 0  # The number of the final evaluation; the others count from 1.
+
+
+class Tally(core.Saveable):
+  """What the evaluations of a run have come to.
+
+  Attributes:
+    done: how many were due so far, those that were left out included.
+    steps: environment steps that they took.
+    best: the best mean return of them; -inf before the first.
+  """
+
+  def __init__(self) -> None:
+    self.done = 0
+    self.steps = 0
+    self.best = -math.inf
+
+  def add(self, results: Sequence[Result]) -> bool:
+    """Counts an evaluation, which may have no episodes; returns whether it is the best so far."""
+    self.done += 1
+    if not results:
+      return False
+    self.steps += sum(result["episode_length"] for result in results)
+    mean = float(np.mean([total_return(result) for result in results]))
+    best = mean > self.best
+    self.best = mean if best else self.best
+    return best
+
+  def save(self) -> types.State:
+    return {"done": self.done, "steps": self.steps, "best": self.best}
+
+  def restore(self, state: types.State) -> None:
+    self.done, self.steps, self.best = state["done"], state["steps"], state["best"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,23 +68,37 @@ class Evaluator:
   initial: Any
 
   def run(
-    self, number: int, episodes: int, stop: stopping.StopRequest | None = None, video: pathlib.Path | None = None
+    self,
+    number: int,
+    episodes: int,
+    stop: stopping.StopRequest | None = None,
+    video: pathlib.Path | None = None,
+    max_steps: float = math.inf,
   ) -> list[Result]:
-    """Runs `episodes` episodes, or fewer where `stop` is asked for meanwhile; the first is filmed to `video`."""
+    """Runs episodes.
+
+    Args:
+      number: of the evaluation, from which the seeds of its episodes derive.
+      episodes: how many.
+      stop: ends the evaluation at the step in progress.
+      video: a file for a film of the first episode.
+      max_steps: after so many steps no further episode begins.
+    """
     self.actor.restore(self.initial)
     self.actor.update(wait=True)
     seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
     environment = self.environment
-    stop = stop or stopping.StopRequest()
+    stop = stop if stop is not None else stopping.StopRequest()  # Which is false until a signal comes.
     results = loggers.InMemoryLogger()
     if video is not None:
       environment = acme_envs.wrappers.VideoWrapper(environment, video, num_episodes=1)
     loop = acme.EnvironmentLoop(
       environment, self.actor, logger=results, should_update=False, label="evaluation", seed=seed
     )
-    with stop.watching(loop):
-      while not stop and len(results.rows) < episodes:
-        loop.run(num_episodes=1)
+    while not stop and len(results.rows) < episodes and loop.counter.get("steps") < max_steps:
+      ended = len(results.rows)
+      while not stop and len(results.rows) == ended:
+        loop.run(num_steps=1)  # So that a signal is seen after every step, wherever it comes.
     return results.rows
 
 
@@ -71,3 +118,8 @@ def summarize(results: Sequence[Result]) -> dict[str, float]:
     "eval_length_mean": float(np.mean([result["episode_length"] for result in results])),
     "eval_episodes": len(results),
   }
+
+
+def statistics(results: Sequence[Result]) -> dict[str, Any]:
+  """What `summarize` gives, and the return of each episode."""
+  return summarize(results) | {"eval_returns": [total_return(result) for result in results]}

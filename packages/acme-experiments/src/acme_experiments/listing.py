@@ -17,7 +17,7 @@ def print_agents() -> None:
     try:
       plugin = plugins.load_agent(name)
       presets = f" Presets: {', '.join(plugin.presets)}." if plugin.presets else ""
-      rows.append((name, version, plugin.actions, plugin.summary + presets))
+      rows.append((name, version, ", ".join(plugin.actions), plugin.summary + presets))
     except plugins.PluginError as error:
       rows.append((name, version, "broken", str(error)))
   print("Agents (acme run AGENT --help shows the options of each)")
@@ -29,7 +29,8 @@ def print_environments() -> None:
   rows = []
   for suite in acme_envs.SUITES:
     installed = importlib.util.find_spec(_PACKAGES.get(suite, suite)) is not None
-    rows.append((f"{suite}:", "installed" if installed else f"pip install 'acme-envs[{suite}]'"))
+    extra = suite.replace("_", "-")
+    rows.append((f"{suite}:", "installed" if installed else f"pip install 'acme-envs[{extra}]'"))
   print("\nEnvironment suites (names such as gym:CartPole-v1, atari:Pong, dm_control:cartpole:swingup, bsuite:catch/0)")
   _print_table(rows)
 

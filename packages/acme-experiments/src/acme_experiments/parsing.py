@@ -6,7 +6,7 @@ import difflib
 import io
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -34,7 +34,7 @@ class Run:
   env: Environment
   """Such as gym:CartPole-v1, atari:Pong, dm_control:cartpole:swingup or bsuite:catch/0."""
   steps: MaybeNumber = None
-  """Environment steps to train for; 50000 where neither this nor --episodes is given."""
+  """Environment steps to train for, with --dataset learner steps; 50000 where neither this nor --episodes is given."""
   episodes: MaybeNumber = None
   """Episodes to train for, in place of --steps."""
   seed: Number = 0
@@ -45,14 +45,20 @@ class Run:
   """The run directory, which must not exist; by default runs/AGENT-ENV-SEED-TIME."""
   backend: MaybeName = None
   """The library to learn with, jax or tf, where the agent has both; by default its first."""
-  replay: Annotated[str, tyro.conf.arg(metavar="STORE")] = "local"
-  """local, in this process; reverb, a Reverb server in it; reverb://HOST:PORT, one that `acme replay-server` runs."""
+  replay: Annotated[str, tyro.conf.arg(metavar="NAME")] = plugins.EMBEDDED
+  """embedded, in this process; reverb, a Reverb server in it; reverb://HOST:PORT, that of `acme replay-server`."""
+  listen_everywhere: Flag = False
+  """Allow the server of --replay reverb, which listens on every network interface: whoever reaches it may write."""
+  dataset: MaybePath = None
+  """A folder of recorded episodes to learn from, in place of acting in ENV, which then is for evaluations only."""
   preset: MaybeName = None
   """A config that comes with the agent, to which --config options then apply."""
   eval_every: MaybeNumber = None
   """Environment steps between evaluations; 0 for none but the final one. By default a twentieth of --steps, or 2500."""
   eval_episodes: Number = 10
   """Greedy episodes in an evaluation; the final one has at least 20."""
+  eval_share: Annotated[float, tyro.conf.arg(metavar="X")] = 2.0
+  """Steps that evaluations may take for each of training, the final one apart: beyond, no episode begins. 0: any."""
   checkpoint_every: MaybeNumber = None
   """Environment steps between checkpoints; by default one comes every minute or so."""
   video: Flag = False
@@ -77,12 +83,14 @@ class Resume:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Evaluate:
-  """Evaluate the newest parameters of a run, which may still be going on."""
+  """Evaluate the newest or the best parameters of a run, which may still be going on."""
 
   directory: Directory
   """The run directory."""
   episodes: Number = 20
   """Greedy episodes."""
+  which: Annotated[Literal["newest", "best"], tyro.conf.arg(metavar="WHICH")] = "newest"
+  """The newest parameters, or the best: those of the evaluation with the highest mean return."""
   video: MaybePath = None
   """A file for a film of the first of them, such as best.mp4 or best.gif."""
 
@@ -106,7 +114,9 @@ class ReplayServer:
   env: Environment
   """The environment, which says what a step is."""
   port: Annotated[int, tyro.conf.arg(metavar="PORT")] = 8000
-  """Where it listens: on every network interface, since Reverb knows no other way. Keep it behind a firewall."""
+  """Where it listens."""
+  listen_everywhere: Flag = False
+  """Allow it, as it listens on every network interface: whoever reaches the port may read and write."""
   checkpoints: Path = "replay-checkpoints"
   """A folder for its contents: the newest there is loaded, and one is written when it stops or a run saves."""
   backend: MaybeName = None
@@ -134,6 +144,11 @@ class NewAgent:
 
   name: Name
   """Lower-case letters, digits and dashes, such as my-dqn; the package is then acme-my-dqn."""
+  kind: Literal["discrete", "continuous", "recurrent", "queue", "offline"] = "discrete"
+  """What it begins from: Q-learning, a deterministic policy gradient, Q-learning with memory, an actor-critic that
+  learns from each sequence once, or behavioural cloning from a dataset."""
+  backend: Literal["jax", "tf"] = "jax"
+  """The library; in tf there are discrete and continuous."""
   out: Path = "."
   """The folder to write the package into."""
 
@@ -178,7 +193,7 @@ def parse(arguments: Sequence[str]) -> tuple[Command, Any]:
   except SystemExit as exit_:
     if exit_.code in (0, None):
       raise
-    raise UsageError(_one_line(errors.getvalue(), commands[arguments[0]] if arguments else None)) from None
+    raise UsageError(_one_line(errors.getvalue(), commands.get(arguments[0]))) from None
   return command, getattr(command, "config", None)
 
 

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import pathlib
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,14 +54,16 @@ def plot(directories: Sequence[RunDirectory], path: pathlib.Path) -> None:
     path: of the picture; its ending says the kind.
 
   Raises:
-    UsageError: a run without evaluations, or an ending of no known kind.
+    UsageError: no run has evaluations, or an ending of no known kind. Those without any are named and left out.
   """
   from matplotlib.backends import backend_agg
   from matplotlib.figure import Figure
 
-  curves = [read_curve(directory) for directory in directories]
-  if not curves:
+  if not directories:
     raise UsageError("Expected one run directory or more, got none.")
+  curves = [curve for curve in map(_read_or_warn, directories) if curve is not None]
+  if not curves:
+    raise UsageError("There is nothing to draw: none of the runs has evaluations.")
   environments = list(dict.fromkeys(curve.environment for curve in curves))
   with matplotlib.rc_context(_STYLE):
     figure = Figure(figsize=(5.2 * len(environments), 3.6), layout="constrained")
@@ -77,20 +80,33 @@ def plot(directories: Sequence[RunDirectory], path: pathlib.Path) -> None:
 
 
 def read_curve(directory: RunDirectory) -> Curve:
-  """Reads the evaluations of a run; UsageError where there are none."""
+  """Reads the evaluations of a run; UsageError where there are none, or they cannot be read."""
   experiment = directory.read_experiment()
   file = directory.path / "eval.csv"
-  lines = file.read_text().splitlines(keepends=True) if file.exists() else []
-  rows = list(csv.DictReader(line for line in lines if line.endswith("\n")))  # The run may be writing another.
+  try:
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
+    rows = list(csv.DictReader(line for line in lines if line.endswith("\n")))  # The run may be writing another.
+    steps = np.array([float(row["steps"]) for row in rows])
+    returns = np.array([float(row["eval_return_mean"]) for row in rows])
+  except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
+    raise UsageError(f"{file} cannot be read: {error!r}. Put it back from a copy.") from error
   if not rows:
     raise UsageError(f"{directory.path} has no evaluations yet: nothing to draw. (--eval-every 0 makes none.)")
   return Curve(
     agent=experiment.agent,
     environment=experiment.environment,
     config=dict(experiment.config),
-    steps=np.array([float(row["steps"]) for row in rows]),
-    returns=np.array([float(row["eval_return_mean"]) for row in rows]),
+    steps=steps,
+    returns=returns,
   )
+
+
+def _read_or_warn(directory: RunDirectory) -> Curve | None:
+  try:
+    return read_curve(directory)
+  except UsageError as error:
+    warnings.warn(f"Left out: {error}", stacklevel=2)
+    return None
 
 
 def quartiles(curves: Sequence[Curve]) -> tuple[np.ndarray, np.ndarray]:

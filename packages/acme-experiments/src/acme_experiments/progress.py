@@ -65,10 +65,9 @@ class Plain(Progress):
   _seconds = _PLAIN_SECONDS
 
   def show(self, steps: int, episodes: int) -> None:
-    self.message(
-      f"step {steps:,} of {self._experiment.goal}: {episodes:,} episodes, {self._rate:,.0f} steps/s, "
-      f"return {self.recent_return}"
-    )
+    acted = f"{episodes:,} episodes, " if self._experiment.dataset is None else ""
+    returns = f", return {self.recent_return}" if acted else ""
+    self.message(f"step {steps:,} of {self._experiment.goal}: {acted}{self._rate:,.0f} steps/s{returns}")
 
   def message(self, text: str) -> None:
     print(text, flush=True)

@@ -4,6 +4,8 @@ Every column but those of time (their names end in `seconds` or `second`) is the
 resumed as in one that was not.
 """
 
+import contextlib
+import csv
 import math
 import os
 import pathlib
@@ -14,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from acme import core, loggers, types
+from acme_experiments.rundir import UsageError
 
 _TRAIN_SCALARS = ("episode_return", "episode_length", "steps_per_second")
 _TRAIN_SECONDS = 0.1  # Between two training rows for TensorBoard, where short episodes would cost more than they show.
@@ -29,12 +32,19 @@ class Records(core.Saveable):
   """
 
   def __init__(self, directory: pathlib.Path) -> None:
-    """Opens the files in `directory`."""
+    """Opens the files in `directory`; UsageError where one cannot be read."""
     self.steps: Callable[[], int] = lambda: 0
     self._directory = directory
-    self._files = {name: loggers.CSVLogger(directory / f"{name}.csv") for name in ("train", "eval", "learner")}
     self._tensorboard: _TensorBoard | None = None
+    self._files: dict[str, loggers.CSVLogger] = {}
+    try:
+      for name in ("train", "eval", "learner"):
+        self._files[name] = loggers.CSVLogger(directory / f"{name}.csv")
+    except (OSError, ValueError) as error:
+      self.close()
+      raise UsageError(str(error)) from error
     self._purge_from = 0
+    self._again: list[dict[str, str]] = []  # Evaluations at that very step, which the checkpoint counts.
     self._last_scalars = -math.inf
     self.train: loggers.Logger = _Tee(self._files["train"], self._train_scalars)
     self.learner: loggers.Logger = _Tee(self._files["learner"], self._learner_scalars)
@@ -53,20 +63,34 @@ class Records(core.Saveable):
       self._tensorboard.flush()
 
   def close(self) -> None:
-    """Closes the files."""
-    for logger in self._files.values():
-      logger.close()
-    if self._tensorboard is not None:
-      self._tensorboard.close()
+    """Closes the files, each even where another cannot write its last rows."""
+    with contextlib.ExitStack() as stack:
+      for logger in self._files.values():
+        stack.callback(logger.close)
+      if self._tensorboard is not None:
+        stack.callback(self._tensorboard.close)
 
   def save(self) -> types.State:
     return {name: logger.save() for name, logger in self._files.items()}
 
   def restore(self, state: types.State) -> None:
-    """Drops the rows written after `save`; an empty state stands for the beginning."""
-    for name, logger in self._files.items():
-      logger.restore(state.get(name, {"rows": 0}))
+    """Cuts the rows written after `save`, which go to `*.csv.cut`; an empty state stands for the beginning.
+
+    Raises:
+      UsageError: a file lacks rows that it had.
+    """
+    try:
+      for name, logger in self._files.items():
+        logger.restore(state.get(name, {"rows": 0}))
+    except ValueError as error:
+      raise UsageError(str(error)) from error
     self._purge_from = self.steps()
+    path = self._directory / "eval.csv"
+    try:
+      with path.open(newline="", encoding="utf-8") as file:
+        self._again = [row for row in csv.DictReader(file) if float(row["steps"]) >= self._purge_from]
+    except (ValueError, KeyError, TypeError) as error:
+      raise UsageError(f"{path} cannot be read: {error!r}. Put it back from a copy.") from error
 
   def _train_scalars(self, row: loggers.Row) -> None:
     now = time.monotonic()
@@ -76,13 +100,15 @@ class Records(core.Saveable):
 
   def _learner_scalars(self, row: loggers.Row) -> None:
     for name, value in row.items():
-      if "loss" in name and not np.all(np.isfinite(np.asarray(value))):
+      if "loss" in name and not _finite(value):
         raise FloatingPointError(f"The learner's {name} is {value}: training has diverged. Lower the learning rate.")
     self._scalars("learner", row)
 
   def _scalars(self, prefix: str, row: loggers.Row) -> None:
     if self._tensorboard is None:
       self._tensorboard = _TensorBoard(self._directory / "tensorboard", self._purge_from)
+      for evaluation in self._again:
+        self._tensorboard.write("eval", {name: float(x) for name, x in evaluation.items() if x}, self._purge_from)
     self._tensorboard.write(prefix, row, self.steps())
 
 
@@ -128,9 +154,20 @@ class _TensorBoard:
     self._writer.close()
 
 
+def _finite(value: Any) -> bool:
+  """False where a number is NaN or infinite; what is no number is none of them."""
+  try:
+    return bool(np.all(np.isfinite(np.asarray(value))))
+  except (TypeError, ValueError):
+    return True
+
+
 def _number(value: Any) -> float | None:
-  """A scalar as a float, None for what has no place in a curve."""
-  if isinstance(value, str) or np.ndim(value) > 0:
+  """A finite scalar as a float, None for what has no place in a curve."""
+  try:
+    if isinstance(value, str) or np.ndim(value) > 0:
+      return None
+    number = float(value)
+  except (TypeError, ValueError, OverflowError):
     return None
-  number = float(value)
   return number if math.isfinite(number) else None

@@ -6,6 +6,8 @@
 - learner.csv: what the learner logs
 - tensorboard/: the same for TensorBoard
 - checkpoints/: the newest two
+- best/: the parameters of the best evaluation
+- saved.json: how far the newest checkpoint is
 - videos/: where asked for
 - summary.json: the final evaluation, once there is one
 """
@@ -21,100 +23,18 @@ import re
 import shutil
 import sys
 import tempfile
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
 from acme import checkpointing, plugins
+from acme_experiments.experiment import Experiment, UsageError
 
-FORMAT = 1
+FORMAT = 2  # 1 is of acme-core 0.1.
+_SUMMARY = ("steps", "episodes", "eval_return_mean", "eval_return_std", "eval_episodes")  # What a summary must have.
 _OTHER_VERSIONS = (
   "jax", "jaxlib", "dm-haiku", "optax", "rlax", "tensorflow", "dm-sonnet", "trfl", "dm-reverb", "numpy", "gymnasium",
 )  # fmt: skip
-_CHECKPOINT = re.compile(r"step-\d{12}")
-
-
-class UsageError(ValueError):
-  """Something asked for that cannot be; the message says what to do."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Experiment:
-  """Everything that decides what a run does.
-
-  Attributes:
-    agent: the name of an installed agent.
-    environment: a name that `acme_envs.make` takes.
-    seed: what every other seed of the run derives from.
-    envs: environments that the agent acts in at once.
-    preset: the preset the config began with, if any; a note, since `config` holds every field.
-    config: the agent's config, every field by name.
-    backend: the library that the agent learns with, such as jax or tf; None for the agent's first.
-    replay: where its replay is: `local`, `reverb`, or `reverb://HOST:PORT`.
-    steps: environment steps to train for; None where `episodes` says when to end.
-    episodes: episodes to train for; None where `steps` says.
-    eval_every: environment steps between evaluations; 0 for none but the final one.
-    eval_episodes: episodes of an evaluation; the final one has at least 20.
-    checkpoint_every: environment steps between checkpoints; None for every minute or so.
-    video: whether the first episode of each evaluation is filmed.
-  """
-
-  agent: str
-  environment: str
-  seed: int = 0
-  envs: int = 1
-  preset: str | None = None
-  config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-  backend: str | None = None
-  replay: str = "local"
-  steps: int | None = None
-  episodes: int | None = None
-  eval_every: int = 0
-  eval_episodes: int = 10
-  checkpoint_every: int | None = None
-  video: bool = False
-
-  def __post_init__(self) -> None:
-    if (self.steps is None) == (self.episodes is None):
-      raise UsageError("Expected either steps or episodes: give one of them.")
-    least = {
-      "seed": 0,
-      "envs": 1,
-      "steps": 1,
-      "episodes": 1,
-      "eval_every": 0,
-      "eval_episodes": 1,
-      "checkpoint_every": 1,
-    }
-    for name, low in least.items():
-      value = getattr(self, name)
-      if value is not None and value < low:
-        raise UsageError(f"{name}: expected {low} or more, got {value}.")
-
-  @property
-  def goal(self) -> str:
-    """What the run trains for, in words."""
-    return f"{self.steps:,} steps" if self.steps is not None else f"{self.episodes:,} episodes"
-
-  def reached(self, steps: float, episodes: float) -> bool:
-    """Whether so many steps and episodes are what the run trains for."""
-    return steps >= self.steps if self.steps is not None else episodes >= (self.episodes or 0)
-
-  def evaluation_due(self, steps: int, evaluations: int) -> bool:
-    """Whether it is time for one more evaluation, after so many steps and evaluations."""
-    return self.eval_every > 0 and steps >= (evaluations + 1) * self.eval_every
-
-  def next_event(self, steps: int, evaluations: int) -> float:
-    """The step at which something other than training comes next: an evaluation, a checkpoint or the end."""
-    events = [float("inf")]
-    if self.steps is not None:
-      events.append(self.steps)
-    if self.eval_every:
-      events.append((evaluations + 1) * self.eval_every)
-    if self.checkpoint_every:
-      events.append((steps // self.checkpoint_every + 1) * self.checkpoint_every)
-    return min(events)
 
 
 class RunDirectory:
@@ -130,8 +50,10 @@ class RunDirectory:
     self.config = self.path / "config.json"
     self.summary = self.path / "summary.json"
     self.checkpoints = self.path / "checkpoints"
+    self.best = self.path / "best"
+    self.saved = self.path / "saved.json"
     self.error = self.path / "error.txt"
-    if not self.config.is_file():
+    if not os.path.lexists(self.config):
       raise UsageError(f"{self.path} holds no run: it has no config.json. `acme run` makes one.")
 
   @classmethod
@@ -165,17 +87,15 @@ class RunDirectory:
     return cls(path)
 
   def read_experiment(self) -> Experiment:
-    """Reads what config.json says.
+    """Reads what config.json says, held to the same types and ranges as the command line.
 
     Raises:
       UsageError: it is damaged, or of a newer format.
     """
+    content = self.read_config()
     try:
-      content = self.read_config()
-      if content["format"] != FORMAT:
-        raise UsageError(f"{self.config} has format {content['format']}; this acme-experiments reads format {FORMAT}.")
       return Experiment(**content["experiment"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, TypeError) as error:
       raise UsageError(f"{self.config} cannot be read: {error}") from error
 
   def write_experiment(self, experiment: Experiment) -> None:
@@ -183,34 +103,63 @@ class RunDirectory:
     write_json(self.config, self.read_config() | {"experiment": dataclasses.asdict(experiment)})
 
   def read_config(self) -> dict[str, Any]:
-    """The whole of config.json."""
-    return json.loads(self.config.read_text())
+    """The whole of config.json; UsageError where it is damaged, or of a newer format."""
+    content = _read_json(self.config, ("format",))
+    if content["format"] == 1:
+      raise UsageError(
+        f"{self.path} holds a run of acme-core 0.1, which this version cannot read: use the versions that "
+        f"{self.config.name} names, or begin a new run. Nothing was changed."
+      )
+    if content["format"] != FORMAT:
+      raise UsageError(f"{self.config} has format {content['format']}; this acme-experiments reads format {FORMAT}.")
+    for name in ("experiment", "versions"):
+      if not isinstance(content.get(name), dict):
+        raise UsageError(f"{self.config} cannot be read: expected an object at {name!r}. Put it back from a copy.")
+    return content
 
   def read_summary(self) -> dict[str, Any] | None:
-    """The summary, None where the run is not over."""
-    return json.loads(self.summary.read_text()) if self.summary.is_file() else None
+    """The summary, None where the run is not over; UsageError where it is damaged."""
+    return _read_json(self.summary, _SUMMARY) if os.path.lexists(self.summary) else None
 
   def write_summary(self, summary: Mapping[str, Any]) -> None:
     """Writes the summary, which says that the run is over."""
     write_json(self.summary, summary)
 
   def newest_checkpoint(self) -> pathlib.Path | None:
-    """The newest checkpoint's path, without a look inside."""
-    return next(iter(self._checkpoints()), None)
+    """The newest checkpoint's path, without a look inside; None where there has been none yet.
 
-  def load_checkpoint(self) -> checkpointing.Checkpoint:
-    """Reads the newest whole checkpoint, and touches nothing: the run may be going on.
+    Raises:
+      CheckpointError: they cannot be seen, or there have been some and now there are none.
+    """
+    found = checkpointing.find(self.checkpoints)
+    if found:
+      return found[-1][1]
+    if os.path.lexists(self.saved) or os.path.lexists(self.summary):
+      raise checkpointing.CheckpointError(
+        f"{self.path} has been saved, but there is no checkpoint in {self.checkpoints}: mount its disk or put it back "
+        "from a copy, then resume; or begin a new run. Nothing was changed."
+      )
+    return None
+
+  def load_checkpoint(self, best: bool = False) -> checkpointing.Checkpoint:
+    """Reads the newest whole checkpoint, or the learner's of the best evaluation, and changes nothing.
 
     Raises:
       CheckpointError: there is none.
     """
-    for path in self._checkpoints():
-      try:
-        state, manifest = checkpointing.read(path)
-        return checkpointing.Checkpoint(manifest["step"], state, manifest["metadata"])
-      except checkpointing.CheckpointError as error:
-        warnings.warn(f"Passing over a checkpoint: {error}", stacklevel=2)
-    raise checkpointing.CheckpointError(f"No whole checkpoint in {self.checkpoints}.")
+    return checkpointing.load(self.best if best else self.checkpoints)
+
+  def write_saved(self, steps: int, episodes: int) -> None:
+    """Writes down that there is a checkpoint, and how far it is."""
+    write_json(self.saved, {"steps": steps, "episodes": episodes})
+
+  def read_progress(self) -> tuple[int, int]:
+    """Steps and episodes trained for up to the newest checkpoint; (0, 0) where there has been none."""
+    if os.path.lexists(self.saved):
+      saved = _read_json(self.saved, ("steps", "episodes"))
+      return saved["steps"], saved["episodes"]
+    found = checkpointing.find(self.checkpoints)
+    return (found[-1][0] if found else 0), 0
 
   @contextlib.contextmanager
   def lock(self) -> Iterator[None]:
@@ -221,20 +170,16 @@ class RunDirectory:
     """
     import fcntl  # Not on Windows, where reading run directories should still work.
 
-    with (self.path / "lock").open("a+") as file:
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW  # What a link leads to would be emptied.
+    with open(os.open(self.path / "lock", flags, 0o644), "r+") as file:
       try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
       except BlockingIOError:
-        file.seek(0)
         raise UsageError(f"{self.path} is in use: process {file.read().strip()} runs in it.") from None
       file.truncate(0)
       file.write(str(os.getpid()))
       file.flush()
       yield
-
-  def _checkpoints(self) -> list[pathlib.Path]:
-    """The checkpoints, the newest first."""
-    return sorted((p for p in self.checkpoints.glob("step-*") if _CHECKPOINT.fullmatch(p.name)), reverse=True)
 
 
 def default_path(experiment: Experiment) -> pathlib.Path:
@@ -244,15 +189,34 @@ def default_path(experiment: Experiment) -> pathlib.Path:
   return pathlib.Path("runs") / f"{experiment.agent}-{environment}-{experiment.seed}-{time}"
 
 
+def _read_json(path: pathlib.Path, numbers: Sequence[str]) -> dict[str, Any]:
+  """An object with such numbers from a JSON file; UsageError where it is none."""
+  try:
+    content = json.loads(path.read_bytes())
+  except (OSError, ValueError, RecursionError) as error:
+    raise UsageError(f"{path} cannot be read: {error}. Put it back from a copy.") from error
+  if not isinstance(content, dict) or not all(isinstance(content.get(name), int | float) for name in numbers):
+    raise UsageError(f"{path} cannot be read: expected the numbers {', '.join(numbers)}. Put it back from a copy.")
+  return content
+
+
 def write_json(path: pathlib.Path, content: Any) -> None:
   """Writes JSON under a temporary name, flushes it to disk, and renames: the file is the old one or the new one."""
   temporary = path.with_name(path.name + ".tmp")
-  with temporary.open("w") as file:
-    json.dump(content, file, indent=2)
+  temporary.unlink(missing_ok=True)
+  with temporary.open("x") as file:  # A new one: a link is not followed.
+    json.dump(content, file, indent=2, default=_from_numpy)
     file.write("\n")
     file.flush()
     os.fsync(file.fileno())
   temporary.replace(path)
+
+
+def _from_numpy(value: Any) -> Any:
+  """What JSON does not know: numbers and arrays of NumPy."""
+  if hasattr(value, "tolist"):
+    return value.tolist()
+  raise TypeError(f"Expected values of JSON, got {type(value).__name__}: {value!r}.")
 
 
 def agent_version(name: str) -> str:

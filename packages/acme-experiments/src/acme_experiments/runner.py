@@ -5,6 +5,8 @@ between two steps, so where a run is stopped and resumed changes nothing that it
 """
 
 import contextlib
+import dataclasses
+import math
 import pathlib
 import time
 import traceback
@@ -13,22 +15,16 @@ from collections.abc import Callable
 from typing import Any
 
 import acme
-from acme import counting, loggers
+from acme import counting, loggers, plugins
 from acme.environment_loop import Result
-from acme_experiments import evaluation, progress, records, saving, stopping, stores
+from acme.episodes import repeats
+from acme_experiments import evaluation, progress, records, saving, stopping
 from acme_experiments.components import Components
 from acme_experiments.rundir import RunDirectory, UsageError
+from acme_experiments.stopping import Stopped
 
 FINAL_EPISODES = 20  # The final evaluation has at least so many.
 _CHUNK_SECONDS = 0.1  # How long the loop runs between two looks at the clock.
-
-
-class Stopped(Exception):  # noqa: N818 - no error.
-  """The run was asked to stop by a signal, and is saved."""
-
-  def __init__(self, signal: int, steps: int) -> None:
-    super().__init__(f"Stopped and saved at step {steps:,}.")
-    self.signal = signal
 
 
 def run(directory: RunDirectory, display: progress.Progress | None = None) -> dict[str, Any]:
@@ -60,13 +56,16 @@ def run(directory: RunDirectory, display: progress.Progress | None = None) -> di
       raise
 
 
-def evaluate(directory: RunDirectory, episodes: int, video: pathlib.Path | None = None) -> dict[str, Any]:
+def evaluate(
+  directory: RunDirectory, episodes: int, video: pathlib.Path | None = None, best: bool = False
+) -> dict[str, Any]:
   """Evaluates the newest checkpoint of a run, which may be going on; with as many episodes, as its final evaluation.
 
   Args:
     directory: the run's.
     episodes: how many.
     video: a file for a film of the first episode; None for none.
+    best: evaluates the parameters of the best evaluation in place of the newest.
 
   Returns:
     Statistics named as in summary.json, `eval_returns` and the checkpoint's `steps`.
@@ -74,12 +73,15 @@ def evaluate(directory: RunDirectory, episodes: int, video: pathlib.Path | None 
   Raises:
     CheckpointError: there is no checkpoint, or it is of another agent, version or environment.
   """
-  checkpoint = directory.load_checkpoint()
-  with contextlib.closing(Components(directory.read_experiment(), video=video)) as parts:
+  # Of the replay nothing is wanted, wherever it lies.
+  experiment = directory.read_experiment()
+  experiment = dataclasses.replace(experiment, replay=plugins.EMBEDDED, listen_everywhere=False, dataset=None)
+  checkpoint = directory.load_checkpoint(best)
+  with contextlib.closing(Components(experiment, video=video)) as parts:
     parts.check(checkpoint)
-    parts.agent.learner.restore(checkpoint.state["agent"]["learner"])  # Not the replay, which may lie elsewhere.
+    parts.agent.learner.restore(checkpoint.state["agent"]["learner"])
     results = parts.evaluator.run(evaluation.FINAL, episodes, video=video)
-  return _statistics(results) | {"steps": checkpoint.step}
+  return evaluation.statistics(results) | {"steps": checkpoint.step}
 
 
 class _Run:
@@ -91,7 +93,7 @@ class _Run:
     self._display = display
     self._stop = stop
     self._experiment = directory.read_experiment()
-    self._evaluations = 0  # Done so far.
+    self._tally = evaluation.Tally()
     self._save_due = False  # Whether a checkpoint waits for the end of an episode.
     self._earlier_seconds = 0.0
     self._chunk = 8
@@ -100,13 +102,13 @@ class _Run:
       on_error.callback(self._records.close)
       counter = counting.Counter()
       self._parts = Components(
-        self._experiment,
-        logger=self._records.learner,
-        counter=counter,
-        video=self._video("final"),
-        replay=stores.make_replay(self._experiment.replay),
+        self._experiment, logger=self._records.learner, counter=counter, video=self._video("final")
       )
       on_error.callback(self._parts.close)
+      saving.check_memory(getattr(self._parts.agent, "replay", None), self._experiment.steps)
+      # Before the first episode, and in one environment for all. What it tries has no effect on those that repeat.
+      offline = self._experiment.dataset is not None
+      self._repeats = offline or repeats(self._parts.environments[0], self._parts.train_seed)
       self._loop = self._make_loop(counter)
       self._records.steps = lambda: self._loop.steps
       self._saver = saving.Saver(directory, self._experiment.checkpoint_every)
@@ -114,25 +116,30 @@ class _Run:
       on_error.pop_all()
     self._started = time.monotonic()
 
-  def _make_loop(self, counter: counting.Counter) -> acme.EnvironmentLoop | acme.VectorEnvironmentLoop:
-    """Makes the training loop over one environment, or over several at once."""
+  def _make_loop(
+    self, counter: counting.Counter
+  ) -> acme.EnvironmentLoop | acme.VectorEnvironmentLoop | acme.LearningLoop:
+    """Makes the training loop: over one environment, over several at once, or over learner steps without any."""
     environments, agent, seed = self._parts.environments, self._parts.agent, self._parts.train_seed
     logger = _Then(self._records.train, self._on_episode)
+    if self._experiment.dataset is not None:
+      return acme.LearningLoop(agent.learner, counter=counter, logger=logger)
     if len(environments) == 1:
       return acme.EnvironmentLoop(environments[0], agent, counter=counter, logger=logger, seed=seed)
-    loop = acme.VectorEnvironmentLoop(environments, agent, counter=counter, logger=logger, seed=seed)
-    if not loop.reproducible:
+    if not self._repeats:
       raise UsageError(
-        f"{self._experiment.environment} cannot be seeded, so that several could not be saved: leave out --envs."
+        f"{self._experiment.environment} does not repeat an episode from its seed, so that several could not be saved: "
+        "leave out --envs."
       )
-    return loop
+    return acme.VectorEnvironmentLoop(environments, agent, counter=counter, logger=logger, seed=seed)
 
   def run(self) -> dict[str, Any]:
     """Trains to the end, evaluates, and returns the summary."""
-    if not self._loop.reproducible:
+    if not self._repeats:
       warnings.warn(
-        f"{self._experiment.environment} cannot be seeded: checkpoints wait for the end of an episode, and a run "
-        "that is resumed is not the same as one never stopped.",
+        f"{self._experiment.environment} does not repeat an episode from its seed (it cannot be seeded, ignores the "
+        "seed or keeps statistics between episodes): checkpoints wait for the end of an episode, and a run that is "
+        "resumed is not the same as one never stopped.",
         stacklevel=2,
       )
     self._display.start(self._experiment, self._loop.steps)
@@ -159,6 +166,10 @@ class _Run:
     return self._earlier_seconds + time.monotonic() - self._started
 
   @property
+  def _metadata(self) -> dict[str, Any]:
+    return self._parts.metadata | {"wall_seconds": self._seconds}
+
+  @property
   def _episodes(self) -> int:
     return int(self._loop.counter.get("episodes"))
 
@@ -168,16 +179,16 @@ class _Run:
 
   @property
   def _evaluation_due(self) -> bool:
-    return self._experiment.evaluation_due(self._loop.steps, self._evaluations)
+    return self._experiment.evaluation_due(self._loop.steps, self._tally.done)
 
   @property
   def _can_save(self) -> bool:
     between_episodes = self._loop.steps == self._loop.counter.get("steps")
-    return self._loop.reproducible or between_episodes
+    return self._repeats or between_episodes
 
   def _train(self) -> None:
     """Runs the loop to the next event, in pieces short enough to show progress; their lengths decide nothing else."""
-    until = self._experiment.next_event(self._loop.steps, self._evaluations)
+    until = self._experiment.next_event(self._loop.steps, self._tally.done)
     with self._stop.watching(self._loop):
       while not self._stop and not self._over and self._loop.steps < until:
         start = time.perf_counter()
@@ -195,17 +206,24 @@ class _Run:
       self._loop.stop()
 
   def _evaluate(self) -> None:
-    results = self._run_evaluator(self._evaluations + 1, self._experiment.eval_episodes)
+    """Evaluates, as far as the steps that evaluations may take allow, and keeps the parameters where they are best."""
+    left = self._experiment.evaluation_steps(self._loop.steps) - self._tally.steps
+    results = self._run_evaluator(self._tally.done + 1, self._experiment.eval_episodes, left)
+    best = self._tally.add(results)
+    if not results:
+      self._display.message(f"step {self._loop.steps:,}: no evaluation, they have taken their share (--eval-share)")
+      return
     row = {"steps": self._loop.steps, "episodes": self._episodes, **evaluation.summarize(results)}
     row["wall_seconds"] = self._seconds
+    if best:
+      self._saver.save_best(self._loop.steps, self._parts.agent.learner.save(), self._metadata)
     self._records.evaluation(row)
-    self._evaluations += 1
     self._display.evaluation(row)
 
-  def _run_evaluator(self, number: int, episodes: int) -> list[Result]:
+  def _run_evaluator(self, number: int, episodes: int, max_steps: float = math.inf) -> list[Result]:
     """Runs an evaluation; where a signal comes meanwhile, it is as if it had not begun."""
     video = self._video("final" if number == evaluation.FINAL else f"step-{self._loop.steps:012d}")
-    results = self._parts.evaluator.run(number, episodes, self._stop, video)
+    results = self._parts.evaluator.run(number, episodes, self._stop, video, max_steps)
     if self._stop:
       raise self._stopped()
     return results
@@ -217,7 +235,7 @@ class _Run:
     """The final evaluation, on seeds of its own, and the summary."""
     results = self._run_evaluator(evaluation.FINAL, max(FINAL_EPISODES, self._experiment.eval_episodes))
     seconds = self._seconds
-    summary = _statistics(results) | {
+    summary = evaluation.statistics(results) | {
       "steps": self._loop.steps,
       "episodes": self._episodes,
       "wall_seconds": seconds,
@@ -237,17 +255,18 @@ class _Run:
     """Runs to the end of an episode that cannot be played again, so that there is something to save."""
     if not self._can_save:
       self._display.message("Going on to the end of the episode: this environment cannot be saved within one.")
+      assert not isinstance(self._loop, acme.LearningLoop)  # It can always be saved.
       self._loop.run(num_episodes=1)
 
   def _save(self) -> None:
     """Writes a checkpoint, or leaves it for the end of the episode where it cannot be now."""
     self._save_due = not self._can_save
-    if self._save_due or self._saver.has(self._loop.steps, self._evaluations):
+    if self._save_due or self._saver.has(self._loop.steps, self._tally.done):
       return
     self._records.flush()
-    state = {"agent": self._parts.agent.save(), "loop": self._loop.save(), "records": self._records.save()}
-    metadata = self._parts.metadata | {"wall_seconds": self._seconds}
-    self._saver.save(self._loop.steps, self._evaluations, state, metadata)
+    parts = {"agent": self._parts.agent, "loop": self._loop, "records": self._records, "evaluations": self._tally}
+    state = {name: part.save() for name, part in parts.items()}
+    self._saver.save(self._loop.steps, self._episodes, self._tally.done, state, self._metadata)
 
   def _restore(self) -> None:
     """Goes back to the newest checkpoint; without any, to the beginning."""
@@ -258,8 +277,11 @@ class _Run:
     self._parts.check(checkpoint)
     self._parts.agent.restore(checkpoint.state["agent"])
     self._loop.restore(checkpoint.state["loop"])
+    lost = checkpoint.step - self._loop.steps
+    if lost:  # Of an episode that could not be played again: they were taken all the same.
+      self._loop.counter.increment(steps=lost)
     self._records.restore(checkpoint.state["records"])
-    self._evaluations = checkpoint.state["evaluations"]
+    self._tally.restore(checkpoint.state["evaluations"])
     self._earlier_seconds = checkpoint.metadata["wall_seconds"]
 
 
@@ -273,7 +295,3 @@ class _Then(loggers.Logger):
   def write(self, row: loggers.Row) -> None:
     self._to.write(row)
     self._then(row)
-
-
-def _statistics(results: list[Result]) -> dict[str, Any]:
-  return evaluation.summarize(results) | {"eval_returns": [evaluation.total_return(result) for result in results]}

@@ -1,14 +1,47 @@
 """When a run is saved, and where."""
 
+import math
+import pathlib
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from acme import checkpointing, types
-from acme_experiments.rundir import RunDirectory
+from acme_experiments.rundir import RunDirectory, UsageError
 
 _SECONDS = 60.0  # Between checkpoints, where nobody says how many steps, …
 _SHARE = 0.02  # … and the most of the time that they may take.
+
+
+def check_memory(replay: Any, steps: int | None) -> None:
+  """Makes sure that a save will fit into memory: it copies the replay, as far as that is full then.
+
+  Args:
+    replay: the store; one that keeps its contents elsewhere has no `nbytes`.
+    steps: environment steps of the run; None where it is not known.
+
+  Raises:
+    UsageError: it will not.
+  """
+  needed = 2 * getattr(replay, "nbytes", 0)
+  if steps is not None and needed:
+    needed = needed * min(steps, replay.max_steps) // replay.max_steps
+  available = _available_memory()
+  if needed > available:
+    raise UsageError(
+      f"The replay takes {needed / 2**31:.2f} GiB in this run, and as much again while it is saved: expected "
+      f"{needed / 2**30:.2f} GiB of memory, {available / 2**30:.2f} are available. Lower the replay's size in the "
+      "agent's config, or the steps; or keep it elsewhere (--replay reverb)."
+    )
+
+
+def _available_memory() -> float:
+  """Bytes that the machine has to spare; infinity where it does not say."""
+  try:
+    lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+  except (OSError, StopIteration):
+    return math.inf
 
 
 class Saver:
@@ -18,6 +51,7 @@ class Saver:
     """Makes a saver; `every` is the environment steps between checkpoints, None to go by the clock."""
     self._directory = directory
     self._checkpointer = checkpointing.Checkpointer(directory.checkpoints)
+    self._best = checkpointing.Checkpointer(directory.best, keep=1)
     self._every = every
     self._newest: tuple[int, int] | None = None  # Steps and evaluations done at the newest checkpoint.
     self._last = time.monotonic()
@@ -36,18 +70,33 @@ class Saver:
     """Whether the newest checkpoint is of this very moment."""
     return self._newest == (steps, evaluations)
 
-  def save(self, steps: int, evaluations: int, state: types.State, metadata: Mapping[str, Any]) -> None:
+  def save(self, steps: int, episodes: int, evaluations: int, state: types.State, metadata: Mapping[str, Any]) -> None:
     """Writes a checkpoint. Raises CheckpointError where it cannot; earlier ones stay whole."""
     start = time.monotonic()
-    self._checkpointer.save(steps, {"evaluations": evaluations, **state}, metadata)
+    self._checkpointer.save(steps, state, metadata)
+    self._directory.write_saved(steps, episodes)
     self._newest = steps, evaluations
     self._last = time.monotonic()
     self._seconds = self._last - start
 
+  def save_best(self, steps: int, learner: types.State, metadata: Mapping[str, Any]) -> None:
+    """Writes what the learner has learnt, in the place of what was best before."""
+    self._best.save(steps, {"agent": {"learner": learner}}, metadata)
+
   def load(self) -> checkpointing.Checkpoint | None:
-    """Reads the newest whole checkpoint; None where there has been none yet, CheckpointError where all are torn."""
+    """Reads the newest whole checkpoint; None where there has been none yet.
+
+    Raises:
+      CheckpointError: all are torn, or there have been some and they cannot be seen.
+    """
     if self._directory.newest_checkpoint() is None:
       return None
     checkpoint = self._checkpointer.load()
-    self._newest = checkpoint.step, checkpoint.state["evaluations"]
+    try:
+      self._newest = checkpoint.step, checkpoint.state["evaluations"]["done"]
+    except (KeyError, TypeError) as error:
+      raise checkpointing.CheckpointError(
+        f"The checkpoint at step {checkpoint.step:,} is not of a run as this version makes them: go on with the "
+        "version that wrote it. Nothing was changed."
+      ) from error
     return checkpoint

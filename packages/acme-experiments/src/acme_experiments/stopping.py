@@ -1,25 +1,35 @@
 """Ctrl-C and SIGTERM as a wish to stop at the next step."""
 
 import contextlib
+import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
 from types import FrameType
 
+from acme import LearningLoop
 from acme.environment_loop import Loop
+
+
+class Stopped(Exception):  # noqa: N818 - no error.
+  """The run was asked to stop by a signal, and is saved."""
+
+  def __init__(self, signal: int, steps: int) -> None:
+    super().__init__(f"Stopped and saved at step {steps:,}.")
+    self.signal = signal
 
 
 class StopRequest:
   """Whether the user or the machine has asked the run to stop.
 
-  The first signal is noted, and makes the loop being watched return after its step; the second one raises
-  KeyboardInterrupt wherever the process is.
+  The first signal is noted, said to be noted, and makes the loop being watched return after its step; the second one
+  raises KeyboardInterrupt wherever the process is.
   """
 
   def __init__(self) -> None:
     self.signal: int | None = None
-    self._loop: Loop | None = None
+    self._loop: Loop | LearningLoop | None = None
 
   def __bool__(self) -> bool:
     return self.signal is not None
@@ -43,7 +53,7 @@ class StopRequest:
       time.sleep(0.1)
 
   @contextlib.contextmanager
-  def watching(self, loop: Loop) -> Iterator[None]:
+  def watching(self, loop: Loop | LearningLoop) -> Iterator[None]:
     """Has `loop` stopped in place of the one watched so far."""
     before, self._loop = self._loop, loop
     try:
@@ -56,5 +66,7 @@ class StopRequest:
     if self.signal is not None:
       raise KeyboardInterrupt
     self.signal = number
+    with contextlib.suppress(OSError):  # Not print: the signal may have come in the middle of one.
+      os.write(2, b"\nacme: Stopping after this step and saving; once more to stop at once.\n")
     if self._loop is not None:
       self._loop.stop()

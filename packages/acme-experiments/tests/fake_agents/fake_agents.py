@@ -5,41 +5,83 @@ import math
 
 import numpy as np
 
-from acme import configs, core, plugins, specs
+from acme import builders, configs, core, counting, experience, plugins, specs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class FakeConfig:
+class FakeConfig(configs.Config):
   learning_rate: configs.Positive = 1e-2
   """How far parameters move in a step; a guess."""
   hidden_sizes: tuple[int, ...] = (4, 4)
   """Read by nothing."""
   double: bool = True
   """Read by nothing."""
+  queue: bool = False
+  """Whether it learns from a queue."""
   nan_at: int | None = None
   """The learner step whose loss is NaN."""
 
-  def __post_init__(self) -> None:
-    configs.validate(self)
+
+class FakeBuilder(builders.Builder):
+  def __init__(self, config):
+    self.config = config
+
+  def make_program(self, spec):
+    return math.prod(spec.observations.shape), specs.require_discrete(spec, "fake").num_values
+
+  def make_experience(self, spec, program):
+    if self.config.queue:
+      return experience.Queue(batch_size=2, max_size=8, length=3)
+    return experience.Transitions(batch_size=4, max_size=100, samples_per_insert=4.0)
+
+  def make_learner(self, spec, program, inputs):
+    return FakeLearner(self.config, program, inputs)
+
+  def make_actor(self, spec, program, inputs):
+    return FakeEvaluator(inputs) if inputs.evaluation else FakeActor(program, inputs)
 
 
-class FakeAgent(core.Actor):
-  """Acts by a linear policy; every step moves the parameters by noise and by what was observed."""
+class FakeLearner(core.Learner):
+  """Every step moves a linear policy by noise and by what was observed."""
 
-  def __init__(self, spec, *, config=None, seed=0, num_envs=None, logger=None, counter=None):
-    actions = specs.require_discrete(spec, "fake")
-    self.config = config if config is not None else FakeConfig()
-    self.rng = np.random.default_rng(seed)
-    self.weights = self.rng.normal(size=(math.prod(spec.observations.shape), actions.num_values))
-    self.num_envs = num_envs
-    self.logger = logger
-    self.counter = counter
+  def __init__(self, config, shape, inputs):
+    self.config = config
+    self.rng = np.random.default_rng(inputs.seed)
+    self.weights = self.rng.normal(size=shape)
+    self.dataset = inputs.dataset
+    self.logger = inputs.logger
+    self.counter = counting.Counter(inputs.counter, prefix="learner")
     self.steps = 0
-    self.memory = np.zeros(64)
-    self.learner = self  # One object for all: its state as an agent is that of its learner.
 
-  def make_evaluator(self):
-    return FakeEvaluator(self)
+  def step(self):
+    self.steps += 1
+    data = next(self.dataset).data
+    noise = self.rng.normal(size=self.weights.shape) * float(np.mean(data.reward))
+    self.weights = self.weights + self.config.learning_rate * (noise + np.mean(data.observation, axis=0)[:, None])
+    self.counter.increment(steps=1)
+    if self.logger is not None and self.steps % 50 == 0:
+      loss = float("nan") if self.config.nan_at == self.steps else float(np.sum(self.weights**2))
+      self.logger.write({"loss": loss, "learner_steps": self.steps})
+
+  def get_variables(self, names):
+    return [self.weights for _ in names]
+
+  def save(self):
+    return {"rng": self.rng.bit_generator.state, "weights": self.weights.copy(), "steps": self.steps}
+
+  def restore(self, state):
+    self.rng.bit_generator.state = state["rng"]
+    self.weights, self.steps = state["weights"].copy(), state["steps"]
+
+
+class FakeActor(core.Actor):
+  """Acts by the linear policy, or at random."""
+
+  def __init__(self, shape, inputs):
+    self.num_actions = shape[1]
+    self.rng = np.random.default_rng(inputs.seed)
+    self.source, self.adder, self.num_envs = inputs.variables, inputs.adder, inputs.num_envs
+    self.update()
 
   def select_action(self, observation):
     if self.num_envs is not None:
@@ -48,54 +90,36 @@ class FakeAgent(core.Actor):
 
   def _act(self, observation):
     greedy = int(np.argmax(np.ravel(observation) @ self.weights))
-    return np.int32(self.rng.integers(self.weights.shape[1]) if self.rng.random() < 0.1 else greedy)
+    return np.int32(self.rng.integers(self.num_actions) if self.rng.random() < 0.5 else greedy)
 
   def observe_first(self, timestep):
-    self._learn(timestep.observation, 0.0 if self.num_envs is None else np.zeros(self.num_envs))
+    self.adder.add_first(timestep)
 
   def observe(self, action, next_timestep):
-    if not np.all(np.isfinite(next_timestep.observation)):
-      raise ValueError("observation: expected finite numbers. The environment gave a NaN or an infinity.")
-    self._learn(next_timestep.observation, next_timestep.reward)
+    self.adder.add(action, next_timestep)
 
   def update(self, wait=False):
-    self.steps += 1
-    self.memory[self.steps % 64] = self.rng.normal()
-    if self.counter is not None:
-      self.counter.increment(learner_steps=1)
-    if self.logger is not None and self.steps % 50 == 0:
-      loss = float("nan") if self.config.nan_at == self.steps else float(np.sum(self.weights**2))
-      self.logger.write({"loss": loss, "learner_steps": self.steps})
-
-  def _learn(self, observation, reward):
-    for o, r in [(observation, reward)] if self.num_envs is None else zip(observation, reward, strict=True):
-      noise = self.rng.normal(size=self.weights.shape)
-      self.weights += self.config.learning_rate * (noise * float(r) + np.ravel(o)[:, None] * self.memory.mean())
+    (self.weights,) = self.source.get_variables(["params"])
 
   def save(self):
-    state = {
-      "rng": self.rng.bit_generator.state,
-      "weights": self.weights.copy(),
-      "memory": self.memory.copy(),
-      "steps": self.steps,
-    }
-    return {"learner": state}
+    return {"rng": self.rng.bit_generator.state, "adder": self.adder.save()}
 
   def restore(self, state):
-    state = state.get("learner", state)
+    self.update()
     self.rng.bit_generator.state = state["rng"]
-    self.weights, self.memory, self.steps = state["weights"].copy(), state["memory"].copy(), state["steps"]
+    self.adder.restore(state["adder"])
 
 
 class FakeEvaluator(core.Actor):
   """Acts greedily, but for noise of its own that an evaluation must not carry over to the next."""
 
-  def __init__(self, agent):
-    self.agent = agent
+  def __init__(self, inputs):
+    self.source = inputs.variables
     self.rng = np.random.default_rng(7)
+    self.update()
 
   def update(self, wait=False):
-    self.weights = self.agent.weights.copy()
+    (self.weights,) = self.source.get_variables(["params"])
 
   def select_action(self, observation):
     return np.int32(np.argmax(np.ravel(observation) @ self.weights + 0.1 * self.rng.normal(size=self.weights.shape[1])))
@@ -113,20 +137,20 @@ class FakeEvaluator(core.Actor):
     self.rng.bit_generator.state = state["rng"]
 
 
+make_builder = FakeBuilder
+
 AGENT = plugins.AgentPlugin(
   name="fake",
   summary="A fake.",
   config=FakeConfig,
-  builder=FakeConfig,
-  agent=FakeAgent,
-  actions="discrete",
+  actions=("discrete",),
+  backends={"numpy": "fake_agents"},
   presets={"fast": lambda: FakeConfig(learning_rate=0.5)},
 )
 CONTINUOUS = plugins.AgentPlugin(
   name="continuous-fake",
   summary="Another.",
   config=FakeConfig,
-  builder=FakeConfig,
-  agent=FakeAgent,
-  actions="continuous",
+  actions=("continuous",),
+  backends={"numpy": "fake_agents"},
 )

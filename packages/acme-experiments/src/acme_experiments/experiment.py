@@ -1,0 +1,112 @@
+"""What a run is told to do: names, numbers and a schedule, all of which config.json holds."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from acme import configs
+
+
+class UsageError(ValueError):
+  """Something asked for that cannot be; the message says what to do."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Experiment:
+  """Everything that decides what a run does.
+
+  Attributes:
+    agent: the name of an installed agent.
+    environment: a name that `acme_envs.make` takes.
+    seed: what every other seed of the run derives from.
+    envs: environments that the agent acts in at once.
+    preset: the preset the config began with, if any; a note, since `config` holds every field.
+    config: the agent's config, every field by name.
+    backend: the library that the agent learns with, such as jax or tf; None for the agent's first.
+    replay: where its replay is: `embedded`, `reverb`, or `reverb://HOST:PORT`.
+    listen_everywhere: whether a replay that serves others does so on every network interface.
+    dataset: the path of recorded episodes to learn from in place of acting; steps are then learner steps.
+    steps: environment steps to train for; None where `episodes` says when to end.
+    episodes: episodes to train for; None where `steps` says.
+    eval_every: environment steps between evaluations; 0 for none but the final one.
+    eval_episodes: episodes of an evaluation; the final one has at least 20.
+    eval_share: environment steps that evaluations, the final one apart, may take for each step of training: beyond them
+      no episode begins, and an evaluation without episodes is left out. 0 for no limit.
+    checkpoint_every: environment steps between checkpoints; None for every minute or so.
+    video: whether the first episode of each evaluation is filmed.
+  """
+
+  agent: str
+  environment: str
+  seed: int = 0
+  envs: int = 1
+  preset: str | None = None
+  config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  backend: str | None = None
+  replay: str = "embedded"
+  listen_everywhere: bool = False
+  dataset: str | None = None
+  steps: int | None = None
+  episodes: int | None = None
+  eval_every: int = 0
+  eval_episodes: int = 10
+  eval_share: float = 2.0
+  checkpoint_every: int | None = None
+  video: bool = False
+
+  def __post_init__(self) -> None:
+    try:
+      configs.validate(self)
+    except (TypeError, ValueError) as error:
+      raise UsageError(str(error)) from error
+    if not isinstance(self.config, Mapping):
+      raise UsageError(f"Experiment.config: expected the config by field, got {self.config!r}.")
+    if (self.steps is None) == (self.episodes is None):
+      raise UsageError("Expected either steps or episodes: give one of them.")
+    if self.dataset is not None and (self.steps is None or self.envs != 1):
+      raise UsageError("Nobody acts while an agent learns from a dataset: give learner steps, no episodes and no envs.")
+    least = {
+      "seed": 0,
+      "envs": 1,
+      "steps": 1,
+      "episodes": 1,
+      "eval_every": 0,
+      "eval_episodes": 1,
+      "eval_share": 0,
+      "checkpoint_every": 1,
+    }
+    for name, low in least.items():
+      value = getattr(self, name)
+      if value is not None and value < low:
+        raise UsageError(f"{name}: expected {low} or more, got {value}.")
+
+  @property
+  def goal(self) -> str:
+    """What the run trains for, in words."""
+    if self.steps is None:
+      return f"{self.episodes:,} episodes"
+    return f"{self.steps:,} steps" if self.dataset is None else f"{self.steps:,} learner steps"
+
+  def reached(self, steps: float, episodes: float) -> bool:
+    """Whether so many steps and episodes are what the run trains for."""
+    return steps >= self.steps if self.steps is not None else episodes >= (self.episodes or 0)
+
+  def evaluation_due(self, steps: int, evaluations: int) -> bool:
+    """Whether it is time for one more evaluation, after so many steps and evaluations."""
+    return self.eval_every > 0 and steps >= (evaluations + 1) * self.eval_every
+
+  def evaluation_steps(self, steps: int) -> float:
+    """The environment steps that evaluations may have taken after so many of training."""
+    return steps * self.eval_share if self.eval_share else math.inf
+
+  def next_event(self, steps: int, evaluations: int) -> float:
+    """The step at which something other than training comes next: an evaluation, a checkpoint or the end."""
+    events = [float("inf")]
+    if self.steps is not None:
+      events.append(self.steps)
+    if self.eval_every:
+      events.append((evaluations + 1) * self.eval_every)
+    if self.checkpoint_every:
+      events.append((steps // self.checkpoint_every + 1) * self.checkpoint_every)
+    return min(events)
