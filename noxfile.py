@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tempfile
 import tomllib
+from concurrent import futures
 
 import nox
 
@@ -18,7 +19,7 @@ nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = False
 nox.options.sessions = [
   "lint", "types", "imports", "tests", "isolation", "lowest", "reverb_stack", "reverb_store", "conformance",
-  "newest_tf", "pythons", "template", "docs",
+  "pythons", "template", "docs",
 ]  # fmt: skip
 
 ROOT = pathlib.Path(__file__).parent
@@ -78,6 +79,7 @@ def of_stack(*stacks: str) -> list[str]:
 # The libraries of acme-experiments have not been tried at their lowest yet; those of TensorFlow are the Reverb stack's.
 BOTH = [name for name in AGENTS if "tf" in project(name).get("optional-dependencies", {})]
 LOWEST = [name for name in of_stack("jax") if name != "acme-experiments"]
+STACKS = ("jax", "tf")  # Each has an environment of its own in a session; the Reverb stack has sessions of its own.
 TESTERS = ("pytest", "pytest-xdist")
 ON_TWO_CORES = ("-n", "2", "--dist", "worksteal")
 
@@ -85,12 +87,10 @@ ON_TWO_CORES = ("-n", "2", "--dist", "worksteal")
 @functools.cache
 def built() -> dict[str, pathlib.Path]:
   """Builds the wheel of every package once a run of nox, and returns them by package."""
-  with tempfile.TemporaryDirectory() as folder:
-    for name in PACKAGES:
-      source = str(ROOT / "packages" / name)
-      command = [UV, "build", "-q", "--wheel", "-o", folder, source] if UV else [
-        "pip", "wheel", "-q", "--no-deps", "-w", folder, source]  # fmt: skip
-      subprocess.run(command, check=True)
+  with tempfile.TemporaryDirectory() as folder, futures.ThreadPoolExecutor(2) as pool:
+    command = [UV, "build", "-q", "--wheel", "-o"] if UV else ["pip", "wheel", "-q", "--no-deps", "-w"]
+    commands = [[*command, folder, str(ROOT / "packages" / name)] for name in PACKAGES]
+    list(pool.map(functools.partial(subprocess.run, check=True), commands))
     shutil.rmtree(DIST, ignore_errors=True)
     shutil.copytree(folder, DIST)
   return {name: next(DIST.glob(f"{name.replace('-', '_')}-*.whl")) for name in PACKAGES}
@@ -174,16 +174,137 @@ def build(session: nox.Session) -> None:
   session.log("Built " + ", ".join(path.name for path in built().values()))
 
 
-# Tests.
+# Tests. Those of packages run together: an environment for each stack, not for each package.
+
+
+def chosen(session: nox.Session, among: list[str]) -> tuple[list[str], list[str]]:
+  """The packages named after `--`, all of `among` where none is, and the other arguments, which are pytest's."""
+  agents = {agent: package for package, agent in AGENTS.items()}
+  names = [agents.get(argument, argument) for argument in session.posargs]
+  named = [name for name in names if name in PACKAGES]
+  rest = [name for name in names if name not in PACKAGES]
+  if named and not set(named) & set(among):
+    session.skip(f"nothing to do here for {', '.join(named)}")
+  return [name for name in among if not named or name in named], rest
+
+
+def tests_of(package: str, pattern: str = "test_*.py") -> list[str]:
+  return sorted(map(str, (ROOT / "packages" / package / "tests").glob(pattern)))
+
+
+def test_needs(package: str) -> list[str]:
+  """What else a package's tests import: `test-needs` of [tool.acme] in its pyproject.toml."""
+  text = tomllib.loads((ROOT / "packages" / package / "pyproject.toml").read_text())
+  return text.get("tool", {}).get("acme", {}).get("test-needs", [])
 
 
 @nox.session
-@nox.parametrize("package", of_stack("jax", "tf"), ids=of_stack("jax", "tf"))
-def tests(session: nox.Session, package: str) -> None:
-  """A package's tests, against its built wheel."""
-  wanted = (with_extras(package), "acme-testing", *test_needs(package))
-  install(session, *wanted, constraints=stack(package), others=TESTERS)
-  pytest(session, str(ROOT / "packages" / package / "tests"), *session.posargs)
+@nox.parametrize("stack", STACKS, ids=STACKS)
+def tests(session: nox.Session, stack: str) -> None:
+  """All tests, against built wheels; of some packages: nox -s tests -- acme-dqn."""
+  packages, options = chosen(session, of_stack("jax") if stack == "jax" else of_stack("tf") + BOTH)
+  with_tf = BOTH if stack == "tf" else []  # Of agents with both backends, the tests of this one.
+  files = [file for name in packages for file in tests_of(name, "test_*tf*.py" if name in with_tf else "test_*.py")]
+  if stack == "jax":
+    wanted = [with_extras(name) for name in of_stack("jax")]
+  else:
+    wanted = [*of_stack("tf"), *(f"{name}[tf]" for name in BOTH), "acme-envs[gym,bsuite]", "acme-testing"]
+  install(session, *wanted, constraints=stack, others=TESTERS)
+  pytest(session, *files, *([] if stack == "jax" else ["-m", "not slow"]), *options)
+
+
+@nox.session
+@nox.parametrize("stack", STACKS, ids=STACKS)
+def conformance(session: nox.Session, stack: str) -> None:
+  """The conformance battery on every agent, or some: nox -s conformance -- dqn. Each on its default backend."""
+  packages, options = chosen(session, [name for name in AGENTS if name in of_stack(stack)])
+  if not packages:
+    session.skip(f"no agent has {stack} as its default")
+  install(session, *(name for name in AGENTS if name in of_stack(stack)), "acme-testing", constraints=stack,
+          others=TESTERS)  # fmt: skip
+  battery(session, *(AGENTS[name] for name in packages), options=options)
+
+
+@nox.session
+def conformance_tf(session: nox.Session) -> None:
+  """The battery on agents' other backend; by name, since tracing makes it take minutes."""
+  packages, options = chosen(session, BOTH)
+  install(session, *(f"{name}[tf]" for name in BOTH), "acme-testing", constraints="tf", others=TESTERS)
+  battery(session, *(f"{AGENTS[name]}@tf" for name in packages), options=options)
+
+
+def battery(session: nox.Session, *agents: str, options: list[str] | None = None) -> None:
+  pytest(session, "--pyargs", "acme_testing", *(f"--acme-agent={agent}" for agent in agents), *(options or []))
+
+
+@nox.session
+def isolation(session: nox.Session) -> None:
+  """Each package alone with what it declares: all its modules import, and no more came than it may bring."""
+  packages, _ = chosen(session, PACKAGES)
+  for package in packages:
+    folder = pathlib.Path(session.create_tmp()).resolve() / package
+    shutil.rmtree(folder, ignore_errors=True)
+    wheels = [wheel(need) for need in needs(package)]
+    python = str(folder / "bin" / "python")
+    if UV:
+      session.run(UV, "venv", "-q", str(folder), external=True)
+      session.run(UV, "pip", "install", "-q", "--python", python, *wheels, external=True)
+    else:
+      session.run("python", "-m", "venv", str(folder))
+      session.run(python, "-m", "pip", "install", "-q", *wheels, external=True)
+    session.run(python, str(ROOT / "tests" / "isolation.py"), package, external=True)
+    shutil.rmtree(folder)
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+  """The tests of agents, and of what lies below them, on the lowest versions that they declare, all in one environment.
+
+  Their lower bounds agree (tests/test_repository.py), so it is each one's own. TensorFlow's are the Reverb stack's.
+  """
+  if session.venv_backend != "uv":
+    session.skip("only uv resolves to the lowest versions: pip install uv")
+  packages, options = chosen(session, LOWEST)
+  wheels = {need: wheel(need) for name in LOWEST for need in needs(name)}
+  fresh = [f"--reinstall-package={name}" for name in wheels]
+  # What a wheel requires is not direct, and would come at its highest: so it is asked for here, too.
+  direct = {
+    requirement for name in LOWEST for requirement in declared(name) if requirement_name(requirement) not in wheels
+  }
+  session.install("-q", "--resolution=lowest-direct", *fresh, *wheels.values(), *sorted(direct), "pytest-xdist>=3.5")
+  learns = "--ignore-glob=*_learns.py"  # Whether it learns is seen with other versions.
+  pytest(session, *quick_tests(packages), "-m", "not slow", learns, *options)
+
+
+def declared(name: str) -> list[str]:
+  """What a package requires, with all extras but the other backend's."""
+  extras = project(name).get("optional-dependencies", {})
+  return project(name).get("dependencies", []) + sum([extras[extra] for extra in extras if extra != "tf"], [])
+
+
+def quick_tests(packages: list[str]) -> list[str]:
+  """All tests of what lies below agents; of agents those of the whole, whose equations do not depend on versions."""
+  return [file for name in packages for file in tests_of(name, "test_*agent.py" if name in AGENTS else "test_*.py")]
+
+
+@nox.session(python=["3.12", "3.13"])
+def pythons(session: nox.Session) -> None:
+  """The core package and the agents on newer Pythons."""
+  packages, options = chosen(session, [name for name in of_stack("jax") if name == "acme-core" or name in AGENTS])
+  names = [name for name in of_stack("jax") if name == "acme-core" or name in AGENTS]
+  install(session, *names, "acme-testing", "acme-envs[gym,bsuite]", constraints=None, others=TESTERS)
+  pytest(session, *quick_tests(packages), "-m", "not slow", *options)
+
+
+@nox.session
+def reverb_stack(session: nox.Session) -> None:
+  """Both backends and all agents, beside dm-reverb: JAX and TensorFlow of the versions that it lives with."""
+  names = [name for name in PACKAGES if {"acme-jax", "acme-tf"} & set(needs(name))]
+  packages, options = chosen(session, names)
+  wanted = [f"{name}[tf]" if name in BOTH else name for name in names]
+  install(session, *wanted, "acme-testing", "acme-envs[gym,bsuite]", constraints="reverb", others=TESTERS)
+  files = [file for name in packages for file in (tests_of(name) if name in BOTH else quick_tests([name]))]
+  pytest(session, *files, "-m", "not slow", *options)
 
 
 @nox.session
@@ -195,89 +316,53 @@ def reverb_store(session: nox.Session) -> None:
   pytest(session, *tests, "--dist", "loadfile", *session.posargs)  # A file's tests share its server.
 
 
-def test_needs(package: str) -> list[str]:
-  """What else a package's tests import: `test-needs` of [tool.acme] in its pyproject.toml."""
-  text = tomllib.loads((ROOT / "packages" / package / "pyproject.toml").read_text())
-  return text.get("tool", {}).get("acme", {}).get("test-needs", [])
+# What `acme new-agent` writes.
+
+TEMPLATES = {"jax": ["discrete", "continuous", "recurrent", "queue", "offline"], "tf": ["discrete", "continuous"]}
 
 
 @nox.session
-@nox.parametrize("package", PACKAGES, ids=PACKAGES)
-def isolation(session: nox.Session, package: str) -> None:
-  """A package installed with only what it declares: all its modules import, and no more came than it may bring."""
-  install(session, package, constraints=None)
-  session.run("python", str(ROOT / "tests" / "isolation.py"), package)
+@nox.parametrize("stack", STACKS, ids=STACKS)
+def template(session: nox.Session, stack: str) -> None:
+  """What `acme new-agent` writes: linted, typed, built, resumed; the first is held to all that an agent is."""
+  rendered = render(session, stack)
+  for kind, path in rendered.items():
+    whole = kind == "discrete" and stack == "jax"
+    if whole:
+      battery(session, f"example-{kind}")
+    pytest(session, str(path / "tests"), "-n", "0", *([] if whole else ["-k", "resum"]))
 
 
 @nox.session
-@nox.parametrize("package", LOWEST, ids=LOWEST)
-def lowest(session: nox.Session, package: str) -> None:
-  """A package's tests on the lowest versions that it declares; those of TensorFlow are the Reverb stack's."""
-  if session.venv_backend != "uv":
-    session.skip("only uv resolves to the lowest versions: pip install uv")
-  wheels = {need: wheel(need) for other in ("acme-testing", *test_needs(package), package)
-            for need in needs(other)}  # fmt: skip
-  wheels[package] = wheel(package, all_extras(package) or None)
-  fresh = [f"--reinstall-package={name}" for name in wheels]
-  session.install("-q", "--resolution=lowest-direct", *fresh, *wheels.values(), "pytest>=8", "pytest-xdist>=3.5")
-  learns = "--ignore-glob=*_learns.py"  # Whether it learns is seen with other versions.
-  pytest(session, str(ROOT / "packages" / package / "tests"), "-m", "not slow", learns, *session.posargs)
+@nox.parametrize("stack", STACKS, ids=STACKS)
+def templates(session: nox.Session, stack: str) -> None:
+  """All of them in full; by name, since it takes minutes."""
+  rendered = render(session, stack)
+  battery(session, *(f"example-{kind}" for kind in rendered))
+  for path in rendered.values():
+    pytest(session, str(path / "tests"), "-n", "0")
 
 
-@nox.session
-def reverb_stack(session: nox.Session) -> None:
-  """Both backends of every agent, beside dm-reverb: JAX and TensorFlow of the versions that it lives with."""
-  packages = [name for name in PACKAGES if {"acme-jax", "acme-tf"} & set(needs(name))]
-  wanted = [f"{name}[tf]" if "tf" in project(name).get("optional-dependencies", {}) else name for name in packages]
-  install(session, *wanted, "acme-testing", "acme-envs[gym,bsuite]", constraints="reverb", others=TESTERS)
-  pytest(session, *[str(ROOT / "packages" / name / "tests") for name in packages], "-m", "not slow", *session.posargs)
-
-
-@nox.session
-@nox.parametrize("package", list(AGENTS), ids=list(AGENTS))
-def conformance(session: nox.Session, package: str) -> None:
-  """The conformance battery, for each package with an agent, on its default backend and versions that are newest."""
-  install(session, package, "acme-testing", constraints=stack(package), others=TESTERS)
-  pytest(session, "--pyargs", "acme_testing", f"--acme-agent={AGENTS[package]}", *session.posargs)
-
-
-@nox.session
-def newest_tf(session: nox.Session) -> None:
-  """The other backend of agents that have two, on the newest TensorFlow."""
-  install(session, *(f"{name}[tf]" for name in BOTH), "acme-testing", "acme-envs[gym,bsuite]", constraints="tf",
-          others=TESTERS)  # fmt: skip
-  tests = sorted(str(path) for name in BOTH for path in (ROOT / "packages" / name / "tests").glob("test_*tf*.py"))
-  pytest(session, *tests, "-m", "not slow", *session.posargs)
-
-
-@nox.session
-@nox.parametrize("package", BOTH, ids=BOTH)
-def conformance_tf(session: nox.Session, package: str) -> None:
-  """The battery on an agent's other backend; by name, since tracing makes it take minutes."""
-  install(session, f"{package}[tf]", "acme-testing", constraints="tf", others=TESTERS)
-  pytest(session, "--pyargs", "acme_testing", f"--acme-agent={AGENTS[package]}@tf", *session.posargs)
-
-
-@nox.session(python=["3.12", "3.13"])
-def pythons(session: nox.Session) -> None:
-  """The core packages and the agents on newer Pythons."""
-  packages = [name for name in of_stack("jax") if name == "acme-core" or name in AGENTS]
-  install(session, *packages, "acme-testing", "acme-envs[gym,bsuite]", constraints=None, others=TESTERS)
-  pytest(session, *[str(ROOT / "packages" / name / "tests") for name in packages], "-m", "not slow", *session.posargs)
-
-
-@nox.session
-def template(session: nox.Session) -> None:
-  """The package that `acme new-agent` writes: rendered, built, and held to the battery as it stands."""
-  install(session, "acme-experiments", "acme-jax", "acme-replay", "acme-testing", "acme-envs[gym]", others=TESTERS)
-  folder = str(pathlib.Path(session.create_tmp()).resolve())
-  shutil.rmtree(pathlib.Path(folder) / "acme-example", ignore_errors=True)
-  session.run("acme", "new-agent", "example", "--out", folder)
-  fresh = "--reinstall-package=acme-example" if session.venv_backend == "uv" else "--force-reinstall"
-  example = str(pathlib.Path(folder) / "acme-example")
-  session.install("-q", fresh, example, "--find-links", str(DIST), "-c", str(CONSTRAINTS / "jax.txt"))
-  pytest(session, "--pyargs", "acme_testing", "--acme-agent=example")
-  pytest(session, str(pathlib.Path(folder) / "acme-example" / "tests"))
+def render(session: nox.Session, stack: str) -> dict[str, pathlib.Path]:
+  """Renders a backend's templates where the repository's settings hold, checks, builds and installs them."""
+  needed = ("acme-experiments", f"acme-{stack}", "acme-replay", "acme-testing", "acme-envs[gym]")
+  install(session, *needed, constraints=stack, others=TESTERS)
+  session.install("-q", "ruff", "mypy", "-c", str(CONSTRAINTS / "tools.txt"))
+  folder = pathlib.Path(session.create_tmp()).resolve()
+  shutil.rmtree(folder)
+  folder.mkdir()
+  shutil.copy(ROOT / "pyproject.toml", folder)
+  paths = {kind: folder / "packages" / f"acme-example-{kind}" for kind in TEMPLATES[stack]}
+  for kind in paths:
+    command = ("acme", "new-agent", f"example-{kind}", "--kind", kind, "--backend", stack)
+    session.run(*command, "--out", str(folder / "packages"), silent=True)
+  session.run("ruff", "check", "-q", str(folder))
+  session.run("ruff", "format", "-q", "--check", str(folder))
+  fresh = [f"--reinstall-package={path.name}" for path in paths.values()] if session.venv_backend == "uv" else []
+  session.install("-q", *fresh, *map(str, paths.values()), "-c", str(CONSTRAINTS / f"{stack}.txt"))
+  for path in paths.values():
+    session.run("mypy", "--config-file", str(ROOT / "pyproject.toml"), "-p", path.name.replace("-", "_"))
+  return paths
 
 
 @nox.session
@@ -305,7 +390,7 @@ def kills(session: nox.Session) -> None:
 @nox.session
 def learning(session: nox.Session) -> None:
   """Learning tables: nox -s learning -- dqn gym:CartPole-v1 --steps 50000 --seeds 0-9 --bar 475."""
-  install(session, *of_stack("jax"), "acme-envs[gym,bsuite,dm_control]")
+  install(session, *of_stack("jax"), "acme-envs[gym,bsuite,dm-control]")
   session.run("python", "benchmarks/learning.py", *session.posargs)
 
 
@@ -332,39 +417,92 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-  """Types, strict for core."""
+  """Types, strict for core and acme-jax."""
   install(session, *of_stack("jax"), "acme-envs[gym]", others=("mypy", "-c", str(CONSTRAINTS / "tools.txt")))
   if others := of_stack("tf", "reverb"):
     session.install("-q", "--no-deps", *map(wheel, others))  # Without TensorFlow, which has no types.
-  session.run("mypy", "--strict", "--allow-any-generics", "--allow-subclassing-any", "-p", "acme")
+  strict = ("mypy", "--strict", "--allow-any-generics", "--allow-subclassing-any")
+  session.run(*strict, "-p", "acme")
+  session.run(*strict, "-p", "acme_jax")
   for name in PACKAGES:
-    if name != "acme-core":
+    if name not in ("acme-core", "acme-jax"):
       session.run("mypy", "-p", name.replace("-", "_"))
 
 
 @nox.session
 def imports(session: nox.Session) -> None:
-  """Who may import whom."""
+  """Who may import whom, from what lies in packages/; and README.md names all of it."""
   session.install("-q", "import-linter", "-c", str(CONSTRAINTS / "tools.txt"))
   session.install("-q", "--no-deps", *map(wheel, PACKAGES))  # It reads them, and imports nothing.
-  session.run("lint-imports")
+  contracts = pathlib.Path(session.create_tmp()).resolve() / "contracts.ini"
+  session.run("python", str(ROOT / "tests" / "contracts.py"), str(contracts))
+  session.run("lint-imports", "--config", str(contracts), "--no-cache")
+
+
+# What a contributor runs.
+
+
+@nox.session
+def new(session: nox.Session) -> None:
+  """Begin an agent in packages/: nox -s new -- my-agent --kind discrete [options of `acme new-agent`]."""
+  if not session.posargs:
+    session.error("Expected a name: nox -s new -- my-agent --kind discrete")
+  editable: list[str] = []
+  for name in needs("acme-experiments"):
+    editable += ["-e", str(ROOT / "packages" / name)]
+  session.install("-q", *editable, "-c", str(CONSTRAINTS / "jax.txt"))
+  out = [] if "--out" in session.posargs else ["--out", str(ROOT / "packages")]
+  session.run("acme", "new-agent", *session.posargs, *out)
 
 
 @nox.session
 def changed(session: nox.Session) -> None:
   """The sessions of what differs from a revision (main unless given), and of all that depends on it."""
-  base = session.posargs[0] if session.posargs else "main"
-  diff = subprocess.run(
-    ["git", "diff", "--name-only", base], cwd=ROOT, check=True, capture_output=True, text=True
-  ).stdout.splitlines()
-  touched = {match[1] for path in diff if (match := re.match(r"packages/([\w-]+)/", path))} & set(PACKAGES)
-  if any(not path.startswith("packages/") for path in diff):
-    touched = set(PACKAGES)
+  paths = changed_paths(session.posargs[0] if session.posargs else "main")
+  touched = {match[1] for path in paths if (match := re.match(r"packages/([\w-]+)/(?:src|tests|pyproject)", path))}
+  touched &= set(PACKAGES)
+  sessions: dict[str, None] = {}  # In order.
+  for path in paths:
+    for pattern, wanted in SHARED.items():
+      if re.match(pattern, path):
+        touched |= set(PACKAGES) if wanted is None else set()
+        sessions |= dict.fromkeys(wanted or ())
   affected = sorted({dependent for name in touched for dependent in dependents(name)})
-  session.log(f"Changed: {', '.join(sorted(touched)) or 'nothing'}; affected: {', '.join(affected) or 'nothing'}")
-  for name in affected:
-    for kind in ("tests", "isolation", *(["conformance"] if name in AGENTS else [])):
-      session.notify(f"{kind}({name})")
+  session.log(f"Changed: {', '.join(sorted(touched)) or 'no package'}; affected: {', '.join(affected) or 'none'}")
   if affected:
-    for kind in ("lint", "types", "imports"):
-      session.notify(kind)
+    sessions |= dict.fromkeys(("lint", "types", "imports"))
+  for name in sessions:
+    session.notify(name, posargs=["acme-core"] if name == "isolation" else [])
+  jax, tf = set(of_stack("jax")) & set(affected), (set(of_stack("tf")) | set(BOTH)) & set(affected)
+  for name, among in (
+    ("tests(jax)", jax), ("tests(tf)", tf), ("isolation", set(affected)),
+    ("conformance(jax)", jax & set(AGENTS)), ("conformance(tf)", tf & set(AGENTS) - set(BOTH)),
+    ("reverb_store", {"acme-reverb"} & set(affected)),
+  ):  # fmt: skip
+    if among:
+      session.notify(name, posargs=[] if name == "reverb_store" else sorted(among))
+  for stack in STACKS:
+    beneath = {"acme-experiments", "acme-testing", *needs(f"acme-{stack}"), *needs("acme-replay")}
+    if touched & beneath:
+      session.notify(f"template({stack})")
+
+
+# What files that are no package's code mean: sessions, or None for all packages.
+SHARED = {
+  r"constraints/": None,
+  r"noxfile\.py|\.ci/": ("lint", "isolation"),  # A smoke test: builds all wheels, and looks at one package.
+  r"pyproject\.toml": ("lint", "types", "docs"),
+  r"tests/contracts\.py": ("lint", "imports", "docs"),
+  r"tests/isolation\.py": ("lint", "isolation"),
+  r"tests/": ("lint", "docs"),
+  r"README\.md|packages/[\w-]+/README\.md": ("imports", "docs"),
+  r"packages/[\w-]+/[A-Z]+": ("docs",),
+  r"benchmarks/|docs/": ("lint",),
+}
+
+
+def changed_paths(base: str) -> list[str]:
+  """What differs from a revision: committed, not committed, and not yet known to git."""
+  commands = (["git", "diff", "--name-only", base], ["git", "ls-files", "--others", "--exclude-standard"])
+  found = [subprocess.run(each, cwd=ROOT, check=True, capture_output=True, text=True).stdout for each in commands]
+  return "".join(found).splitlines()

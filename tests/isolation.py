@@ -13,6 +13,8 @@ from importlib import metadata
 MOST = {"acme-core": 8, "acme-replay": 10, "acme-jax": 30, "acme-dqn": 30}
 NEVER = ("tensorflow", "nvidia-", "jax-cuda", "torch", "triton")
 MAY_BRING = {"acme-tf": "tensorflow", "acme-mcts": "tensorflow", "acme-reverb": "tensorflow"}
+# The folder of what an extra is for, where that is not called as the extra is.
+OF_EXTRA = {("acme-testing", "jax"): "tiny"}
 # What importing the top of a package must not import: the heavy libraries come when they are used.
 HEAVY = ("jax", "tensorflow", "haiku", "gymnasium", "matplotlib", "ray", "mujoco")
 HEAVY_BY_NATURE = {"acme-jax": ("jax", "haiku"), "acme-tf": ("tensorflow",), "acme-reverb": ("tensorflow",)}
@@ -31,9 +33,9 @@ def main(package: str) -> None:
     info.name for info in pkgutil.walk_packages(top.__path__, module + ".") if not info.name.endswith("__main__")
   ]
   names = [name for name in names if not name.rpartition(".")[2].startswith("test_")]
-  # A backend that is an extra, such as acme_dqn.tf for acme-dqn[tf], needs what the extra brings.
-  if "tf" in (metadata.metadata(package).get_all("Provides-Extra") or []):
-    names = [name for name in names if "tf" not in name.split(".")]
+  # What is an extra, such as acme_dqn.tf for acme-dqn[tf], needs what the extra brings.
+  for extra in metadata.metadata(package).get_all("Provides-Extra") or []:
+    names = [name for name in names if OF_EXTRA.get((package, extra), extra) not in name.split(".")]
   for name in names:
     importlib.import_module(name)
 
