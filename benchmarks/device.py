@@ -23,7 +23,7 @@ import optax
 
 import acme
 from acme import builders, loggers, specs
-from acme_dqn import DQN, DQNBuilder
+from acme_dqn import AGENT, DQN
 from acme_replay import EmbeddedReplay
 
 HERE = pathlib.Path(__file__).parent
@@ -55,9 +55,9 @@ def config(batch: int, sgd_steps_per_step: float = 0.25):
   )
 
 
-def make_replay(tables, step_spec, seed=0):
-  """The embedded store, each frame kept once."""
-  return EmbeddedReplay(tables, step_spec, seed, frame_stack=4)
+def make_replay(experience, step_spec, seed=0):
+  """The embedded replay, each frame kept once."""
+  return EmbeddedReplay(experience, step_spec, seed, frame_stack=4)
 
 
 class Frames:
@@ -87,16 +87,16 @@ class Frames:
 
 def learner(batch: int) -> Run:
   """Our learner, fed by a full replay."""
-  builder = DQNBuilder(config(batch, sgd_steps_per_step=1e9))
-  networks = builder.make_networks(SPEC)
-  store = make_replay(builder.make_tables(SPEC, networks), builders.step_spec(SPEC, ()))
-  adder = builder.make_adder(SPEC, networks, store.writer())
+  builder = AGENT.builder(config(batch, sgd_steps_per_step=1e9))
+  program = builder.make_program(SPEC)
+  replay = make_replay(builder.make_experience(SPEC, program), builder.step_spec(SPEC, program))
+  adder = replay.adder()
   stacks = common.transitions("image", 2_000)
-  while store.info()["replay"].size < SIZE:
+  while replay.info()["replay"].size < SIZE:
     adder.add_first(dm_env.restart(stacks[0]))
     for stack in stacks[1:]:
       adder.add(np.int32(1), dm_env.transition(np.float32(1), stack, np.float32(1)))
-  learns = builder.make_learner(SPEC, networks, builder.make_dataset(store), seed=0, store=store)
+  learns = builder.make_learner(SPEC, program, builders.LearnerInputs(dataset=replay.dataset()))
 
   def run(steps: int) -> None:
     learns.run(steps)

@@ -84,7 +84,7 @@ def instrument(clock, loop, agent, wait):
   for check in ("_check_observation", "_check_reward", "_check_discount"):
     clock.patch(agent, check, "validation")
   clock.patch(actor, "select_action", "policy, on the host")
-  clock.patch(actor, "_policy", "policy, jitted call")
+  clock.patch(actor, "_act_plainly" if actor._plain else "_call", "policy, jitted call")
   clock.patch(actor, "update", "actor takes parameters")
   clock.patch(actor._adder, "add", "adder")
   clock.patch(actor._adder._writer, "append", "replay: step")

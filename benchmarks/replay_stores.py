@@ -22,8 +22,8 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 import numpy as np
 
 from acme import replay, specs, types
-from acme_replay import EmbeddedReplay
-from acme_reverb import ReverbReplay
+from acme_replay import EmbeddedStore
+from acme_reverb import ReverbStore
 
 BATCH_SIZE = 256
 BARS = {"inserts": 10, "samples": 5}
@@ -37,7 +37,7 @@ SPEC = types.Step(
 )
 
 
-def measure_inserts(store: replay.Replay, count: int) -> float:
+def measure_inserts(store: replay.Store, count: int) -> float:
   """Transitions inserted a second, the last one confirmed."""
   writer = store.writer()
   rng = np.random.default_rng(0)
@@ -53,7 +53,7 @@ def measure_inserts(store: replay.Replay, count: int) -> float:
   return count / (time.perf_counter() - start)
 
 
-def measure_samples(store: replay.Replay, batches: int) -> float:
+def measure_samples(store: replay.Store, batches: int) -> float:
   """Items sampled a second."""
   dataset = store.dataset("replay", BATCH_SIZE)
   next(dataset)
@@ -63,7 +63,7 @@ def measure_samples(store: replay.Replay, batches: int) -> float:
   return batches * BATCH_SIZE / (time.perf_counter() - start)
 
 
-def run_store(make: Callable[[], replay.Replay], inserts: int, batches: int) -> tuple[float, float]:
+def run_store(make: Callable[[], replay.Store], inserts: int, batches: int) -> tuple[float, float]:
   """Inserts a second and samples a second of a new store."""
   store = make()
   try:
@@ -124,8 +124,8 @@ def main() -> None:
   arguments = parser.parse_args()
   tables = [replay.Table(max_size=arguments.inserts)]
   sides: dict[str, Callable[[int, int], tuple[float, float]]] = {
-    "embedded": lambda *counts: run_store(lambda: EmbeddedReplay(tables, SPEC, 0), *counts),
-    "acme-reverb": lambda *counts: run_store(lambda: ReverbReplay(tables, SPEC, 0), *counts),
+    "embedded": lambda *counts: run_store(lambda: EmbeddedStore(tables, SPEC, 0), *counts),
+    "acme-reverb": lambda *counts: run_store(lambda: ReverbStore(tables, SPEC, listen_everywhere=True), *counts),
     "Reverb, bare": run_bare,
   }
   results: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}

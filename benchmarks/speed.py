@@ -2,6 +2,7 @@
 
     python benchmarks/make_peers.py DIR
     python benchmarks/speed.py --peers DIR [--repeats 5] [--only [NAME…]] [--out benchmarks/results]
+    python benchmarks/speed.py --against COMMIT [--pairs 15] [--out benchmarks/results]
 
 Run by an interpreter that has our packages, gymnasium and matplotlib. Each measurement is a process of its own, in its
 contender's environment, one at a time. Those compared run right after one another, in an order that is rotated from
@@ -22,6 +23,7 @@ import subprocess
 import sys
 import time
 
+import against
 import numpy as np
 from cases import GROUPS, Contender, Row
 
@@ -141,7 +143,10 @@ def plot(summaries: list[dict], path: pathlib.Path) -> None:
 def main() -> None:
   """Reads the command line, measures, and writes the results."""
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-  parser.add_argument("--peers", type=pathlib.Path, required=True, help="where make_peers.py made their environments")
+  beside = parser.add_mutually_exclusive_group(required=True)
+  beside.add_argument("--peers", type=pathlib.Path, help="where make_peers.py made their environments")
+  beside.add_argument("--against", metavar="COMMIT", help="another commit of ours, which is built for it")
+  parser.add_argument("--pairs", type=int, default=15, help="measurements of each row beside a commit")
   parser.add_argument("--repeats", type=int, default=5)
   parser.add_argument(
     "--only", nargs="*", choices=list(GROUPS), default=list(GROUPS), help="what is measured; else as in speed.json"
@@ -149,6 +154,9 @@ def main() -> None:
   parser.add_argument("--out", type=pathlib.Path, default=HERE / "results")
   arguments = parser.parse_args()
   arguments.out.mkdir(parents=True, exist_ok=True)
+  if arguments.against is not None:
+    print(against.run(arguments.against, arguments.pairs, THREADS, arguments.out))
+    return
   path = arguments.out / "speed.json"
   runs = run_groups(arguments.only, arguments.repeats, arguments.peers)
   if path.exists():

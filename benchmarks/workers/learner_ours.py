@@ -9,7 +9,7 @@ import numpy as np
 import ours
 
 from acme import builders, specs
-from acme_dqn import DQNBuilder
+from acme_dqn import AGENT
 from acme_replay import EmbeddedReplay
 
 SIZE, ACTIONS = 20_000, 4
@@ -33,17 +33,18 @@ config = ours.plain_config(
   max_replay_size=SIZE,
   samples_per_insert=1e9,
 )
-builder = DQNBuilder(config)
-networks = builder.make_networks(spec)
-store = EmbeddedReplay(builder.make_tables(spec, networks), builders.step_spec(spec, ()), 0)
-adder = builder.make_adder(spec, networks, store.writer())
+builder = AGENT.builder(config)
+program = builder.make_program(spec)
+replay = EmbeddedReplay(builder.make_experience(spec, program), builder.step_spec(spec, program))
+adder = replay.adder()
 random = np.random.default_rng(0)
 observations = common.transitions("vector", SIZE)
 adder.add_first(dm_env.restart(observations[0]))
 for observation in observations[1:]:
   reward = np.float32(random.normal())
   adder.add(np.int32(random.integers(ACTIONS)), dm_env.transition(reward, observation, np.float32(1.0)))
-learner = builder.make_learner(spec, networks, builder.make_dataset(store), seed=0, store=store)
+inputs = builders.LearnerInputs(dataset=replay.dataset(), replay=replay if options.prioritized else None)
+learner = builder.make_learner(spec, program, inputs)
 
 
 def run():

@@ -7,7 +7,7 @@ import dm_env
 import numpy as np
 
 from acme import builders, replay, specs
-from acme_replay import EmbeddedReplay, NStepTransitionAdder, size_in_bytes
+from acme_replay import EmbeddedStore, NStepTransitionAdder, size_in_bytes
 
 BATCH = 256
 
@@ -33,7 +33,7 @@ random = np.random.default_rng(0)
 def make(sampler, num_envs=None):
   """A store with one table, and an n-step adder over one stream or `num_envs`."""
   table = replay.Table(name="replay", max_size=options.size, sampler=sampler)
-  store = EmbeddedReplay([table], builders.step_spec(spec, ()), 0, frame_stack=frame_stack)
+  store = EmbeddedStore([table], builders.step_spec(spec, ()), 0, frame_stack=frame_stack)
   return store, NStepTransitionAdder(store.writer(num_envs), options.steps, 0.99, table="replay")
 
 
