@@ -1,5 +1,53 @@
-"""Environments written in JAX."""
+"""Environments written in JAX, by name: `make("CartPole-v1")`, `make("gymnax:Breakout-MinAtar")`."""
 
-from acme_anakin.environments.base import Environment, Outcome, time_limit
+import difflib
 
-__all__ = ["Environment", "Outcome", "time_limit"]
+from acme_anakin.environments import catch, control, memory, suites
+from acme_anakin.environments.base import Environment, Outcome, mask_velocity, time_limit
+
+__all__ = ["Environment", "Outcome", "make", "mask_velocity", "names", "time_limit"]
+
+_GAMES = {
+  "Acrobot-v1": control.acrobot,
+  "CartPole-v1": control.cartpole,
+  "MountainCar-v0": control.mountain_car,
+  "MountainCarContinuous-v0": control.mountain_car_continuous,
+  "Pendulum-v1": control.pendulum,
+  "catch": catch.catch,
+  "catch_pixels": catch.catch_pixels,
+}
+_LENGTHS = {"memory_len": memory.memory_len, "tmaze": memory.tmaze}  # Called with a length: "tmaze/10".
+
+
+def make(name: str) -> Environment:
+  """Makes an environment.
+
+  Args:
+    name: one of `names()`, any length in "tmaze/10" and "memory_len/10"; or a suite, colon, and its own name for it.
+
+  Raises:
+    ValueError: none is called so, and the message lists near names; or it does not fit, and the message says why.
+    ImportError: the suite is not installed; the message names the extra to install.
+  """
+  suite, colon, rest = name.partition(":")
+  if colon:
+    return suites.make(suite, rest)
+  game, _, length = name.partition("/")
+  if name in _GAMES:
+    return _GAMES[name]()
+  if game in _LENGTHS and length.isdecimal():
+    return _LENGTHS[game](int(length))
+  if game in _LENGTHS:
+    raise ValueError(f"{name!r}: expected a length after {game}, such as {game}/10.")
+  near = difflib.get_close_matches(name.lower(), {known.lower(): known for known in names()}, n=3)
+  hint = "Did you mean" if near else "There are"
+  found = [known for known in names() if not near or known.lower() in near]
+  raise ValueError(
+    f"No environment in JAX is called {name!r}. {hint} {', '.join(found)}; or a suite's, such as "
+    f"gymnax:Breakout-MinAtar (suites: {', '.join(suites.SUITES)})."
+  )
+
+
+def names() -> list[str]:
+  """The names of the environments that are here without a suite; of those with a length, one."""
+  return sorted([*_GAMES, *(f"{game}/10" for game in _LENGTHS)])

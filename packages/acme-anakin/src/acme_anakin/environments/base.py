@@ -54,6 +54,11 @@ def make_spec(observations: Any, actions: Any) -> acme.specs.EnvironmentSpec:
   )
 
 
+def discrete(num_values: int) -> specs.DiscreteArray:
+  """The spec of an action that is one of `num_values`."""
+  return specs.DiscreteArray(num_values, np.int32, name="action")
+
+
 def outcome(state: State, observation: Observation, reward: Any, terminated: jax.Array) -> Outcome:
   """A step's outcome where an episode ends in one way only: with its task."""
   discount = jnp.where(terminated, jnp.float32(0), jnp.float32(1))
@@ -87,3 +92,40 @@ def time_limit(environment: Environment, steps: int) -> Environment:
 
   limit = min(steps, environment.max_episode_steps or steps)
   return dataclasses.replace(environment, reset=reset, step=step, max_episode_steps=limit)
+
+
+def map_observation(environment: Environment, function: Callable[[Observation], Observation], spec: Any) -> Environment:
+  """Shows `function` of each observation, of which `spec` is the spec."""
+
+  def reset(key: jax.Array) -> tuple[State, Observation]:
+    state, observation = environment.reset(key)
+    return state, function(observation)
+
+  def step(key: jax.Array, state: State, action: Any) -> Outcome:
+    inner = environment.step(key, state, action)
+    return inner._replace(observation=function(inner.observation))
+
+  return dataclasses.replace(environment, spec=environment.spec._replace(observations=spec), reset=reset, step=step)
+
+
+_VELOCITIES = {
+  "Acrobot-v1": (4, 5),
+  "CartPole-v1": (1, 3),
+  "MountainCar-v0": (1,),
+  "MountainCarContinuous-v0": (1,),
+  "Pendulum-v1": (2,),
+}
+
+
+def mask_velocity(environment: Environment) -> Environment:
+  """Leaves velocities out of the observations of classic control, so that they must be remembered.
+
+  Raises:
+    ValueError: it is not known which numbers are velocities.
+  """
+  if environment.name not in _VELOCITIES:
+    raise ValueError(f"mask_velocity: expected one of {', '.join(_VELOCITIES)}, got {environment.name}.")
+  spec = environment.spec.observations
+  kept = np.delete(np.arange(spec.shape[0]), _VELOCITIES[environment.name])
+  shown = specs.BoundedArray(kept.shape, spec.dtype, spec.minimum[kept], spec.maximum[kept], name=spec.name)
+  return map_observation(environment, lambda observation: observation[kept], shown)
