@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from importlib import metadata
 
 import numpy as np
 import pytest
@@ -131,3 +132,63 @@ def test_dm_control_actions_are_canonical():
   spec = environment.action_spec()
   assert (spec.minimum, spec.maximum, spec.dtype) == (-1, 1, np.float32)
   assert environment.observation_spec().shape == (9,)
+
+
+class Suite:
+  """What another package offers as a suite."""
+
+  @staticmethod
+  def names():
+    return ["one"]
+
+  @staticmethod
+  def make(name, *, seed=None, size=1):
+    if name != "one":
+      raise ValueError(f"no {name}")
+    return name, seed, size
+
+
+@pytest.fixture
+def offered(monkeypatch):
+  """Has packages offer suites: name -> how many packages do."""
+
+  def offer(**counts):
+    points = [
+      metadata.EntryPoint(name, f"{__name__}:Suite", "acme.environments") for name, count in counts.items()
+      for _ in range(count)
+    ]  # fmt: skip
+    monkeypatch.setattr(metadata.EntryPoint, "load", lambda _: Suite)
+    monkeypatch.setattr(metadata, "entry_points", lambda **selected: metadata.EntryPoints(points).select(**selected))
+
+  return offer
+
+
+def test_other_packages_offer_suites(offered):
+  offered(theirs=1)
+  assert acme_envs.suites() == [*acme_envs.SUITES, "jax", "theirs"]
+  assert acme_envs.make("theirs:one", seed=3, size=2) == ("one", 3, 2)
+  assert acme_envs.list_environments("theirs") == ["theirs:one"]
+  with pytest.raises(ValueError, match="no two"):
+    acme_envs.make("theirs:two")
+  with pytest.raises(TypeError, match="no option 'sise'. Did you mean size"):
+    acme_envs.make("theirs:one", sise=1)
+  with pytest.raises(acme_envs.UnknownEnvironmentError, match="Did you mean theirs:one"):
+    acme_envs.make("their:one")
+  with pytest.raises(acme_envs.UnknownEnvironmentError, match="'theirs:' names no environment"):
+    acme_envs.make("theirs:")
+
+
+def test_a_suite_of_another_package_that_is_not_there_is_named(offered):
+  offered()
+  assert acme_envs.missing_package("jax") == "acme-anakin"
+  for call in (lambda: acme_envs.make("jax:CartPole-v1"), lambda: acme_envs.list_environments("jax")):
+    with pytest.raises(acme_envs.MissingExtraError, match="pip install acme-anakin"):
+      call()
+  offered(jax=1)
+  assert acme_envs.missing_package("jax") is None
+
+
+def test_a_suite_that_two_packages_offer_is_refused(offered):
+  offered(theirs=2)
+  with pytest.raises(ValueError, match="Two packages claim the suite 'theirs'"):
+    acme_envs.make("theirs:one")

@@ -206,6 +206,25 @@ def test_expand_scalar_observation(fake):
   assert environment.observation_spec()["a"]["scalar"].maximum == 100
 
 
+@pytest.mark.parametrize("name", ["gym:CartPole-v1", "jax:CartPole-v1"])
+def test_mask_velocity_leaves_positions(name):
+  gymnasium = pytest.importorskip("gymnasium")
+  whole = acme.wrappers.GymWrapper(gymnasium.make("CartPole-v1"))
+  environment = wrappers.MaskVelocity(whole, name)
+  whole.seed(0)
+  timesteps = roll(environment, 2, np.int32(0))
+  whole.seed(0)
+  for masked, timestep in zip(timesteps, roll(whole, 2, np.int32(0)), strict=True):
+    conforms(environment, masked)
+    np.testing.assert_array_equal(masked.observation, timestep.observation[[0, 2]])
+  np.testing.assert_allclose(environment.observation_spec().maximum, [4.8, 0.4189], rtol=1e-3)
+
+
+def test_mask_velocity_refuses_what_it_does_not_know(fake):
+  with pytest.raises(ValueError, match="expected one of gym:Acrobot-v1, .* got 'bsuite:catch/0'"):
+    wrappers.MaskVelocity(fake(), "bsuite:catch/0")
+
+
 @pytest.mark.parametrize(
   "make",
   [

@@ -6,7 +6,7 @@ acme_envs.make("dm_control:cartpole:swingup", seed=0)
 from acme_envs import atari, bsuite, dm_control, gym, wrappers
 from acme_envs.checking import Finding, check_environment
 from acme_envs.errors import MissingExtraError, UnknownEnvironmentError, UnsupportedSpaceError
-from acme_envs.factory import SUITES, list_environments, make
+from acme_envs.factory import SUITES, list_environments, make, missing_package, suites
 
 __version__ = "0.2.0"
 
@@ -23,5 +23,7 @@ __all__ = [
   "gym",
   "list_environments",
   "make",
+  "missing_package",
+  "suites",
   "wrappers",
 ]

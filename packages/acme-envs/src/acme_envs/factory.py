@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import inspect
+from importlib import metadata
 from typing import Any
 
 import dm_env
@@ -10,10 +11,14 @@ import dm_env
 from acme_envs import errors
 
 SUITES = ("gym", "atari", "dm_control", "bsuite")
+OTHERS = {"jax": "acme-anakin"}  # Suites known to come from other packages.
 
 
 def make(name: str, seed: int | None = None, *, render: bool = False, **options: Any) -> dm_env.Environment:
   """Makes an environment: "gym:CartPole-v1", "atari:Pong", "dm_control:cartpole:swingup" or "bsuite:catch/0".
+
+  Other packages offer suites by entry points in the group `acme.environments`, such as acme-anakin's "jax:CartPole-v1":
+  a module with `names()`, and `make(name, *, seed=None, …)` that raises ValueError for a name that it does not know.
 
   Floats are float32, integers int32, images uint8. Its method `seed(int)` makes the next reset, and the episode after
   it, the same whatever was played before. What an environment is (a bandit's arms, say) is fixed by its name.
@@ -27,15 +32,18 @@ def make(name: str, seed: int | None = None, *, render: bool = False, **options:
 
   Raises:
     UnknownEnvironmentError: no suite or no environment is called so; the message lists near names.
-    MissingExtraError: the suite's packages are not installed; the message names the extra to install.
+    MissingExtraError: the suite's packages are not installed; the message says what to install.
     TypeError: an option that the suite does not have.
     RuntimeError: `render`, without a screen, after dm_control was imported to draw on one.
   """
   suite, _, rest = name.partition(":")
-  if suite not in SUITES or not rest:
+  if suite not in suites() or not rest:
     raise errors.UnknownEnvironmentError(_explain(name, suite, rest))
-  module = importlib.import_module(f"acme_envs.{suite}")
+  module = _load(suite)
   _check_options(suite, module.make, options)
+  if suite not in SUITES:
+    environment: dm_env.Environment = module.make(rest, seed=seed, **options)
+    return environment
   if suite == "dm_control" and render:
     module.draw_without_a_screen()
   known = module.names()
@@ -43,8 +51,19 @@ def make(name: str, seed: int | None = None, *, render: bool = False, **options:
     raise errors.UnknownEnvironmentError(f"{suite} has no environment {rest!r}. {_near(suite, rest, known)}")
   if suite == "gym":
     options["render"] = render
-  environment: dm_env.Environment = module.make(rest, seed=seed, **options)
+  environment = module.make(rest, seed=seed, **options)
   return environment
+
+
+def suites() -> list[str]:
+  """Returns the names of all suites: ours, then those that other packages offer or are known to."""
+  others = {entry_point.name for entry_point in metadata.entry_points(group=_GROUP)}
+  return [*SUITES, *sorted({*OTHERS, *others}.difference(SUITES))]
+
+
+def missing_package(suite: str) -> str | None:
+  """Returns the package to install where a suite known to come from another is not there; None elsewhere."""
+  return None if metadata.entry_points(group=_GROUP, name=suite) else OTHERS.get(suite)
 
 
 def list_environments(suite: str) -> list[str]:
@@ -54,16 +73,30 @@ def list_environments(suite: str) -> list[str]:
     UnknownEnvironmentError: no suite is called so.
     MissingExtraError: the suite's packages are not installed.
   """
-  if suite not in SUITES:
-    raise errors.UnknownEnvironmentError(f"No suite is called {suite!r}. Suites: {', '.join(SUITES)}.")
-  return [f"{suite}:{name}" for name in importlib.import_module(f"acme_envs.{suite}").names()]
+  if suite not in suites():
+    raise errors.UnknownEnvironmentError(f"No suite is called {suite!r}. Suites: {', '.join(suites())}.")
+  return [f"{suite}:{name}" for name in _load(suite).names()]
+
+
+def _load(suite: str) -> Any:
+  """The module that has a suite's `names` and `make`."""
+  if suite in SUITES:
+    return importlib.import_module(f"acme_envs.{suite}")
+  if (package := missing_package(suite)) is not None:
+    raise errors.MissingExtraError(f"The suite {suite!r} comes with another package: pip install {package}")
+  entry_point, *rest = metadata.entry_points(group=_GROUP, name=suite)
+  if rest:
+    raise ValueError(f"Two packages claim the suite {suite!r}: {entry_point.value} and {rest[0].value}. Uninstall one.")
+  return entry_point.load()
 
 
 def _explain(name: str, suite: str, rest: str) -> str:
   """The message for a name without a suite that we know."""
-  if suite in SUITES:
-    return f"{name!r} names no environment. list_environments({suite!r}) has the names, such as {_EXAMPLES[suite]}."
-  matches = difflib.get_close_matches(suite, SUITES) if rest else []
+  known_suites = suites()
+  if suite in known_suites:
+    such_as = f", such as {_EXAMPLES[suite]}" if suite in _EXAMPLES else ""
+    return f"{name!r} names no environment. list_environments({suite!r}) has the names{such_as}."
+  matches = difflib.get_close_matches(suite, known_suites) if rest else []
   if matches:
     return f"No suite is called {suite!r}. Did you mean {' or '.join(f'{match}:{rest}' for match in matches)}?"
   found: list[str] = []
@@ -77,7 +110,7 @@ def _explain(name: str, suite: str, rest: str) -> str:
     short = [full.removeprefix(f"{known_suite}:") for full in known]
     found += [f"{known_suite}:{match}" for match in _matches(name, short)]
   hint = f"Did you mean {' or '.join(found)}?" if found else f"Names look like {', '.join(_EXAMPLES.values())}."
-  return f"No environment is called {name!r}: a name begins with its suite ({', '.join(SUITES)}). {hint}"
+  return f"No environment is called {name!r}: a name begins with its suite ({', '.join(known_suites)}). {hint}"
 
 
 def _near(suite: str, name: str, known: list[str]) -> str:
@@ -112,4 +145,6 @@ _EXAMPLES = {
   "atari": "atari:Pong",
   "dm_control": "dm_control:cartpole:swingup",
   "bsuite": "bsuite:catch/0",
+  "jax": "jax:CartPole-v1",
 }
+_GROUP = "acme.environments"

@@ -31,7 +31,10 @@ def print_environments() -> None:
     installed = importlib.util.find_spec(_PACKAGES.get(suite, suite)) is not None
     extra = suite.replace("_", "-")
     rows.append((f"{suite}:", "installed" if installed else f"pip install 'acme-envs[{extra}]'"))
-  print("\nEnvironment suites (names such as gym:CartPole-v1, atari:Pong, dm_control:cartpole:swingup, bsuite:catch/0)")
+  for suite in acme_envs.suites()[len(acme_envs.SUITES) :]:
+    package = acme_envs.missing_package(suite)
+    rows.append((f"{suite}:", "installed" if package is None else f"pip install {package}"))
+  print("\nEnvironment suites (with names such as gym:CartPole-v1, dm_control:cartpole:swingup, jax:CartPole-v1)")
   _print_table(rows)
 
 

@@ -7,6 +7,7 @@ from acme_envs.wrappers.observations import (
   ConcatObservation,
   ExpandScalarObservation,
   FrameStacking,
+  MaskVelocity,
   ObservationActionReward,
 )
 from acme_envs.wrappers.video import VideoWrapper
@@ -19,6 +20,7 @@ __all__ = [
   "DelayedReward",
   "ExpandScalarObservation",
   "FrameStacking",
+  "MaskVelocity",
   "NoopStarts",
   "ObservationActionReward",
   "VideoWrapper",

@@ -179,3 +179,48 @@ def _expanded_spec(spec: specs.Array) -> specs.Array:
   if isinstance(spec, specs.BoundedArray):  # A DiscreteArray too: it must be a scalar.
     return specs.BoundedArray((1,), spec.dtype, spec.minimum, spec.maximum, name=spec.name)
   return specs.Array((1,), spec.dtype, name=spec.name)
+
+
+_VELOCITIES = {
+  "Acrobot-v1": (4, 5),
+  "CartPole-v1": (1, 3),
+  "MountainCar-v0": (1,),
+  "MountainCarContinuous-v0": (1,),
+  "Pendulum-v1": (2,),
+}
+
+
+class MaskVelocity(acme.wrappers.EnvironmentWrapper):
+  """Leaves velocities out of the observations of classic control, so that they must be remembered."""
+
+  def __init__(self, environment: dm_env.Environment, name: str) -> None:
+    """Wraps an environment.
+
+    Args:
+      environment: to wrap.
+      name: with which it was made, such as "gym:CartPole-v1" or "jax:CartPole-v1".
+
+    Raises:
+      ValueError: it is not known which numbers are velocities.
+    """
+    _, _, game = name.partition(":")
+    if game not in _VELOCITIES:
+      known = ", ".join(f"gym:{game}" for game in _VELOCITIES)
+      raise ValueError(f"MaskVelocity name: expected one of {known}, or the same of jax:, got {name!r}.")
+    super().__init__(environment)
+    spec = environment.observation_spec()
+    self._kept = np.delete(np.arange(spec.shape[0]), _VELOCITIES[game])
+    bounds = spec.minimum[self._kept], spec.maximum[self._kept]
+    self._spec = specs.BoundedArray(self._kept.shape, spec.dtype, *bounds, name=spec.name)
+
+  def reset(self) -> dm_env.TimeStep:
+    return self._mask(self._environment.reset())
+
+  def step(self, action: Any) -> dm_env.TimeStep:
+    return self._mask(self._environment.step(action))
+
+  def observation_spec(self) -> specs.BoundedArray:
+    return self._spec
+
+  def _mask(self, timestep: dm_env.TimeStep) -> dm_env.TimeStep:
+    return timestep._replace(observation=timestep.observation[self._kept])
