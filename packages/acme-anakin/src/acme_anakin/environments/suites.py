@@ -122,8 +122,8 @@ def _navix(navix: Any, name: str) -> base.Environment:
   def step(key: jax.Array, state: Any, action: Any) -> base.Outcome:
     del key
     timestep = game.step(state, action)
-    kind = timestep.step_type  # 0 within an episode, 1 truncated, 2 terminated.
-    return base.Outcome(timestep, timestep.observation, timestep.reward, kind != 2, kind > 0)
+    kind = timestep.step_type  # 0 within an episode, 1 truncated; 2 terminated, 3 both.
+    return base.Outcome(timestep, timestep.observation, timestep.reward, kind < 2, kind > 0)
 
   return _environment(name, reset, step, base.discrete(int(game.action_space.n)))
 
