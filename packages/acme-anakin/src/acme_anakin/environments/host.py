@@ -1,9 +1,11 @@
 """Environments in JAX as plain dm_env environments, for loops on the host: the suite `jax:` of acme-envs."""
 
+import functools
 from typing import Any
 
 import dm_env
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from acme_anakin import environments
@@ -21,8 +23,8 @@ class HostEnvironment(dm_env.Environment):
     """Wraps an environment; `seed` is that of the first episode, None takes a new one."""
     self._spec = environment.spec
     self._cpu = jax.local_devices(backend="cpu")[0]
-    self._reset = jax.jit(_with_own_key(environment.reset))
-    self._step = jax.jit(_with_own_key(environment.step))
+    self._begin = jax.jit(functools.partial(_begin, environment))
+    self._go_on = jax.jit(functools.partial(_go_on, environment))
     self._state: Any = None
     self._over = True
     self.seed(int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed)
@@ -33,7 +35,7 @@ class HostEnvironment(dm_env.Environment):
     self._key = jax.device_put(jax.random.PRNGKey(int(word)), self._cpu)
 
   def reset(self) -> dm_env.TimeStep:
-    self._key, (self._state, observation) = self._reset(self._key)
+    self._key, self._state, observation = self._begin(self._key)
     self._over = False
     return dm_env.restart(_to_numpy(observation))
 
@@ -41,11 +43,11 @@ class HostEnvironment(dm_env.Environment):
     """Takes a step; after the last one of an episode, resets instead and passes over the action, as dm_env asks."""
     if self._over:
       return self.reset()
-    self._key, outcome = self._step(self._key, self._state, action)
-    self._state, (observation, reward, discount, last) = outcome.state, _to_numpy(outcome[1:])
+    self._state, observation, numbers = self._go_on(self._state, action)
+    reward, discount, last = np.asarray(numbers)
     self._over = bool(last)
     step_type = dm_env.StepType.LAST if self._over else dm_env.StepType.MID
-    return dm_env.TimeStep(step_type, reward[()], discount[()], observation)
+    return dm_env.TimeStep(step_type, reward, discount, _to_numpy(observation))
 
   def observation_spec(self) -> Any:
     return self._spec.observations
@@ -70,14 +72,19 @@ def make(name: str, *, seed: int | None = None) -> HostEnvironment:
   return HostEnvironment(environments.make(name), seed)
 
 
-def _with_own_key(function: Any) -> Any:
-  """`function` of a key that is split off the one given: (key, …) -> (the next key, function(key', …))."""
+def _begin(environment: base.Environment, key: jax.Array) -> tuple[jax.Array, Any, Any]:
+  """The key of the next episode, the state of this one (its key, its steps, the environment's state), and o_0."""
+  key, own, first = jax.random.split(key, 3)
+  state, observation = environment.reset(first)
+  return key, (own, jnp.int32(0), state), observation
 
-  def split(key: jax.Array, *arguments: Any) -> Any:
-    key, own = jax.random.split(key)
-    return key, function(own, *arguments)
 
-  return split
+def _go_on(environment: base.Environment, state: Any, action: Any) -> tuple[Any, Any, jax.Array]:
+  """The next state, the observation, and reward, discount and last in one array: each array read costs time."""
+  key, steps, inner = state
+  outcome = environment.step(jax.random.fold_in(key, steps), inner, action)
+  numbers = jnp.stack([outcome.reward, outcome.discount, outcome.last.astype(jnp.float32)])
+  return (key, steps + 1, outcome.state), outcome.observation, numbers
 
 
 def _to_numpy(nest: Any) -> Any:
