@@ -58,7 +58,7 @@ def test_help_shows_the_options_of_the_agent(acme_command):
 def test_list(acme_command):
   code, text, _ = acme_command("list")
   assert code == 0
-  assert "fake" in text and "0.1.0" in text and "continuous" in text and "gym:" in text
+  assert "fake" in text and "0.1.0" in text and "continuous" in text and "gym:" in text and "jax:" in text
 
 
 def test_help_and_list_import_nothing_heavy():

@@ -26,7 +26,7 @@ def make(name: str) -> Environment:
     name: one of `names()`, any length in "tmaze/10" and "memory_len/10"; or a suite, colon, and its own name for it.
 
   Raises:
-    ValueError: none is called so, and the message lists near names; or it does not fit, and the message says why.
+    ValueError: none is called so, and the message lists near names; or agents cannot play it alone.
     ImportError: the suite is not installed; the message names the extra to install.
   """
   suite, colon, rest = name.partition(":")
@@ -39,7 +39,7 @@ def make(name: str) -> Environment:
     return _LENGTHS[game](int(length))
   if game in _LENGTHS:
     raise ValueError(f"{name!r}: expected a length after {game}, such as {game}/10.")
-  near = difflib.get_close_matches(name.lower(), {known.lower(): known for known in names()}, n=3)
+  near = difflib.get_close_matches(name.lower(), [known.lower() for known in names()])
   hint = "Did you mean" if near else "There are"
   found = [known for known in names() if not near or known.lower() in near]
   raise ValueError(
