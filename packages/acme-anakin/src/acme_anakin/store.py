@@ -1,0 +1,348 @@
+"""An agent's experience on the device: rings of items, when they may be sampled, and batches of all its parts.
+
+All functions are pure, and are of one seed; whoever runs many maps them.
+
+Shapes: K items, B batch.
+"""
+
+import math
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tree
+
+from acme import experience, replay, types
+from acme.experience import exact
+from acme_anakin import adders, ring
+from acme_replay import datasets
+
+Array = jax.Array
+
+
+class State(NamedTuple):
+  """What sampling leaves alone: the items that actors add, and what they are made of."""
+
+  adder: Any
+  ring: ring.Ring | None
+
+
+class Sampling(NamedTuple):
+  """What sampling changes."""
+
+  trees: Mapping[str, ring.Tree]  # of the parts that are prioritised
+  credit: Array  # [] int32, items that may be sampled, in units of one by the ratio's denominator
+  taken: Array  # [] int32, of a queue
+  owed: Array  # [parts] int32, what each has still to give of its share, in its unit
+
+
+class Batch(NamedTuple):
+  """A sample, and where it is from."""
+
+  sample: replay.Sample
+  part: Array  # [B] int32
+  place: Array  # [B] int32
+
+
+class Store:
+  """The store of an experience: what its description becomes for a run of some length in N environments.
+
+  The ratio of samples to inserts is kept exactly: a batch costs B times the ratio's denominator, each insert after the
+  first `min_size` gives its numerator.
+  """
+
+  def __init__(self, description: experience.Experience, num_envs: int, steps: int) -> None:
+    """Makes a store.
+
+    Args:
+      description: the experience.
+      num_envs: N.
+      steps: environment steps of the whole run: no more places are made than these fill.
+
+    Raises:
+      ValueError: a queue is too small, or too many may be sampled at once for an int32.
+    """
+    self._description = description
+    mixed = isinstance(description, experience.Mixed)
+    self._parts = dict(description.parts) if isinstance(description, experience.Mixed) else {"replay": description}
+    self._names = list(self._parts)
+    self.online = next((name for name, items in self._parts.items() if items.dataset is None), None)
+    self._batch_size = description.batch_size
+    self._num_envs = num_envs
+    ratio = description.samples_per_insert
+    self._queue = isinstance(description, experience.Queue)
+    self._ratio: Fraction | None = None if ratio is None else exact(ratio)
+    self._shares = _shares(description) if mixed and not isinstance(description.share, str) else None  # type: ignore[union-attr]
+    if self.online is not None:
+      items = self._parts[self.online]
+      self._adder = adders.make(items)
+      self._capacity = self._places(items, steps)
+      self._min_size = 0 if self._queue else items.min_size
+    self._check_counts()
+
+  def _places(self, items: experience.Items, steps: int) -> int:
+    """C: as many as the description asks for, and no more than a run fills."""
+    at_once = 2 * self._num_envs
+    if isinstance(items, experience.Queue):
+      needed = self._batch_size + at_once  # What is left of a batch, and what comes in one tick.
+      if items.max_size < needed:
+        raise ValueError(f"Queue.max_size: expected room for a batch and all streams, {needed}, got {items.max_size}.")
+      return needed
+    if isinstance(items, experience.Transitions):
+      at_once, most = items.n_step * self._num_envs, steps * items.n_step
+      if items.max_size < at_once:
+        raise ValueError(f"max_size: expected {at_once} or more, that many items come at once, got {items.max_size}.")
+      return min(items.max_size, most + at_once)
+    return max(min(items.max_size, 2 * steps + at_once), at_once)
+
+  def _check_counts(self) -> None:
+    most = self._cost + (0 if self._ratio is None else self._per_insert * 8 * self._num_envs)
+    if most >= 2**31:
+      raise ValueError(
+        f"samples_per_insert: expected a ratio that is exact in 32 bits, got {self._ratio} with batches of "
+        f"{self._batch_size}: give fewer digits."
+      )
+
+  @property
+  def _cost(self) -> int:
+    """What a batch costs."""
+    return self._batch_size * (1 if self._ratio is None else self._ratio.denominator)
+
+  @property
+  def _per_insert(self) -> int:
+    """What an insert gives."""
+    return 1 if self._ratio is None else self._ratio.numerator
+
+  @property
+  def same_for_all(self) -> bool:
+    """Whether all seeds learn at the same times, as one item comes of each step of each."""
+    items = None if self.online is None else self._parts[self.online]
+    return isinstance(items, experience.Transitions) and items.n_step == 1 and items.priority_bonus > 0
+
+  # Adding.
+
+  def init(self, example: adders.Tick, datasets: Mapping[str, Any]) -> tuple[State, Sampling]:
+    """The state before the first tick, of streams that look like `example`."""
+    trees = {}
+    for name, items in self._parts.items():
+      if items.prioritized:
+        places = self._capacity if name == self.online else _length(datasets[name])
+        trees[name] = ring.make_tree(places)
+        if name != self.online:  # All at the largest priority.
+          levels = ring.put_all(trees[name].levels, places)
+          trees[name] = ring.Tree(levels, jnp.float32(1))
+    zero = jnp.int32(0)
+    sampling = Sampling(trees, zero, zero, jnp.zeros(len(self._parts), jnp.int32))
+    if self.online is None:
+      return State((), None), sampling
+    state = self._adder.init(example)
+    _, items, _ = jax.eval_shape(self._adder.add, state, example)
+    zeros = jax.tree.map(lambda x: jnp.zeros((1, *x.shape[1:]), x.dtype), items)
+    return State(state, ring.make_ring(self._capacity, zeros)), sampling
+
+  def add(self, state: State, sampling: Sampling, tick: adders.Tick) -> tuple[State, Sampling]:
+    """Takes a tick, and counts what may be sampled for it."""
+    assert state.ring is not None and self.online is not None
+    adder, items, exists = self._adder.add(state.adder, tick)
+    before = state.ring.inserts
+    after, place = ring.insert(state.ring, items, exists, always=self._always)
+    tree = sampling.trees.get(self.online)
+    if tree is not None:
+      exponent = self._parts[self.online].priority_exponent
+      value = jnp.broadcast_to(tree.largest**exponent, place.shape)
+      sampling = self._with_tree(sampling, self.online, tree._replace(levels=ring.put(tree.levels, place, value)))
+    started = jnp.maximum(after.inserts - self._min_size, 0)
+    if self._ratio is None and not self._queue:  # One batch a tick.
+      credit = jnp.where(after.inserts >= self._min_size, self._cost, 0)
+    else:
+      new = started - jnp.maximum(before - self._min_size, 0)
+      credit = sampling.credit + new * self._per_insert
+    return State(adder, after), sampling._replace(credit=credit)
+
+  @property
+  def _always(self) -> bool:
+    items = self._parts[self.online]  # type: ignore[index]
+    return isinstance(items, experience.Transitions) and items.n_step == 1
+
+  # Sampling.
+
+  def due(self, sampling: Sampling) -> Array:
+    """[] bool, whether a batch is to be sampled now."""
+    due = sampling.credit >= self._cost
+    items = None if self.online is None else self._parts[self.online]
+    if items is not None and items.prioritized and items.priority_bonus == 0:
+      due &= ring.total(sampling.trees[self.online].levels) > 0  # type: ignore[index]
+    return due
+
+  def sample(
+    self, state: State, sampling: Sampling, datasets: Mapping[str, Any], key: Array, *, acting: bool = True
+  ) -> tuple[Sampling, Batch]:
+    """A batch. Where not `acting` yet, it is of the datasets alone, and costs nothing."""
+    names = [name for name in self._names if acting or name != self.online]
+    chosen_key, *keys = jax.random.split(key, len(names) + 1)
+    drawn = [self._draw(name, state, sampling, datasets, k) for name, k in zip(names, keys, strict=True)]
+    if acting and self.online is not None:
+      sampling = sampling._replace(credit=sampling.credit - self._cost)
+    if self._queue:
+      sampling = sampling._replace(taken=sampling.taken + self._batch_size)
+    if not isinstance(self._description, experience.Mixed):
+      ((data, place, probabilities, _),) = drawn
+      zeros = jnp.zeros(self._batch_size, jnp.int32)
+      return sampling, Batch(replay.Sample(data, (), probabilities, ()), zeros, place)  # type: ignore[arg-type]
+    which, chances, sampling = self._choose_parts(names, drawn, sampling, chosen_key)
+    data, place, probabilities = _pick(which, [(d, p, q * c) for (d, p, q, _), c in zip(drawn, chances, strict=True)])
+    part = jnp.asarray([self._names.index(name) for name in names], jnp.int32)[which]
+    return sampling, Batch(replay.Sample(data, (), probabilities, (), part), part, place)  # type: ignore[arg-type]
+
+  def _draw(
+    self, name: str, state: State, sampling: Sampling, datasets: Mapping[str, Any], key: Array
+  ) -> tuple[Any, Array, Array, Array]:
+    """A batch of one part: data [B, …], places [B], probabilities [B], and the sum of its priorities' powers."""
+    online = name == self.online
+    data = state.ring.data if online else datasets[name]  # type: ignore[union-attr]
+    if name in sampling.trees:
+      levels = sampling.trees[name].levels
+      place, probabilities = ring.choose(levels, key, self._batch_size)
+      mass = ring.total(levels)
+    else:
+      size = ring.size(state.ring) if online else jnp.int32(_length(data))  # type: ignore[arg-type]
+      if self._queue:
+        place = (sampling.taken + jnp.arange(self._batch_size)) % self._capacity
+      else:
+        place = jax.random.randint(key, (self._batch_size,), 0, size)
+      mass = size.astype(jnp.float32)
+      probabilities = jnp.full(self._batch_size, 1.0) / mass
+    return jax.tree.map(lambda x: x[place], data), place, probabilities, mass
+
+  def _choose_parts(
+    self, names: list[str], drawn: list[Any], sampling: Sampling, key: Array
+  ) -> tuple[Array, Array, Sampling]:
+    """Which part each item of the batch is from [B], and the probability of each part."""
+    if self._shares is None:  # In proportion to all priorities together.
+      mass = jnp.stack([mass for *_, mass in drawn])
+      return jax.random.categorical(key, jnp.log(mass), shape=(self._batch_size,)), mass / jnp.sum(mass), sampling
+    unit, shares = self._shares
+    mine = [shares[name] for name in names]
+    scale, total = unit // sum(mine), unit
+    owed = sampling.owed[jnp.asarray([self._names.index(name) for name in names])]
+    owed = owed + self._batch_size * scale * jnp.asarray(mine, jnp.int32)
+    counts = owed[:-1] // total
+    counts = jnp.append(counts, self._batch_size - jnp.sum(counts))
+    left = jnp.append(owed[:-1] - counts[:-1] * total, 0)
+    index = jnp.asarray([self._names.index(name) for name in names])
+    sampling = sampling._replace(owed=sampling.owed.at[index].set(left))
+    # Each stretch of the batch has its share of each part: the k-th of n lies at (k + ½) / n.
+    ends = jnp.cumsum(counts)
+    part = jnp.searchsorted(ends, jnp.arange(self._batch_size), side="right")
+    nth = jnp.arange(self._batch_size) - (ends - counts)[part]
+    order = jnp.argsort((nth + 0.5) / counts[part], stable=True)
+    return part[order], jnp.asarray(mine, jnp.float32) / sum(mine), sampling
+
+  def write_back(self, sampling: Sampling, batch: Batch, priorities: Array) -> Sampling:
+    """Sets the priorities [B] of a batch."""
+    for number, name in enumerate(self._names):
+      if name not in sampling.trees:
+        continue
+      items, tree = self._parts[name], sampling.trees[name]
+      mine = batch.part == number
+      priority = priorities + items.priority_bonus
+      place = jnp.where(mine, batch.place, ring.NOWHERE)
+      levels = ring.put(tree.levels, place, priority**items.priority_exponent)
+      largest = jnp.maximum(tree.largest, jnp.max(jnp.where(mine, priority, 0)))
+      sampling = self._with_tree(sampling, name, ring.Tree(levels, largest))
+    return sampling
+
+  def _with_tree(self, sampling: Sampling, name: str, tree: ring.Tree) -> Sampling:
+    return sampling._replace(trees={**sampling.trees, name: tree})
+
+
+def _length(data: Any) -> int:
+  return int(jax.tree.leaves(data)[0].shape[0])
+
+
+def _shares(mixed: experience.Mixed) -> tuple[int, dict[str, int]]:
+  """A unit, and each part's share as a whole number: shares of some parts alone divide the unit, too."""
+  shares = {name: exact(share) for name, share in mixed.share.items()}  # type: ignore[union-attr]
+  denominator = math.lcm(*(share.denominator for share in shares.values()))
+  whole = {name: int(share * denominator) for name, share in shares.items()}
+  offline = sum(share for name, share in whole.items() if name != mixed.online) or 1
+  unit = math.lcm(denominator, offline)
+  if unit * (mixed.batch_size + 1) >= 2**31:
+    raise ValueError(f"Mixed.share: expected shares that are exact in 32 bits, got {mixed.share}: give fewer digits.")
+  return unit, whole
+
+
+def _pick(which: Array, drawn: list[Any]) -> Any:
+  """The i-th item of the drawn [B, …] that `which` [B] names."""
+
+  def pick(*leaves: Array) -> Array:
+    return jnp.stack(leaves)[which, jnp.arange(len(which))]
+
+  return jax.tree.map(pick, *drawn)
+
+
+def read_datasets(description: experience.Experience, step_spec: types.Step) -> dict[str, Any]:
+  """The items [C, …] of each part that comes from a dataset, by the part's name.
+
+  Raises:
+    ValueError: a dataset is damaged, does not fit the specs, or is too short for one item.
+    FileNotFoundError: there is no such dataset.
+  """
+  parts = description.parts if isinstance(description, experience.Mixed) else {"replay": description}
+  return {name: _play(items, step_spec) for name, items in parts.items() if items.dataset is not None}
+
+
+def _play(items: experience.Items, step_spec: types.Step) -> Any:
+  """What an adder makes of a dataset's episodes, one after the other."""
+  assert items.dataset is not None
+  ticks = jax.tree.map(lambda *leaves: np.concatenate(leaves), *_ticks(items, step_spec))  # [T, 1, …]
+  adder = adders.make(items)
+
+  def add(state: Any, tick: adders.Tick) -> Any:
+    state, made, exists = adder.add(state, tick)
+    return state, (made, exists)
+
+  first = jax.tree.map(lambda x: x[0], ticks)
+  _, (made, exists) = jax.jit(lambda ticks: jax.lax.scan(add, adder.init(first), ticks))(ticks)  # [T, K, …]
+  chosen = np.asarray(exists).reshape(-1)
+  if not chosen.any():
+    raise ValueError(f"{items.dataset}: its episodes are too short for one item of {items!r}.")
+  return jax.tree.map(lambda x: jnp.asarray(np.asarray(x).reshape(-1, *x.shape[2:])[chosen]), made)
+
+
+def _ticks(items: experience.Items, step_spec: types.Step) -> list[adders.Tick]:
+  """The ticks [T, 1, …] of each episode; no dataset has the recurrent state, so zeros stand for it."""
+  episodes = list(datasets.read(items.dataset, step_spec))  # type: ignore[arg-type]
+  steps = [_steps(episode) for episode in episodes]
+  found = []
+  for number, (episode, step) in enumerate(zip(episodes, steps, strict=True)):
+    length = len(episode.reward)
+    # After an episode's last step comes the first one of the next.
+    begin = jax.tree.map(lambda x: x[:1], steps[(number + 1) % len(steps)])
+    after = jax.tree.map(lambda x, y: np.concatenate([x[1:-1], y]), step, begin)
+    core = tree.map_structure(lambda x: np.zeros((length, *x.shape), x.dtype), getattr(items, "core_spec", ()))
+    tick = adders.Tick(
+      before=jax.tree.map(lambda x: x[:-1], step),
+      action=episode.action,
+      extras=episode.extras,
+      core=core,
+      reward=episode.reward.astype(np.float32),
+      discount=episode.discount.astype(np.float32),
+      observation=jax.tree.map(lambda x: x[1:], episode.observation),
+      last=np.arange(length) == length - 1,
+      after=after,
+    )
+    found.append(jax.tree.map(lambda x: x[:, None], tick))
+  return found
+
+
+def _steps(episode: datasets.Episode) -> types.Step:
+  """The steps [T + 1, …] of an episode."""
+  length = len(episode.reward)
+  reward, discount = episode.reward.astype(np.float32), episode.discount.astype(np.float32)
+  led = jax.tree.map(lambda x: np.concatenate([np.zeros_like(x[:1]), x]), (episode.action, reward))
+  ones = np.concatenate([np.ones_like(discount[:1]), discount])
+  return types.Step(episode.observation, *led, ones, np.arange(length + 1) == 0)

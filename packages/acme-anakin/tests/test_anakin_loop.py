@@ -1,0 +1,178 @@
+"""Whole agents in the jitted loop: every kind of experience, many seeds, exact ratios, exact resume."""
+
+import dataclasses
+
+import dm_env
+import jax
+import numpy as np
+import pytest
+
+from acme import types
+from acme_anakin import environments, loop
+from acme_anakin.environments import host as host_environments
+from acme_replay import datasets
+from acme_testing import linear_q
+from acme_testing.tiny import actor_critic, mixed, offline, recurrent
+
+
+def record(path, environment, episodes=12):
+  """Episodes of random actions, and what the command line's own dataset would hold."""
+  rng = np.random.default_rng(0)
+  host = host_environments.HostEnvironment(environment)
+  host.seed(0)
+  for number in range(episodes):
+    timestep = host.reset()
+    seen = [timestep.observation], [], [], []
+    while not timestep.last():
+      action = np.int32(rng.integers(environment.spec.actions.num_values))
+      timestep = host.step(action)
+      for column, value in zip(seen, (timestep.observation, action, timestep.reward, timestep.discount), strict=True):
+        column.append(value)
+    datasets.write(path / f"{number:04}.npz", datasets.Episode(*map(np.stack, seen)))
+  return str(path)
+
+
+SMALL = {"batch_size": 4, "min_replay_size": 8, "samples_per_insert": 2.0, "max_replay_size": 64}
+CASES = {
+  "transitions": lambda path: (linear_q, linear_q.Config()),
+  "sequences": lambda path: (recurrent, recurrent.Config(**SMALL, core_size=4)),
+  "queue": lambda path: (actor_critic, actor_critic.Config()),
+  "shares": lambda path: (mixed, mixed.Config(**SMALL, demonstrations=path, demonstration_share=0.3)),
+  "by priority": lambda path: (mixed, mixed.Config(**SMALL, demonstrations=path)),
+  "dataset": lambda path: (offline, offline.Config(dataset=path)),
+}
+
+
+@pytest.fixture(scope="module")
+def catch():
+  return environments.make("catch")
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory, catch):
+  return record(tmp_path_factory.mktemp("dataset"), catch)
+
+
+def make(kind, path, environment, **others):
+  module, config = CASES[kind](path)
+  return loop.Loop(module.make_builder(config), environment, steps=400, **{"num_envs": 2, "seeds": (0, 1)} | others)
+
+
+def leaves(state):
+  return [leaf for leaf in state["state"]]
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_a_run_that_was_saved_and_restored_goes_on_the_same(kind, path, catch):
+  whole, half, again = (make(kind, path, catch) for _ in range(3))
+  report = whole.run(60)
+  assert (report["learner_steps"] > 0).all() and np.isfinite(report["loss"]).all(), report
+  assert (report["diverged"] == -1).all()
+  half.run(60)
+  again.restore(half.save())
+  assert whole.run(60).keys() == again.run(60).keys()
+  for i, (one, other) in enumerate(zip(leaves(whole.save()), leaves(again.save()), strict=True)):
+    np.testing.assert_array_equal(one, other, err_msg=f"leaf {i}")
+  assert whole.evaluate(3).shape == (2, 3)
+  np.testing.assert_array_equal(whole.evaluate(3), again.evaluate(3))
+
+
+def test_each_of_many_seeds_is_what_it_would_be_alone(path, catch):
+  together = make("sequences", path, catch, seeds=(3, 4, 5))
+  alone = make("sequences", path, catch, seeds=(4,))
+  reports = together.run(100), alone.run(100)
+  for name in ("steps", "learner_steps", "episodes", "episode_return"):
+    assert reports[0][name][1] == reports[1][name][0], name
+  np.testing.assert_allclose(reports[0]["loss"][1], reports[1]["loss"][0], rtol=1e-3)
+
+
+def test_seeds_are_spread_over_devices(path, catch):
+  """With one device there is nothing to spread; that the number must divide them is checked anyhow."""
+  devices = jax.devices()
+  made = make("transitions", path, catch, devices=devices, seeds=range(len(devices)))
+  assert made.run(20)["steps"].tolist() == [20] * len(devices)
+  with pytest.raises(ValueError, match="divides 3 seeds"):
+    make("transitions", path, catch, devices=devices * 2, seeds=range(3))
+
+
+def test_pretraining_leaves_the_environment_alone(path, catch):
+  made = make("by priority", path, catch)
+  assert made.pretrain(25)["learner_steps"].tolist() == [25, 25]
+  assert made.steps == 0
+  assert (made.run(40)["learner_steps"] > 25).all()
+  with pytest.raises(ValueError, match="no dataset"):
+    make("transitions", path, catch).pretrain(1)
+
+
+def test_a_share_is_exact_over_time(path, catch):
+  """Of batches of 4 three tenths are demonstrations: 1.2 in each, 12 in ten."""
+  made = make("shares", path, catch, seeds=(0,))
+  module, config = CASES["shares"](path)
+  store, state, data = made._store, made._state, made._datasets
+  draw = jax.jit(lambda sampling, key: store.sample(state.store, sampling, data, key))
+  sampling, counts = state.learning.sampling, []
+  made.run(40)
+  state = made._state
+  for i in range(50):
+    sampling, batch = draw(sampling, jax.random.PRNGKey(i))
+    counts.append(int(np.sum(np.asarray(batch.part) == 0)))
+    assert 0 <= sum(counts) - 1.2 * len(counts) + 1 < 1 + 1e-6
+    np.testing.assert_array_equal(batch.sample.table, batch.part)
+
+
+def test_a_loss_that_is_not_finite_is_found_and_the_other_seeds_go_on(path, catch):
+  module, config = CASES["transitions"](path)
+  builder = module.make_builder(config)
+  make_program = builder.make_program
+
+  def poisoned(spec):
+    program = make_program(spec)
+
+    def update(state, sample):
+      state, priorities, metrics = program.update(state, sample)
+      return state, priorities, metrics | {"loss": metrics["loss"] + 0 / jax.numpy.any(sample.data.observation != 0)}
+
+    return dataclasses.replace(program, update=update)
+
+  builder.make_program = poisoned
+  made = loop.Loop(builder, catch, steps=100, seeds=(0, 1))
+  zeros = jax.tree.map(np.zeros_like, made._state.store.ring.data)
+  assert (made.run(40)["diverged"] == -1).all()
+  del zeros
+  # One seed's next batches hold nothing but zeros.
+  data = jax.tree.map(lambda x: x.at[1].set(0), made._state.store.ring.data)
+  made._state = made._state._replace(store=made._state.store._replace(ring=made._state.store.ring._replace(data=data)))
+  before = made._state.learning.steps
+  diverged = made.run(1)["diverged"]
+  assert diverged[0] == -1 and diverged[1] in (-1, int(before[1]))
+
+
+class Host(dm_env.Environment):
+  """Nothing that is written in JAX."""
+
+
+def test_what_cannot_run_here_is_refused_in_a_line(path, catch):
+  module, config = CASES["transitions"](path)
+  builder = module.make_builder(config)
+  program = builder.make_program(catch.spec)
+  builder.make_program = lambda spec: dataclasses.replace(program, behaviour=None)
+  with pytest.raises(ValueError, match="no pure function"):
+    loop.Loop(builder, catch, steps=10)
+  builder.make_program = lambda spec: object()
+  with pytest.raises(ValueError, match="no program in JAX"):
+    loop.Loop(builder, catch, steps=10)
+  for wrong in ({"seeds": (1, 1)}, {"num_envs": 0}, {"steps": 0}):
+    with pytest.raises(ValueError):
+      make("transitions", path, catch, **{"steps": 10} | wrong) if "steps" not in wrong else loop.Loop(
+        module.make_builder(config), catch, steps=0
+      )
+
+
+def test_the_first_step_of_an_episode_says_so(path, catch):
+  made = make("sequences", path, catch, seeds=(0,))
+  made.run(400)
+  data = jax.tree.map(np.asarray, made._state.store.ring.data)
+  assert isinstance(data, types.Sequence)
+  written = int(made._state.store.ring.inserts)
+  start, previous = data.start_of_episode[:written], data.previous_action[:written]
+  assert start.any() and (previous[start] == 0).all()
