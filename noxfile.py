@@ -36,6 +36,13 @@ def project(name: str) -> dict:
   return tomllib.loads((ROOT / "packages" / name / "pyproject.toml").read_text())["project"]
 
 
+@functools.cache
+def tool(name: str) -> dict:
+  """What a package's pyproject.toml says to this file."""
+  text = tomllib.loads((ROOT / "packages" / name / "pyproject.toml").read_text())
+  return text.get("tool", {}).get("acme", {})
+
+
 PACKAGES = sorted(path.parent.name for path in ROOT.glob("packages/*/pyproject.toml"))
 AGENTS = {name: list(project(name)["entry-points"]["acme.agents"])[0] for name in PACKAGES
           if "acme.agents" in project(name).get("entry-points", {})}  # fmt: skip
@@ -102,8 +109,13 @@ def wheel(name: str, extra: str | None = None) -> str:
 
 
 def all_extras(name: str) -> str:
-  """The extras of a package; the other backend has a session of its own."""
-  return ",".join(extra for extra in project(name).get("optional-dependencies", {}) if extra != "tf")
+  """The extras of a package, without those that sessions of their own install: the other backend, suites in JAX."""
+  return ",".join(extra for extra in project(name).get("optional-dependencies", {}) if extra not in apart(name))
+
+
+def apart(name: str) -> list[str]:
+  """The extras that no session but their own installs: the other backend, and `extras-apart` of [tool.acme]."""
+  return ["tf", *tool(name).get("extras-apart", [])]
 
 
 def install(session: nox.Session, *names: str, constraints: str | None = "jax", others: tuple[str, ...] = ()) -> None:
@@ -131,8 +143,17 @@ TEST_ENVIRONMENT = {
 }
 
 
-def pytest(session: nox.Session, *args: str) -> None:
+# Where hardly anything runs for long, what XLA compiles is quicker compiled badly.
+COMPILE_QUICKLY = {
+  "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false --xla_backend_optimization_level=0 "
+  "--xla_llvm_disable_expensive_passes=true"
+}
+
+
+def pytest(session: nox.Session, *args: str, quickly: bool = False) -> None:
   session.env.update(TEST_ENVIRONMENT)
+  if quickly:
+    session.env.update(COMPILE_QUICKLY)
   with tempfile.TemporaryDirectory() as folder:  # Away from the sources, so that what is tested is what was installed.
     session.chdir(folder)
     options = () if "--markdown-docs" in args else ON_TWO_CORES
@@ -192,12 +213,6 @@ def tests_of(package: str, pattern: str = "test_*.py") -> list[str]:
   return sorted(map(str, (ROOT / "packages" / package / "tests").glob(pattern)))
 
 
-def test_needs(package: str) -> list[str]:
-  """What else a package's tests import: `test-needs` of [tool.acme] in its pyproject.toml."""
-  text = tomllib.loads((ROOT / "packages" / package / "pyproject.toml").read_text())
-  return text.get("tool", {}).get("acme", {}).get("test-needs", [])
-
-
 @nox.session
 @nox.parametrize("stack", STACKS, ids=STACKS)
 def tests(session: nox.Session, stack: str) -> None:
@@ -234,7 +249,8 @@ def conformance_tf(session: nox.Session) -> None:
 
 
 def battery(session: nox.Session, *agents: str, options: list[str] | None = None) -> None:
-  pytest(session, "--pyargs", "acme_testing", *(f"--acme-agent={agent}" for agent in agents), *(options or []))
+  named = [f"--acme-agent={agent}" for agent in agents]
+  pytest(session, "--pyargs", "acme_testing", *named, *(options or []), quickly=True)
 
 
 @nox.session
@@ -273,18 +289,20 @@ def lowest(session: nox.Session) -> None:
   }
   session.install("-q", "--resolution=lowest-direct", *fresh, *wheels.values(), *sorted(direct), "pytest-xdist>=3.5")
   learns = "--ignore-glob=*_learns.py"  # Whether it learns is seen with other versions.
-  pytest(session, *quick_tests(packages), "-m", "not slow", learns, *options)
+  pytest(session, *quick_tests(packages), "-m", "not slow", learns, *options, quickly=True)
 
 
 def declared(name: str) -> list[str]:
   """What a package requires, with all extras but the other backend's."""
   extras = project(name).get("optional-dependencies", {})
-  return project(name).get("dependencies", []) + sum([extras[extra] for extra in extras if extra != "tf"], [])
+  return project(name).get("dependencies", []) + sum([extras[e] for e in extras if e not in apart(name)], [])
 
 
 def quick_tests(packages: list[str]) -> list[str]:
   """All tests of what lies below agents; of agents those of the whole, whose equations do not depend on versions."""
-  return [file for name in packages for file in tests_of(name, "test_*agent.py" if name in AGENTS else "test_*.py")]
+  of_agents = dict.fromkeys(AGENTS, "test_*agent.py")
+  patterns = {name: tool(name).get("quick-tests", of_agents.get(name, "test_*.py")) for name in packages}
+  return [file for name, pattern in patterns.items() for file in tests_of(name, pattern)]
 
 
 @nox.session(python=["3.12", "3.13"])
@@ -293,7 +311,7 @@ def pythons(session: nox.Session) -> None:
   packages, options = chosen(session, [name for name in of_stack("jax") if name == "acme-core" or name in AGENTS])
   names = [name for name in of_stack("jax") if name == "acme-core" or name in AGENTS]
   install(session, *names, "acme-testing", "acme-envs[gym,bsuite]", constraints=None, others=TESTERS)
-  pytest(session, *quick_tests(packages), "-m", "not slow", *options)
+  pytest(session, *quick_tests(packages), "-m", "not slow", *options, quickly=True)
 
 
 @nox.session
@@ -376,6 +394,14 @@ def docs(session: nox.Session) -> None:
 
 
 # Long measurements, outside CI.
+
+
+@nox.session
+def suites(session: nox.Session) -> None:
+  """Environments in JAX of other packages, all six in one environment."""
+  extras = ",".join(tool("acme-anakin")["extras-apart"])
+  install(session, f"acme-anakin[{extras}]", others=TESTERS)
+  pytest(session, str(ROOT / "packages" / "acme-anakin" / "tests" / "test_anakin_suites.py"))
 
 
 @nox.session

@@ -1,4 +1,4 @@
-"""The items of the jitted loop are those of the host's adders: for golden trajectories, and for random ones of N streams."""
+"""The items of the jitted loop are those of the host's adders: of golden trajectories, and of random ones."""
 
 import functools
 import os
@@ -39,8 +39,15 @@ def to_ticks(trajectory, core=None):
       after = first(trajectory[t + 1].timestep if t + 1 < len(trajectory) else trajectory[0].timestep)
     ticks.append(
       adders.Tick(
-        step, tick.action, tick.extras, () if core is None else core(step), timestep.reward, timestep.discount,
-        timestep.observation, np.bool_(timestep.last()), after,
+        step,
+        tick.action,
+        tick.extras,
+        () if core is None else core(step),
+        timestep.reward,
+        timestep.discount,
+        timestep.observation,
+        np.bool_(timestep.last()),
+        after,
       )  # fmt: skip
     )
     step = after
@@ -62,9 +69,8 @@ def run(items, ticks):
   """The items that ticks [N, …] make, unbatched, in the order of insertion."""
   more = ticks + ticks[-1:] * (-len(ticks) % 32)  # Of few lengths, so that little is compiled; what these make is left.
   made, exists = jax.tree.map(np.asarray, scan(items, jax.tree.map(lambda *leaves: np.stack(leaves), *more)))
-  return [
-    jax.tree.map(lambda x: x[t, k], made) for t in range(len(ticks)) for k in range(exists.shape[1]) if exists[t, k]
-  ]
+  where = np.argwhere(exists[: len(ticks)])  # [K, 2]
+  return [jax.tree.map(lambda x, at=tuple(at): x[at], made) for at in where]
 
 
 def one(tick):

@@ -70,11 +70,23 @@ class Transitions:
   def init(self, example: Tick) -> Any:
     if self._items.n_step == 1:
       return ()
-    one_step = self._one_step(example)
-    content = (example.before.observation, example.action, example.extras, one_step)
-    slots = jax.tree.map(lambda x: jnp.zeros((self._items.n_step, *x.shape), x.dtype), content)
+    content = (example.before.observation, example.action, example.extras, self._one_step(example))
+    observation, action, extras, one_step = jax.tree.map(
+      lambda x: jnp.zeros((self._items.n_step, *x.shape), x.dtype), content
+    )
     zeros = jnp.zeros((self._items.n_step, *example.reward.shape))
-    return OpenTransitions(*slots, zeros, zeros, zeros, jnp.zeros(len(example.reward), jnp.int32), jnp.int32(0))
+    length = jnp.zeros(len(example.reward), jnp.int32)
+    return OpenTransitions(
+      observation,
+      action,
+      extras,
+      one_step,
+      reward=zeros,
+      discount=zeros,
+      factor=zeros,
+      length=length,
+      newest=jnp.int32(0),
+    )
 
   def add(self, state: Any, tick: Tick) -> tuple[Any, types.Transition, Array]:
     limit = self._items.max_abs_reward
@@ -114,7 +126,9 @@ class Transitions:
     items = types.Transition(observation, action, total, product, target, extras, one_step)
     items = jax.tree.map(lambda x: jnp.reshape(x, (-1, *x.shape[2:])), items)  # [n · N, …]
     length = jnp.where(tick.last, 0, length)
-    state = OpenTransitions(*content, reward, discount, gamma * discount, length, slot)
+    state = OpenTransitions(
+      content[0], content[1], content[2], content[3], reward, discount, gamma * discount, length, slot
+    )
     return state, items, jnp.reshape(exists, (-1,))
 
 
@@ -123,7 +137,7 @@ class Window(NamedTuple):
 
   rows: types.Step  # [N, W, …]
   core: Any  # [N, W, …], what went into `act` there
-  count: Array  # [N] int32, rows so far
+  total: Array  # [N] int32, rows so far
   steps: Array  # [N] int32, of them those of this episode, or all where sequences cross episodes
 
 
@@ -160,8 +174,10 @@ class Sequences:
     def due(steps: Array) -> Array:
       return (steps >= length) & ((steps - length) % period == 0)
 
-    whole, whole_end = due(state.steps), state.count  # One that ends with o_t, whose action is known now.
-    final = types.Step(tick.observation, tick.action, tick.reward, tick.discount, jnp.zeros_like(tick.last), tick.extras)
+    whole, whole_end = due(state.steps), state.total  # One that ends with o_t, whose action is known now.
+    final = types.Step(
+      tick.observation, tick.action, tick.reward, tick.discount, jnp.zeros_like(tick.last), tick.extras
+    )
     state = self._append(self._keep(state, tick), final, True)
     state = self._keep(state, tick)  # No action follows: what is kept there only must be something.
     steps = state.steps
@@ -174,7 +190,7 @@ class Sequences:
       start = jnp.where(steps < length, 0, (steps - length) // period * period + period)
       lengths = jnp.where(full, length, steps - start)
       rest = tick.last & (lengths > 0)
-    rest_end = state.count
+    rest_end = state.total
     begun = self._append(state, self._with_extras(tick.after, tick), tick.last)
     state = begun if continues else begun._replace(steps=jnp.where(tick.last, 1, steps))
 
@@ -184,16 +200,16 @@ class Sequences:
 
   def _keep(self, state: Window, tick: Tick) -> Window:
     """Keeps the recurrent state of the newest row of each stream."""
-    newest = (jnp.arange(len(state.count)), (state.count - 1) % self._width)
+    newest = (jnp.arange(len(state.total)), (state.total - 1) % self._width)
     return state._replace(core=jax.tree.map(lambda kept, x: kept.at[newest].set(x), state.core, self._core(tick)))
 
   def _append(self, state: Window, row: types.Step, which: Array | bool) -> Window:
     """Appends a row in the streams of `which` [N]; the recurrent state comes with the next tick."""
-    every = jnp.arange(len(state.count))
-    place = jnp.where(which, state.count % self._width, self._width)  # Outside where there is none.
+    every = jnp.arange(len(state.total))
+    place = jnp.where(which, state.total % self._width, self._width)  # Outside where there is none.
     rows = jax.tree.map(lambda kept, x: kept.at[every, place].set(x, mode="drop"), state.rows, row)
     more = jnp.int32(1) if which is True else jnp.asarray(which, jnp.int32)
-    return state._replace(rows=rows, count=state.count + more, steps=state.steps + more)
+    return state._replace(rows=rows, total=state.total + more, steps=state.steps + more)
 
   def _read(self, state: Window, stream: Array, first: Array, length: Array) -> types.Sequence:
     """Sequences [K, L] of some streams [K], from the row numbered `first` [K] on."""
@@ -202,7 +218,7 @@ class Sequences:
     core = jax.tree.map(lambda x: x[stream, first % self._width], state.core)
     mask = jnp.arange(self._items.length) < length[:, None]  # [K, L]
     here, after = (jax.tree.map(lambda x, s=part: x[:, s], rows) for part in (slice(None, -1), slice(1, None)))
-    exists = number[:, 1:] < state.count[stream][:, None]
+    exists = number[:, 1:] < state.total[stream][:, None]
     acted = mask & exists & ~after.start_of_episode
     zero = _zero_unless
     return types.Sequence(

@@ -6,6 +6,7 @@ Acting, stepping with resets, items, sampling and updates are one compiled loop 
 Shapes: S seeds, N environments each, B batch, E episodes.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -39,7 +40,7 @@ class Keys(NamedTuple):
 class Finished(NamedTuple):
   """Episodes that ended since they were last looked at."""
 
-  count: Array  # [] int32
+  number: Array  # [] int32
   returns: Array  # [] the sum of their returns
   lengths: Array  # [] int32, and of their lengths
 
@@ -213,9 +214,9 @@ class Loop(core.Saveable):
       found = {
         "steps": steps,
         "learner_steps": learned.steps,
-        "episodes": finished.count,
-        "episode_return": finished.returns / finished.count,
-        "episode_length": finished.lengths / finished.count,
+        "episodes": finished.number,
+        "episode_return": finished.returns / finished.number,
+        "episode_length": finished.lengths / finished.number,
       }
     zeros = jax.tree.map(jnp.zeros_like, self._state.acting.finished)
     self._state = self._state._replace(acting=self._state.acting._replace(finished=zeros))
@@ -233,13 +234,10 @@ class Loop(core.Saveable):
       zeros = jnp.zeros(num_envs)
       counts = Finished(jnp.int32(0), jnp.float32(0), jnp.int32(0))
       step = self._first_step(observation)
-      acting = Acting(
-        environment, step, core_state, noise, zeros, zeros.astype(jnp.int32), jnp.int32(0), counts
-      )
+      acting = Acting(environment, step, core_state, noise, zeros, zeros.astype(jnp.int32), jnp.int32(0), counts)
       executed, outcome = jax.eval_shape(self._act, Seed(keys, acting, None, Learning(state, *[None] * 4)))  # type: ignore[arg-type]
       example = jax.tree.map(
-        lambda x: jnp.zeros(x.shape, x.dtype),
-        _tick(acting, executed, outcome, jax.eval_shape(lambda: step)),
+        lambda x: jnp.zeros(x.shape, x.dtype), _tick(acting, executed, outcome, jax.eval_shape(lambda: step))
       )._replace(before=step)
       stored, sampling = self._store.init(example, datasets)
       _, batch = jax.eval_shape(lambda: self._store.sample(stored, sampling, datasets, keys.replay))
@@ -311,7 +309,7 @@ class Loop(core.Saveable):
     returns, lengths = acting.returns + reward, acting.lengths + 1
     done = acting.finished
     finished = Finished(
-      done.count + jnp.sum(last.astype(jnp.int32)),
+      done.number + jnp.sum(last.astype(jnp.int32)),
       done.returns + jnp.sum(jnp.where(last, returns, 0)),
       done.lengths + jnp.sum(jnp.where(last, lengths, 0)),
     )
@@ -350,7 +348,7 @@ class Loop(core.Saveable):
     """Updates without acting in between."""
 
     def update(_: Any, learned: Learning) -> Learning:
-      step = lambda *given: self._step(*given, acting=acting)  # noqa: E731
+      step = functools.partial(self._step, acting=acting)
       return self._lift(step, in_axes=(0, 0, 0, None))(seeds.keys, seeds.store, learned, datasets)
 
     return seeds._replace(learning=jax.lax.fori_loop(0, num_steps, update, seeds.learning))
@@ -423,15 +421,13 @@ def _tick(acting: Acting, executed: Executed, outcome: Any, after: types.Step) -
   )
 
 
-def _keys(seed: int) -> tuple[np.ndarray, Keys]:
+def _keys(seed: int) -> tuple[Any, Keys]:
   """A seed's key for `init`, the one that a host's learner has, and all others."""
   # As `acme.agents.Agent` splits it: replay, learner, actor, evaluator.
   replay_seed, learner_seed, actor_seed, evaluator_seed = np.random.SeedSequence(seed).generate_state(4)
-  init, act, evaluate = (
-    np.asarray(jax.random.PRNGKey(int(s))) for s in (learner_seed, actor_seed, evaluator_seed)
-  )
-  keys = np.asarray(jax.random.split(jax.random.PRNGKey(int(replay_seed)), 3))
-  return init, Keys(act=act, reset=keys[0], step=keys[1], replay=keys[2], evaluate=evaluate)
+  made: list[Any] = [np.asarray(jax.random.PRNGKey(int(s))) for s in (learner_seed, actor_seed, evaluator_seed)]
+  keys: Any = np.asarray(jax.random.split(jax.random.PRNGKey(int(replay_seed)), 3))
+  return made[0], Keys(act=made[1], reset=keys[0], step=keys[1], replay=keys[2], evaluate=made[2])
 
 
 def _jittable(program: Any) -> Program[Any, Any, Any]:
@@ -441,5 +437,3 @@ def _jittable(program: Any) -> Program[Any, Any, Any]:
   if program.behaviour is None or program.evaluation is None:
     raise ValueError("This agent's acting is no pure function, so it cannot run in a jitted loop: run it on the host.")
   return program
-
-

@@ -47,7 +47,8 @@ def insert(ring: Ring, items: Any, exists: Array, always: bool) -> tuple[Ring, A
     always: whether all of them always exist.
   """
   if always:
-    count, place = exists.shape[0], (ring.inserts + jnp.arange(exists.shape[0])) % capacity(ring)
+    count: int | Array = exists.shape[0]
+    place = (ring.inserts + jnp.arange(exists.shape[0])) % capacity(ring)
   else:
     number = jnp.cumsum(exists.astype(jnp.int32))
     count = number[-1]

@@ -66,7 +66,6 @@ class Store:
       ValueError: a queue is too small, or too many may be sampled at once for an int32.
     """
     self._description = description
-    mixed = isinstance(description, experience.Mixed)
     self._parts = dict(description.parts) if isinstance(description, experience.Mixed) else {"replay": description}
     self._names = list(self._parts)
     self.online = next((name for name, items in self._parts.items() if items.dataset is None), None)
@@ -75,7 +74,9 @@ class Store:
     ratio = description.samples_per_insert
     self._queue = isinstance(description, experience.Queue)
     self._ratio: Fraction | None = None if ratio is None else exact(ratio)
-    self._shares = _shares(description) if mixed and not isinstance(description.share, str) else None  # type: ignore[union-attr]
+    self._shares = None
+    if isinstance(description, experience.Mixed) and not isinstance(description.share, str):
+      self._shares = _shares(description.share, description.online, description.batch_size)
     if self.online is not None:
       items = self._parts[self.online]
       self._adder = adders.make(items)
@@ -151,8 +152,7 @@ class Store:
     after, place = ring.insert(state.ring, items, exists, always=self._always)
     tree = sampling.trees.get(self.online)
     if tree is not None:
-      exponent = self._parts[self.online].priority_exponent
-      value = jnp.broadcast_to(tree.largest**exponent, place.shape)
+      value = jnp.broadcast_to(tree.largest ** self._exponent(self.online), place.shape)
       sampling = self._with_tree(sampling, self.online, tree._replace(levels=ring.put(tree.levels, place, value)))
     started = jnp.maximum(after.inserts - self._min_size, 0)
     if self._ratio is None and not self._queue:  # One batch a tick.
@@ -250,10 +250,15 @@ class Store:
       mine = batch.part == number
       priority = priorities + items.priority_bonus
       place = jnp.where(mine, batch.place, ring.NOWHERE)
-      levels = ring.put(tree.levels, place, priority**items.priority_exponent)
+      levels = ring.put(tree.levels, place, priority ** self._exponent(name))
       largest = jnp.maximum(tree.largest, jnp.max(jnp.where(mine, priority, 0)))
       sampling = self._with_tree(sampling, name, ring.Tree(levels, largest))
     return sampling
+
+  def _exponent(self, name: str) -> float:
+    exponent = self._parts[name].priority_exponent
+    assert exponent is not None
+    return exponent
 
   def _with_tree(self, sampling: Sampling, name: str, tree: ring.Tree) -> Sampling:
     return sampling._replace(trees={**sampling.trees, name: tree})
@@ -263,15 +268,15 @@ def _length(data: Any) -> int:
   return int(jax.tree.leaves(data)[0].shape[0])
 
 
-def _shares(mixed: experience.Mixed) -> tuple[int, dict[str, int]]:
+def _shares(share: Mapping[str, float], online: str | None, batch_size: int) -> tuple[int, dict[str, int]]:
   """A unit, and each part's share as a whole number: shares of some parts alone divide the unit, too."""
-  shares = {name: exact(share) for name, share in mixed.share.items()}  # type: ignore[union-attr]
-  denominator = math.lcm(*(share.denominator for share in shares.values()))
-  whole = {name: int(share * denominator) for name, share in shares.items()}
-  offline = sum(share for name, share in whole.items() if name != mixed.online) or 1
+  shares = {name: exact(number) for name, number in share.items()}
+  denominator = math.lcm(*(number.denominator for number in shares.values()))
+  whole = {name: int(number * denominator) for name, number in shares.items()}
+  offline = sum(number for name, number in whole.items() if name != online) or 1
   unit = math.lcm(denominator, offline)
-  if unit * (mixed.batch_size + 1) >= 2**31:
-    raise ValueError(f"Mixed.share: expected shares that are exact in 32 bits, got {mixed.share}: give fewer digits.")
+  if unit * (batch_size + 1) >= 2**31:
+    raise ValueError(f"Mixed.share: expected shares that are exact in 32 bits, got {share}: give fewer digits.")
   return unit, whole
 
 
@@ -323,7 +328,7 @@ def _ticks(items: experience.Items, step_spec: types.Step) -> list[adders.Tick]:
     # After an episode's last step comes the first one of the next.
     begin = jax.tree.map(lambda x: x[:1], steps[(number + 1) % len(steps)])
     after = jax.tree.map(lambda x, y: np.concatenate([x[1:-1], y]), step, begin)
-    core = tree.map_structure(lambda x: np.zeros((length, *x.shape), x.dtype), getattr(items, "core_spec", ()))
+    core = _zeros(getattr(items, "core_spec", ()), length)
     tick = adders.Tick(
       before=jax.tree.map(lambda x: x[:-1], step),
       action=episode.action,
@@ -339,10 +344,14 @@ def _ticks(items: experience.Items, step_spec: types.Step) -> list[adders.Tick]:
   return found
 
 
+def _zeros(spec: types.NestedSpec, length: int) -> Any:
+  return tree.map_structure(lambda x: np.zeros((length, *x.shape), x.dtype), spec)
+
+
 def _steps(episode: datasets.Episode) -> types.Step:
   """The steps [T + 1, …] of an episode."""
   length = len(episode.reward)
   reward, discount = episode.reward.astype(np.float32), episode.discount.astype(np.float32)
-  led = jax.tree.map(lambda x: np.concatenate([np.zeros_like(x[:1]), x]), (episode.action, reward))
-  ones = np.concatenate([np.ones_like(discount[:1]), discount])
-  return types.Step(episode.observation, *led, ones, np.arange(length + 1) == 0)
+  action, reward = jax.tree.map(lambda x: np.concatenate([np.zeros_like(x[:1]), x]), (episode.action, reward))
+  discount = np.concatenate([np.ones_like(discount[:1]), discount])
+  return types.Step(episode.observation, action, reward, discount, np.arange(length + 1) == 0)
