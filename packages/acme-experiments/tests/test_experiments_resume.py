@@ -37,7 +37,7 @@ class SignalAt(progress.Progress):
 
 
 @pytest.mark.parametrize("envs", [1, 3])
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_signals_save_and_stop_and_resuming_is_exact(make_run, acme_command, monkeypatch, number, code, envs):
   directory, whole = (make_run(name, checkpoint_every=None, envs=envs) for name in ("run", "whole"))
   run(whole)

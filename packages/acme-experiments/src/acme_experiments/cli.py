@@ -1,6 +1,6 @@
 """The `acme` command.
 
-Exit codes: 0 done; 1 it failed on the way; 2 what was asked for cannot be; 130 and 143 stopped by Ctrl-C and SIGTERM;
+Exit codes: 0 done; 1 it failed on the way; 2 what was asked for cannot be; 130, 143, 129 stopped by Ctrl-C, TERM, HUP;
 141 nobody reads its output any more.
 """
 

@@ -38,7 +38,7 @@ def run(directory: RunDirectory, display: progress.Progress | None = None) -> di
     The summary, which is also in summary.json.
 
   Raises:
-    Stopped: SIGINT or SIGTERM came; everything is saved.
+    Stopped: SIGINT, SIGTERM or SIGHUP came; everything is saved.
     UsageError: another process runs in the directory, or its agent or environment cannot be made.
     CheckpointError: the checkpoints are of another agent, version or environment, or the disk is full.
   """

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish to stop at the next step."""
+"""Ctrl-C, SIGTERM and a terminal that is closed as a wish to stop at the next step."""
 
 import contextlib
 import os
@@ -36,11 +36,17 @@ class StopRequest:
 
   @contextlib.contextmanager
   def installed(self) -> Iterator[None]:
-    """Takes over both signals; elsewhere than in the main thread, which alone can, it does nothing."""
+    """Takes over the signals; elsewhere than in the main thread, which alone can, it does nothing.
+
+    SIGHUP stays ignored where it is, as `nohup` asks.
+    """
     if threading.current_thread() is not threading.main_thread():
       yield
       return
-    before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+      numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, self._handle) for number in numbers}
     try:
       yield
     finally:
