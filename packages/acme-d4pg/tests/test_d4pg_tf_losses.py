@@ -33,24 +33,3 @@ def test_categorical_td_loss_by_hand(reward, discount, target):
   np.testing.assert_allclose(loss, [np.log(3)], rtol=1e-6)
   np.testing.assert_allclose(slope, [1 / 3 - np.asarray(target)], atol=1e-6)
   assert through_target is None
-
-
-@pytest.mark.parametrize(
-  ("dq_da", "clipping", "expected"),
-  [
-    ([0.3, 0.4], 1.0, [0.3, 0.4]),  # norm 0.5: as it is
-    ([3.0, 4.0], 1.0, [0.6, 0.8]),  # norm 5: scaled to 1
-    ([3.0, 4.0], None, [3.0, 4.0]),
-    ([0.0, 0.0], 1.0, [0.0, 0.0]),
-  ],
-)
-def test_policy_gradient_is_minus_dq_da(dq_da, clipping, expected):
-  @tf.function
-  def slope(action):
-    with tf.GradientTape() as tape:
-      tape.watch(action)
-      q = tf.reduce_sum(action * tf.constant(dq_da), axis=-1)
-      loss = losses.policy_gradient_loss(q, action, clipping)
-    return tape.gradient(loss, action)
-
-  np.testing.assert_allclose(slope(tf.constant([[0.1, -0.2]])), [-np.asarray(expected)], atol=1e-6)

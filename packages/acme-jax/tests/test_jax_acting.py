@@ -199,6 +199,7 @@ def test_noise_keeps_its_dtype():
   for explore in (
     exploration.OrnsteinUhlenbeck(sigma=0.05, theta=0.1, size=2),
     exploration.Gaussian(sigma=0.1, random_steps=1),
+    exploration.Colored(beta=1.0, sigma=0.1, window=5, size=2, random_steps=1),
   ):
     before = explore.initial(3)
     new, after = explore.apply(jax.random.PRNGKey(0), before, 0, exploration.Streams(), action, first)
@@ -297,13 +298,14 @@ POLICIES = {
   "noisy": Policy(act=noisy, explore=epsilon(0.3), random=True),
   "memory": memory(),
   "correlated": Policy(act=vector, explore=exploration.OrnsteinUhlenbeck(sigma=0.3, theta=0.1, size=2)),
+  "colored": Policy(act=vector, explore=exploration.Colored(beta=1.0, sigma=0.3, window=7, size=2)),
 }
 
 
 @pytest.mark.parametrize("num_envs", [None, 4])
 @pytest.mark.parametrize("name", POLICIES)
 def test_state_goes_on_bit_for_bit(name, num_envs):
-  spec = CONTINUOUS if name == "correlated" else DISCRETE
+  spec = CONTINUOUS if name in ("correlated", "colored") else DISCRETE
   observation = W[0] if num_envs is None else W
   a, b = (make(POLICIES[name], spec, num_envs=num_envs, adder=Adder(), seed=seed) for seed in (1, 2))
 

@@ -143,11 +143,15 @@ def test_steps_are_those_of_all_actors_and_count_no_passed_over_actions():
   assert exploration.linear_schedule(1.0, 0.2, 0)(0) == 0.2
 
 
-def gaussian(sigma, random_steps=0):
+def exploring(explore):
   def act(network, seed, step, core):
     return program.Acted(0 * network(step.observation))  # [N, D], the middle of each range
 
-  return program.Policy(act=act, explore=exploration.Gaussian(sigma=sigma, random_steps=random_steps))
+  return program.Policy(act=act, explore=explore)
+
+
+def gaussian(sigma, random_steps=0):
+  return exploring(exploration.Gaussian(sigma=sigma, random_steps=random_steps))
 
 
 @pytest.mark.parametrize("num_envs", [None, 3])
@@ -250,16 +254,18 @@ def test_memory_of_one_environment_begins_anew_alone():
   assert actions == [[2, 2], [2, 2], [3, 2]]  # 10; 11 + 2 + 1; 12 + 2 + 1 and, anew, 10.
 
 
-@pytest.mark.parametrize("kind", ["epsilon", "gaussian", "sampling", "recurrent"])
+@pytest.mark.parametrize("kind", ["epsilon", "gaussian", "ou", "colored", "sampling", "recurrent"])
 @pytest.mark.parametrize("num_envs", [None, 2])
 def test_restoring_continues_the_same_actions(kind, num_envs):
   policy = {
     "epsilon": epsilon_greedy(lambda steps: 0.5),
     "gaussian": gaussian(0.3, random_steps=7),
+    "ou": exploring(exploration.OrnsteinUhlenbeck(sigma=0.3, theta=0.1, size=3)),
+    "colored": exploring(exploration.Colored(beta=1.0, sigma=0.3, window=7, size=3)),
     "sampling": program.Policy(act=sampling, random=True),
     "recurrent": Recurrent().policy,
   }[kind]
-  spec, size = (make_spec(BOUNDED), 3) if kind == "gaussian" else (make_spec(), 4)
+  spec, size = (make_spec(BOUNDED), 3) if kind in ("gaussian", "ou", "colored") else (make_spec(), 4)
   observation = X[0] if num_envs is None else X[:2]
 
   def make_it(seed):

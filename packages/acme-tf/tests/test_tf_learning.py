@@ -295,3 +295,17 @@ def test_trfl_can_be_imported_beside():
 
   loss = trfl.td_learning(tf.constant([0.0]), tf.constant([1.0]), tf.constant([0.5]), tf.constant([2.0])).loss
   np.testing.assert_allclose(loss, [2.0])
+
+
+@pytest.mark.parametrize(("rate", "expected"), [(1.0, [0, 2, 2, 4]), (0.25, [0, 0.5, 0.5, 1.375])])
+def test_targets_are_copied_or_moved_every_other_step(rate, expected):
+  online, target, steps = tf.Variable(0.0), tf.Variable(0.0), tf.Variable(0, dtype=tf.int64)
+
+  @tf.function
+  def step():
+    online.assign_add(1)
+    steps.assign_add(1)
+    variables.periodic_copy(steps, 2, [online], [target], rate)
+    return target.read_value()
+
+  np.testing.assert_allclose([step().numpy() for _ in range(4)], expected)

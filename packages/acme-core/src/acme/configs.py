@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 __all__ = [
-  "Config", "Fraction", "NonNegative", "NonNegativeInt", "Positive", "PositiveInt", "Range", "ReplayConfig",
-  "TransitionConfig", "from_dict", "validate",
+  "Config", "Fraction", "NoiseConfig", "NonNegative", "NonNegativeInt", "Positive", "PositiveInt", "Range",
+  "ReplayConfig", "TransitionConfig", "from_dict", "validate",
 ]  # fmt: skip
 
 
@@ -97,6 +97,23 @@ class TransitionConfig(ReplayConfig):
   """With `prioritized`: α, of P(i) ∝ p_i^α. 1511.05952 §3.3."""
   importance_sampling_exponent: NonNegative = 0.2
   """With `prioritized`: β, of the weights (1/P(i))^β, scaled to 1 at most in a batch. 1511.05952 §3.4."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NoiseConfig(Config):
+  """How agents explore whose policy is deterministic: by noise on its actions."""
+
+  noise: Literal["gaussian", "ou", "pink"] = "gaussian"
+  """White, Ornstein-Uhlenbeck (1509.02971) or pink (Eberhard et al. 2023): the latter two last, and reach farther."""
+  sigma: NonNegative = 0.2
+  """σ of the noise, in units of half an action's range."""
+  ou_theta: Fraction = 0.15
+  """With `noise` of "ou": θ, the share of the noise that is lost in an environment step. 1509.02971."""
+  pink_window: PositiveInt = 1_000
+  """With `noise` of "pink": environment steps until new noise begins, as in each episode; an episode's length."""
+  random_steps: NonNegativeInt = 1_000
+  """The first environment steps, of all actors, whose actions are drawn uniformly: without them a policy may saturate
+  before the critic has seen anything else. A habit of later work (TD3, 1802.09477, §6.1)."""
 
 
 def validate(config: Any) -> None:

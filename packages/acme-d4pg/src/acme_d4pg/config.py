@@ -3,11 +3,11 @@
 import dataclasses
 
 from acme import configs, experience
-from acme.configs import NonNegative, NonNegativeInt, Positive, PositiveInt
+from acme.configs import Positive, PositiveInt
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class D4PGConfig(configs.TransitionConfig):
+class D4PGConfig(configs.NoiseConfig, configs.TransitionConfig):
   """D4PG's hyper-parameters (Barth-Maron et al. 2018, 1804.08617).
 
   The defaults are a recipe for small control tasks; `paper()` has the networks and rates of the paper's control tasks.
@@ -24,13 +24,6 @@ class D4PGConfig(configs.TransitionConfig):
   dqda_clipping: Positive | None = 1.0
   """The critic's gradient for the action, dq/da, is scaled down to this norm in each transition; None leaves it."""
 
-  # Exploration.
-  sigma: NonNegative = 0.2
-  """Standard deviation of the Gaussian noise on actions, in units of half an action's range."""
-  random_steps: NonNegativeInt = 1_000
-  """The first environment steps, of all actors, whose actions are drawn uniformly: without them a policy may saturate
-  before the critic has seen anything else. A habit of later work (TD3, 1802.09477, §6.1); 0 in `paper()`."""
-
   # Networks and optimisers.
   policy_hidden_sizes: tuple[PositiveInt, ...] = (256, 256, 256)
   """Units of the policy's LayerNormMLP."""
@@ -45,7 +38,7 @@ class D4PGConfig(configs.TransitionConfig):
   target_update_period: PositiveInt = 100
   """SGD steps between copies of the online networks to the target networks. 1804.08617, appendix."""
 
-  # Replay; the rest, and γ, n and the batch, are in `acme.configs.TransitionConfig`.
+  # Replay; the rest, and γ, n and the batch, are in `acme.configs.TransitionConfig`, exploration in its `NoiseConfig`.
   samples_per_insert: Positive = 128.0
   """Transitions sampled for each one inserted, after the first `min_replay_size`: with batches of 256 an SGD step every
   second environment step, which small tasks need to be solved in tens of thousands of them; 32 in `paper()`."""

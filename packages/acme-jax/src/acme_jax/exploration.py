@@ -15,6 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from acme import configs
+
 Schedule = Callable[[Any], Any]  # environment steps taken -> value
 
 
@@ -108,10 +110,7 @@ class Gaussian:
   ) -> tuple[Any, Any]:
     assert key is not None
     noise = jax.random.normal(key, action.shape, action.dtype)  # [N, D]
-    noisy = jnp.clip(action + self.sigma * noise, -1, 1)
-    if self.random_steps:  # A normal variable's distribution function, of the same draw, is uniform.
-      noisy = jnp.where(steps < self.random_steps, jax.scipy.special.erf(noise / math.sqrt(2)), noisy)
-    return noisy, state
+    return _noisy(action, self.sigma * noise, noise, steps, self.random_steps), state
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -122,11 +121,13 @@ class OrnsteinUhlenbeck:
     sigma: σ, in units of half an action's range. Lillicrap et al. 2015 (1509.02971): 0.2.
     theta: θ, the share of the noise that is lost in a step. Lillicrap et al. 2015: 0.15.
     size: D.
+    random_steps: as in `Gaussian`, drawn by ε_t.
   """
 
   sigma: float
   theta: float
   size: int
+  random_steps: int = 0
 
   def initial(self, num_envs: int) -> np.ndarray:
     return np.zeros((num_envs, self.size), np.float32)
@@ -138,4 +139,98 @@ class OrnsteinUhlenbeck:
     state = jnp.where(first[:, None], 0.0, state)
     noise = jax.random.normal(key, action.shape, state.dtype)  # [N, D]
     state = (1 - self.theta) * state + self.sigma * noise
-    return jnp.clip(action + state, -1, 1), state
+    return _noisy(action, state, noise, steps, self.random_steps), state
+
+
+class Window(NamedTuple):
+  """The state of `Colored`."""
+
+  noise: Any  # [N, D, W], made where an episode began
+  read: Any  # [N] int32, how many steps of it have been read
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Colored:
+  """a = clip(π(o) + σ x_t, −1, 1), x_t ~ N(0, I), and the power of x at the frequency f falls as 1 / f^β.
+
+  The noise of W steps is made at once, where an episode begins and where W steps have been read; each number of an
+  action and each stream has its own.
+
+  Reference: Eberhard et al. 2023, "Pink noise is all you need"; Timmer & König 1995, §3.
+
+  Attributes:
+    beta: β: 0 for white noise, 1 for pink, 2 for red.
+    sigma: σ, in units of half an action's range.
+    window: W, in steps: about an episode's length, as slower waves than 1 / W are not in it.
+    size: D.
+    random_steps: as in `Gaussian`, drawn by x_t.
+  """
+
+  beta: float
+  sigma: float
+  window: int
+  size: int
+  random_steps: int = 0
+
+  def initial(self, num_envs: int) -> Window:
+    return Window(np.zeros((num_envs, self.size, self.window), np.float32), np.full(num_envs, self.window, np.int32))
+
+  def apply(
+    self, key: jax.Array | None, state: Any, steps: Any, streams: Streams, action: Any, first: Any
+  ) -> tuple[Any, Any]:
+    assert key is not None
+    noise, read = state
+    anew = first | (read == self.window)  # [N]
+
+    def make() -> jax.Array:
+      return jnp.where(anew[:, None, None], self._draw(key, noise.shape[0]), noise)
+
+    noise = jax.lax.cond(jnp.any(anew), make, lambda: noise)  # Rarely, as it costs more than all the rest.
+    read = jnp.where(anew, 0, read)
+    x = jnp.take_along_axis(noise, read[:, None, None], axis=-1)[..., 0]  # [N, D]
+    return _noisy(action, self.sigma * x, x, steps, self.random_steps), Window(noise, read + 1)
+
+  def _draw(self, key: jax.Array, num_envs: int) -> jax.Array:
+    """Noise [N, D, W]."""
+    amplitudes = spectrum(self.beta, self.window)  # [W // 2 + 1]
+    real, imaginary = jax.random.normal(key, (2, num_envs, self.size, len(amplitudes)), jnp.float32)
+    return jnp.fft.irfft(jax.lax.complex(amplitudes * real, amplitudes * imaginary), self.window)
+
+
+def spectrum(beta: float, window: int) -> np.ndarray:
+  """Amplitudes of the waves whose sum has variance 1 at each step, and a power that falls as 1 / f^β.
+
+    x = irfft(A · (ε + i ε')),  ε, ε' ~ N(0, I)
+
+  The constant part is as strong as the slowest wave.
+
+  Args:
+    beta: β.
+    window: W, in steps.
+
+  Returns:
+    A, [W // 2 + 1] float32.
+  """
+  frequencies = np.arange(window // 2 + 1)
+  power = np.maximum(frequencies, 1.0) ** -beta
+  waves = np.where((frequencies == 0) | (2 * frequencies == window), 1, 2)  # All but these two stand for a pair ±f.
+  amplitudes = window * np.sqrt(power / waves / np.sum(waves * power))
+  return amplitudes.astype(np.float32)
+
+
+def make_noise(config: configs.NoiseConfig, size: int) -> Exploration:
+  """The noise that a config asks for, on actions of `size` D."""
+  common: dict[str, Any] = {"sigma": config.sigma, "random_steps": config.random_steps}
+  if config.noise == "ou":
+    return OrnsteinUhlenbeck(theta=config.ou_theta, size=size, **common)
+  if config.noise == "pink":
+    return Colored(beta=1.0, window=config.pink_window, size=size, **common)
+  return Gaussian(**common)
+
+
+def _noisy(action: Any, added: Any, normal: Any, steps: Any, random_steps: int) -> jax.Array:
+  """clip(action + added, −1, 1), but uniform in the first steps: the distribution function of `normal` [N, D]."""
+  noisy = jnp.clip(action + added, -1, 1)
+  if not random_steps:
+    return noisy
+  return jnp.where(steps < random_steps, jax.scipy.special.erf(normal / math.sqrt(2)), noisy)

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import tensorflow as tf
 
+from acme import configs
+
 Schedule = Callable[[int], float]  # environment steps taken -> value
 
 
@@ -91,7 +93,124 @@ class Gaussian:
     self, seed: tf.Tensor, state: Any, steps: tf.Tensor, streams: Streams, action: Any, first: Any
   ) -> tuple[Any, Any]:
     noise = tf.random.stateless_normal(action.shape, seed)  # [N, D]
-    noisy = tf.clip_by_value(action + self.sigma * noise, -1, 1)
-    if self.random_steps:  # A normal variable's distribution function, of the same draw, is uniform.
-      noisy = tf.where(steps < self.random_steps, tf.math.erf(noise / math.sqrt(2)), noisy)
-    return noisy, state
+    return _noisy(action, self.sigma * noise, noise, steps, self.random_steps), state
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OrnsteinUhlenbeck:
+  """a = clip(π(o) + x_t, −1, 1), x_t = (1 − θ) x_{t-1} + σ ε_t, from x = 0 in each episode.
+
+  Attributes:
+    sigma: σ, in units of half an action's range. Lillicrap et al. 2015 (1509.02971): 0.2.
+    theta: θ, the share of the noise that is lost in a step. Lillicrap et al. 2015: 0.15.
+    size: D.
+    random_steps: as in `Gaussian`, drawn by ε_t.
+  """
+
+  sigma: float
+  theta: float
+  size: int
+  random_steps: int = 0
+
+  def initial(self, num_envs: int) -> np.ndarray:
+    return np.zeros((num_envs, self.size), np.float32)
+
+  def apply(
+    self, seed: tf.Tensor, state: Any, steps: tf.Tensor, streams: Streams, action: Any, first: Any
+  ) -> tuple[Any, Any]:
+    noise = tf.random.stateless_normal(state.shape, seed)  # [N, D]
+    state = (1 - self.theta) * tf.where(first[:, None], 0.0, state) + self.sigma * noise
+    return _noisy(action, state, noise, steps, self.random_steps), state
+
+
+class Window(NamedTuple):
+  """The state of `Colored`."""
+
+  noise: Any  # [N, D, W], made where an episode began
+  read: Any  # [N] int32, how many steps of it have been read
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Colored:
+  """a = clip(π(o) + σ x_t, −1, 1), x_t ~ N(0, I), and the power of x at the frequency f falls as 1 / f^β.
+
+  The noise of W steps is made at once, where an episode begins and where W steps have been read; each number of an
+  action and each stream has its own.
+
+  Reference: Eberhard et al. 2023, "Pink noise is all you need"; Timmer & König 1995, §3.
+
+  Attributes:
+    beta: β: 0 for white noise, 1 for pink, 2 for red.
+    sigma: σ, in units of half an action's range.
+    window: W, in steps: about an episode's length, as slower waves than 1 / W are not in it.
+    size: D.
+    random_steps: as in `Gaussian`, drawn by x_t.
+  """
+
+  beta: float
+  sigma: float
+  window: int
+  size: int
+  random_steps: int = 0
+
+  def initial(self, num_envs: int) -> Window:
+    return Window(np.zeros((num_envs, self.size, self.window), np.float32), np.full(num_envs, self.window, np.int32))
+
+  def apply(
+    self, seed: tf.Tensor, state: Any, steps: tf.Tensor, streams: Streams, action: Any, first: Any
+  ) -> tuple[Any, Any]:
+    noise, read = state
+    anew = tf.logical_or(first, tf.equal(read, self.window))  # [N]
+
+    def make() -> tf.Tensor:
+      return tf.where(anew[:, None, None], self._draw(seed, noise.shape[0]), noise)
+
+    noise = tf.cond(tf.reduce_any(anew), make, lambda: noise)  # Rarely, as it costs more than all the rest.
+    read = tf.where(anew, 0, read)
+    x = tf.gather(noise, read, axis=2, batch_dims=1)  # [N, D]
+    return _noisy(action, self.sigma * x, x, steps, self.random_steps), Window(noise, read + 1)
+
+  def _draw(self, seed: tf.Tensor, num_envs: int) -> tf.Tensor:
+    """Noise [N, D, W]."""
+    amplitudes = spectrum(self.beta, self.window)  # [W // 2 + 1]
+    real, imaginary = tf.unstack(tf.random.stateless_normal((2, num_envs, self.size, len(amplitudes)), seed))
+    return tf.signal.irfft(tf.complex(amplitudes * real, amplitudes * imaginary), [self.window])
+
+
+def spectrum(beta: float, window: int) -> np.ndarray:
+  """Amplitudes of the waves whose sum has variance 1 at each step, and a power that falls as 1 / f^β.
+
+    x = irfft(A · (ε + i ε')),  ε, ε' ~ N(0, I)
+
+  The constant part is as strong as the slowest wave.
+
+  Args:
+    beta: β.
+    window: W, in steps.
+
+  Returns:
+    A, [W // 2 + 1] float32.
+  """
+  frequencies = np.arange(window // 2 + 1)
+  power = np.maximum(frequencies, 1.0) ** -beta
+  waves = np.where((frequencies == 0) | (2 * frequencies == window), 1, 2)  # All but these two stand for a pair ±f.
+  amplitudes = window * np.sqrt(power / waves / np.sum(waves * power))
+  return amplitudes.astype(np.float32)
+
+
+def make_noise(config: configs.NoiseConfig, size: int) -> Exploration:
+  """The noise that a config asks for, on actions of `size` D."""
+  common: dict[str, Any] = {"sigma": config.sigma, "random_steps": config.random_steps}
+  if config.noise == "ou":
+    return OrnsteinUhlenbeck(theta=config.ou_theta, size=size, **common)
+  if config.noise == "pink":
+    return Colored(beta=1.0, window=config.pink_window, size=size, **common)
+  return Gaussian(**common)
+
+
+def _noisy(action: Any, added: Any, normal: Any, steps: Any, random_steps: int) -> tf.Tensor:
+  """clip(action + added, −1, 1), but uniform in the first steps: the distribution function of `normal` [N, D]."""
+  noisy = tf.clip_by_value(action + added, -1, 1)
+  if not random_steps:
+    return noisy
+  return tf.where(steps < random_steps, tf.math.erf(normal / math.sqrt(2)), noisy)

@@ -111,13 +111,22 @@ def copy(source: Iterable[tf.Variable], target: Iterable[tf.Variable]) -> None:
     copied.assign(variable)
 
 
+def move(source: Iterable[tf.Variable], target: Iterable[tf.Variable], rate: float) -> None:
+  """τ source + (1 − τ) target (Lillicrap et al. 2015, 1509.02971), each variable to its place; `rate` is τ."""
+  for variable, moved in zip(source, target, strict=True):
+    moved.assign(rate * variable + (1 - rate) * moved)
+
+
 def periodic_copy(
-  steps: tf.Variable, period: int, source: Iterable[tf.Variable], target: Iterable[tf.Variable]
+  steps: tf.Variable, period: int, source: Iterable[tf.Variable], target: Iterable[tf.Variable], rate: float = 1.0
 ) -> None:
-  """Copies `source` to `target` where `steps` [] is a multiple of `period`; for use in a `tf.function`."""
+  """Copies, or moves, `source` to `target` where `steps` [] is a multiple of `period`; for use in a `tf.function`."""
 
   def now() -> tf.Tensor:
-    copy(source, target)
+    if rate == 1:
+      copy(source, target)
+    else:
+      move(source, target, rate)
     return tf.constant(True)
 
   tf.cond(tf.equal(steps % period, 0), now, lambda: tf.constant(False))

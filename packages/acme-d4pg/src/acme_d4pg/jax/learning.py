@@ -11,33 +11,26 @@ Deviations: the target networks are copied, as published for the control suite, 
 Shapes: B batch, D numbers in an action, K atoms.
 """
 
+import functools
 from typing import NamedTuple
 
 import haiku as hk
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from acme import replay, specs, types
 from acme_d4pg import config as d4pg_config
 from acme_d4pg.jax import acting, networks
-from acme_jax import learning, losses, optimizers, targets
+from acme_jax import control, learning, losses, optimizers, targets
 from acme_jax.program import Metrics, Program, Update
-
-
-class Params(NamedTuple):
-  """The parameters of both networks."""
-
-  policy: hk.Params
-  critic: hk.Params
 
 
 class TrainingState(NamedTuple):
   """All that changes as the learner learns."""
 
-  params: Params
-  target_params: Params  # copied from params every config.target_update_period steps
+  params: control.Params
+  target_params: control.Params  # copied from params every config.target_update_period steps
   policy_opt_state: optax.OptState
   critic_opt_state: optax.OptState
   steps: jax.Array  # [] int32, SGD steps taken
@@ -53,25 +46,21 @@ def make_optimizers(
   )
 
 
-def make_state(nets: networks.Networks, config: d4pg_config.D4PGConfig, key: jax.Array) -> TrainingState:
+def make_state(nets: control.Networks, config: d4pg_config.D4PGConfig, key: jax.Array) -> TrainingState:
   """The first state: the target networks are the online networks. The key is consumed."""
   policy_optimizer, critic_optimizer = make_optimizers(config)
-  policy_key, critic_key = jax.random.split(key)
-  policy = nets.policy.init(policy_key, nets.observation)
-  critic = nets.critic.init(critic_key, nets.observation, np.zeros((1, nets.space.size), np.float32))
-  params = Params(policy, critic)
-  return TrainingState(
-    params, params, policy_optimizer.init(policy), critic_optimizer.init(critic), jnp.zeros((), jnp.int32)
-  )
+  params = control.init_params(nets, key)
+  opt_states = policy_optimizer.init(params.policy), critic_optimizer.init(params.critic)
+  return TrainingState(params, params, *opt_states, jnp.zeros((), jnp.int32))
 
 
-def make_update(nets: networks.Networks, config: d4pg_config.D4PGConfig) -> Update[TrainingState]:
+def make_update(nets: control.Networks, config: d4pg_config.D4PGConfig) -> Update[TrainingState]:
   """The pure function (state, sample) -> (state, priorities [B], metrics)."""
   policy_optimizer, critic_optimizer = make_optimizers(config)
   atoms = jnp.asarray(networks.atoms(config))  # [K]
 
   def critic_loss(
-    critic: hk.Params, target: Params, transitions: types.Transition, weights: jax.Array
+    critic: hk.Params, target: control.Params, transitions: types.Transition, weights: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
     a_t = nets.policy.apply(target.policy, transitions.next_observation)  # [B, D]
     logits_t = nets.critic.apply(target.critic, transitions.next_observation, a_t)  # [B, K]
@@ -108,7 +97,7 @@ def make_update(nets: networks.Networks, config: d4pg_config.D4PGConfig) -> Upda
     )
     policy_updates, policy_opt_state = policy_optimizer.update(policy_gradients, state.policy_opt_state, params.policy)
     critic_updates, critic_opt_state = critic_optimizer.update(critic_gradients, state.critic_opt_state, params.critic)
-    params = Params(
+    params = control.Params(
       optax.apply_updates(params.policy, policy_updates), optax.apply_updates(params.critic, critic_updates)
     )
     steps = state.steps + 1
@@ -126,17 +115,5 @@ def make_program(
 ) -> Program[TrainingState, hk.Params, tuple[()]]:
   """Makes D4PG's program. Raises ValueError where the actions are not continuous and bounded."""
   nets = networks.make_networks(spec, config, network)
-  return Program(
-    init=lambda key: make_state(nets, config, key),
-    update=make_update(nets, config),
-    params=lambda state: state.params.policy,
-    variables=lambda state: {
-      "policy": state.params.policy,
-      "critic": state.params.critic,
-      "target_policy": state.target_params.policy,
-      "target_critic": state.target_params.critic,
-    },
-    behaviour=acting.make_policy(nets, config, evaluation=False),
-    evaluation=acting.make_policy(nets, config, evaluation=True),
-    space=nets.space,
-  )
+  make_policy = functools.partial(acting.make_policy, nets, config)
+  return control.make_program(nets, lambda key: make_state(nets, config, key), make_update(nets, config), make_policy)

@@ -11,6 +11,7 @@ Deviations: the target networks are copied, as published for the control suite, 
 Shapes: B batch, D numbers in an action, K atoms.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from acme import replay, specs, types
 from acme_d4pg import config as d4pg_config
 from acme_d4pg.tf import acting, losses, networks
 from acme_tf import control, learning, variables
+from acme_tf.losses import deterministic_policy_gradient_loss
 from acme_tf.program import Metrics, Program, Update
 
 
@@ -37,25 +39,20 @@ class TrainingState(NamedTuple):
   steps: tf.Variable  # [] int64, SGD steps taken
 
 
-def make_state(nets: networks.Networks, config: d4pg_config.D4PGConfig, seed: int) -> TrainingState:
+def make_state(nets: control.Networks, config: d4pg_config.D4PGConfig, seed: int) -> TrainingState:
   """The first state: the target networks are equal to the online networks. The seed is consumed."""
-  policy_seed, critic_seed = (int(s) for s in np.random.SeedSequence(seed).generate_state(2))
-  critic_inputs = (nets.observation, np.zeros((1, nets.space.size), np.float32))
-  policy = variables.create(nets.make_policy, nets.observation, seed=policy_seed)
-  critic = variables.create(nets.make_critic, *critic_inputs, seed=critic_seed)
+  seeds = (int(s) for s in np.random.SeedSequence(seed).generate_state(2))
+  modules = control.make_modules(nets, *seeds)
   return TrainingState(
-    policy,
-    critic,
-    variables.make_target(nets.make_policy, policy, nets.observation),
-    variables.make_target(nets.make_critic, critic, *critic_inputs),
-    learning.adam(config.policy_learning_rate, policy.trainable_variables),
-    learning.adam(config.critic_learning_rate, critic.trainable_variables),
+    *modules,
+    learning.adam(config.policy_learning_rate, modules.policy.trainable_variables),
+    learning.adam(config.critic_learning_rate, modules.critic.trainable_variables),
     tf.Variable(0, dtype=tf.int64, name="steps"),
   )
 
 
 def make_losses(
-  nets: networks.Networks, config: d4pg_config.D4PGConfig
+  nets: control.Networks, config: d4pg_config.D4PGConfig
 ) -> tuple[Callable[..., tf.Tensor], Callable[..., tuple[tf.Tensor, tf.Tensor]]]:
   """The critic's, (state, transitions) -> [B], and the policy's, (state, observation) -> (loss [B], values [B])."""
   atoms = tf.constant(networks.atoms(config))  # [K]
@@ -70,13 +67,16 @@ def make_losses(
 
   def policy_loss(state: TrainingState, observation: types.NestedArray) -> tuple[tf.Tensor, tf.Tensor]:
     action = state.policy(observation)  # [B, D]
-    q = tf.reduce_sum(tf.nn.softmax(state.critic(observation, action)) * atoms, axis=-1)  # [B]
-    return losses.policy_gradient_loss(q, action, config.dqda_clipping), q
+    with tf.GradientTape() as tape:
+      tape.watch(action)
+      q = tf.reduce_sum(tf.nn.softmax(state.critic(observation, action)) * atoms, axis=-1)  # [B]
+    dq_da = tape.gradient(q, action)  # [B, D]
+    return deterministic_policy_gradient_loss(action, dq_da, config.dqda_clipping), q
 
   return critic_loss, policy_loss
 
 
-def make_update(nets: networks.Networks, config: d4pg_config.D4PGConfig) -> Update[TrainingState]:
+def make_update(nets: control.Networks, config: d4pg_config.D4PGConfig) -> Update[TrainingState]:
   """The function (state, sample) -> (priorities [B], metrics), which changes the state; within a `tf.function` only."""
   critic_loss, policy_loss = make_losses(nets, config)
 
@@ -107,14 +107,5 @@ def make_program(
 ) -> Program[TrainingState, snt.Module, tuple[()]]:
   """Makes D4PG's program. Raises ValueError where the actions are not continuous and bounded."""
   nets = networks.make_networks(spec, config, network)
-  names = ("policy", "critic", "target_policy", "target_critic")
-  return Program(
-    init=lambda seed: make_state(nets, config, seed),
-    update=make_update(nets, config),
-    params=lambda state: state.policy,
-    make_params=lambda: variables.create(nets.make_policy, nets.observation),
-    variables=lambda state: {name: getattr(state, name) for name in names},
-    behaviour=acting.make_policy(config, evaluation=False),
-    evaluation=acting.make_policy(config, evaluation=True),
-    space=nets.space,
-  )
+  make_policy = functools.partial(acting.make_policy, nets, config)
+  return control.make_program(nets, lambda seed: make_state(nets, config, seed), make_update(nets, config), make_policy)

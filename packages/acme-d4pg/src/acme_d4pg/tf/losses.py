@@ -1,6 +1,6 @@
-"""D4PG's two losses, for a batch of transitions.
+"""D4PG's loss of the critic, for a batch of transitions; the policy's is in `acme_tf.losses`.
 
-Shapes: B batch, D numbers in an action, K atoms.
+Shapes: B batch, K atoms.
 """
 
 import tensorflow as tf
@@ -27,21 +27,3 @@ def categorical_td_loss(
     The loss, [B].
   """
   return trfl.categorical_dist_td_learning(atoms, logits_tm1, r_t, discount_t, atoms, logits_t).loss
-
-
-def policy_gradient_loss(q: tf.Tensor, action: tf.Tensor, clipping: float | None) -> tf.Tensor:
-  """A loss whose gradient for the action is −dq/da, scaled down to norm `clipping`; within a `tf.function` only.
-
-    L = ½ ‖stop(a + clip(dq/da)) − a‖²
-
-  Reference: Silver et al. 2014; Lillicrap et al. 2015 (1509.02971), eq. 6.
-
-  Args:
-    q: [B], computed from `action`.
-    action: a, [B, D], the policy's, through which the gradient flows.
-    clipping: the largest norm, for each transition; None for any.
-
-  Returns:
-    The loss, [B].
-  """
-  return trfl.dpg(q, action, dqda_clipping=clipping, clip_norm=True).loss
