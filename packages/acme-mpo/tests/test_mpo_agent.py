@@ -1,0 +1,167 @@
+"""MPO's parts together: actions within their bounds, sequences for Retrace, configs, networks, and that it learns."""
+
+import dataclasses
+
+import dm_env
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tree
+from dm_env.specs import Array, BoundedArray, DiscreteArray
+
+import acme
+from acme import experience, loggers, specs
+from acme_jax import distributions
+from acme_mpo import AGENT, MPO, MPOConfig
+from acme_mpo.jax import networks
+from acme_testing import fakes
+
+SMALL = MPOConfig(policy_hidden_sizes=(16,), critic_hidden_sizes=(16,), batch_size=8, min_replay_size=16, num_samples=4,
+                  max_replay_size=1000, samples_per_insert=4.0)  # fmt: skip
+ACTIONS = {
+  "scalar": BoundedArray((), np.float32, -2.0, 2.0),
+  "nested": {"arm": BoundedArray((2,), np.float32, -1, 1), "hand": (BoundedArray((1,), np.float64, 0, 5),)},
+  "uneven": BoundedArray((1,), np.float32, -3.3, 0.7),
+  "discrete": DiscreteArray(3, np.int64),
+}
+NAMES = ["policy", "critic", "target_policy", "target_critic", "duals"]
+
+
+def _spec(actions):
+  return specs.EnvironmentSpec(
+    Array((4,), np.float32), actions, Array((), np.float32), BoundedArray((), np.float32, 0, 1)
+  )
+
+
+@pytest.mark.parametrize("num_envs", [None, 3])
+@pytest.mark.parametrize("actions", ACTIONS.values(), ids=ACTIONS)
+def test_actions_keep_their_spec_and_vary(actions, num_envs):
+  agent = MPO(_spec(actions), config=dataclasses.replace(SMALL, initial_stddev=2.0), num_envs=num_envs)
+  observation = np.ones((4,) if num_envs is None else (num_envs, 4), np.float32)
+  seen = set()
+  for _ in range(20):
+    chosen = agent.select_action(observation)
+    for i in range(num_envs or 1):
+      action = chosen if num_envs is None else tree.map_structure(lambda leaf, i=i: leaf[i], chosen)
+      tree.map_structure(lambda spec, leaf: spec.validate(np.asarray(leaf)), actions, action)
+      seen.add(str(action))
+  assert len(seen) > 2 or isinstance(actions, DiscreteArray) and len(seen) > 1
+
+
+@pytest.mark.parametrize("retrace", [False, True])
+@pytest.mark.parametrize("actions", [ACTIONS["nested"], ACTIONS["discrete"]], ids=["nested", "discrete"])
+def test_every_parameter_learns(actions, retrace):
+  environment = fakes.FakeEnvironment(_spec(actions), episode_length=5)
+  config = dataclasses.replace(SMALL, retrace=retrace, sequence_length=4, sequence_period=2)
+  agent = MPO(acme.make_environment_spec(environment), config=config)
+  before = agent.get_variables(NAMES)
+  for online, target in ((0, 2), (1, 3)):
+    tree.map_structure(np.testing.assert_array_equal, before[online], before[target])
+  acme.EnvironmentLoop(environment, agent, logger=loggers.NullLogger()).run(num_steps=60)
+  for name, old, new in zip(NAMES, before, agent.get_variables(NAMES), strict=True):
+    if not name.startswith("target_"):
+      assert all(tree.flatten(tree.map_structure(lambda a, b: not np.array_equal(a, b), old, new))), name
+
+
+def test_retrace_stores_the_density_of_what_was_executed():
+  spec = _spec(ACTIONS["uneven"])
+  config = dataclasses.replace(
+    SMALL, retrace=True, sequence_length=4, sequence_period=1, initial_stddev=2.0, batch_size=64
+  )
+  agent = MPO(spec, config=config)
+  environment = fakes.FakeEnvironment(spec, episode_length=6)
+  loop = acme.EnvironmentLoop(environment, agent, logger=loggers.NullLogger(), should_update=False)
+  loop.run(num_steps=60)
+  data = next(agent.replay.dataset()).data
+  (params,) = agent.get_variables(["policy"])
+  nets = networks.make_networks(spec, config)
+  given = nets.policy.apply(params, data.observation.reshape(-1, 4))
+  log_prob = given.log_prob(nets.kind.stored(data.action.reshape(-1, 1))).reshape(data.acted.shape)
+  np.testing.assert_allclose(data.extras["log_prob"], data.acted * log_prob, rtol=1e-4, atol=1e-4)
+  assert np.any(data.acted == 0)
+  assert np.isin(data.action[data.acted == 1], np.float32([-3.3, 0.7])).any()  # Some were clipped.
+
+
+def test_experience():
+  assert isinstance(AGENT.builder(MPOConfig()).make_experience(*_made(MPOConfig())), experience.Transitions)
+  config = MPOConfig(retrace=True)
+  described = AGENT.builder(config).make_experience(*_made(config))
+  assert isinstance(described, experience.Sequences) and (described.length, described.period) == (6, 5)
+
+
+def _made(config):
+  spec = _spec(ACTIONS["scalar"])
+  return spec, AGENT.builder(config).make_program(spec)
+
+
+@pytest.mark.parametrize(
+  ("actions", "message"),
+  [
+    (Array((2,), np.float32), "finite bounds"),
+    (BoundedArray((1,), np.int32, 0, 3), "MPO needs continuous actions"),
+    ({"a": DiscreteArray(3), "b": ACTIONS["scalar"]}, "MPO takes one discrete action or a nest of continuous ones"),
+  ],
+)
+def test_wrong_actions(actions, message):
+  with pytest.raises(ValueError, match=message):
+    MPO(_spec(actions))
+
+
+@pytest.mark.parametrize("values", [{"critic_hidden_sizes": ()}, {"sequence_length": 1}, {"epsilon": 0.0}])
+def test_wrong_configs(values):
+  with pytest.raises(ValueError, match=f"MPOConfig.{next(iter(values))}"):
+    MPOConfig(**values)
+
+
+def test_own_networks():
+  policy = hk.transform(lambda o: distributions.DiagonalGaussian(*jnp.split(jax.nn.softplus(hk.Linear(2)(o)), 2, -1)))
+  critic = hk.transform(lambda o, a: hk.Linear(1)(jnp.concatenate([o, a], axis=-1)))
+  agent = MPO(_spec(ACTIONS["scalar"]), config=SMALL, network=(policy, critic))
+  params = agent.get_variables(["policy", "critic"])
+  assert params[0]["linear"]["w"].shape == (4, 2) and params[1]["linear"]["w"].shape == (5, 1)
+  with pytest.raises(ValueError, match="acme_jax.distributions.Categorical"):
+    MPO(_spec(ACTIONS["discrete"]), config=SMALL, network=(policy, critic))
+
+
+class Reach(dm_env.Environment):
+  """One step: the reward is how near the action comes to the observation, or whether it tells its sign."""
+
+  def __init__(self, discrete):
+    self._rng, self._discrete = np.random.default_rng(0), discrete
+
+  def seed(self, seed):
+    self._rng = np.random.default_rng(seed)
+
+  def reset(self):
+    self._goal = self._rng.uniform(-0.8, 0.8, size=1).astype(np.float32)
+    return dm_env.restart(self._goal)
+
+  def step(self, action):
+    reward = (action == (self._goal[0] > 0)) - 1 if self._discrete else -abs(action - self._goal[0])
+    return dm_env.termination(np.float32(reward), self._goal)
+
+  def observation_spec(self):
+    return BoundedArray((1,), np.float32, -1, 1)
+
+  def action_spec(self):
+    return DiscreteArray(2) if self._discrete else BoundedArray((), np.float32, -1, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  ("discrete", "retrace", "least"), [(False, False, -0.2), (False, True, -0.2), (True, False, -0.1)]
+)
+def test_learns(discrete, retrace, least):
+  """At random the reward is some −0.6, or −0.5."""
+  config = MPOConfig(
+    policy_hidden_sizes=(32,), critic_hidden_sizes=(32,), batch_size=32, min_replay_size=200, samples_per_insert=32.0,
+    policy_learning_rate=3e-3, critic_learning_rate=3e-3, retrace=retrace, sequence_length=2, sequence_period=1,
+    initial_log_temperature=1.0, initial_log_alpha_mean=1.0, max_replay_size=10_000,
+  )  # fmt: skip
+  environment = Reach(discrete)
+  agent = MPO(acme.make_environment_spec(environment), config=config, seed=100)
+  acme.EnvironmentLoop(environment, agent, logger=loggers.NullLogger(), seed=0).run(num_steps=2_500)
+  results = acme.evaluate(Reach(discrete), agent.make_evaluator(), 50, seed=1)
+  assert np.mean([result["episode_return"] for result in results]) >= least
