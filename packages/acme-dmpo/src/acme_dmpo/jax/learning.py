@@ -1,0 +1,130 @@
+"""DMPO's training step.
+
+  critic:  CE(Φ(R_t + γ D_t Z_θ'(o_t, ·)), Z_θ(o_tm1, a_tm1)),  Z_θ'(o_t, ·) = Σ_n p_n Z_θ'(o_t, a_n),  a_n ~ π'(o_t)
+  policy:  acme_jax.mpo, with a_n ~ π'(o_tm1) and q_n = E[Z_θ'(o_tm1, a_n)]
+
+where R_t and D_t are n-step sums (acme.types.Transition). Of the sampled actions' distributions the probabilities are
+averaged, not the logits.
+
+References: Abdolmaleki et al. 2018 (1812.02256); Bellemare et al. 2017 (1707.06887).
+Deviations: the policy is improved at the observations that were sampled, where published implementations do it at those
+that they led to. Actions are clipped to the bounds before they are executed or valued.
+
+Shapes: B batch, N candidates, K atoms.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import optax
+
+from acme import replay, specs, types
+from acme_dmpo import config as dmpo_config
+from acme_dmpo.jax import acting, networks
+from acme_jax import losses, mpo, targets
+from acme_jax.program import Metrics, Program, Update
+
+
+class TrainingState(NamedTuple):
+  """All that changes as the learner learns."""
+
+  params: mpo.Params
+  target_policy: hk.Params  # copied every config.target_policy_period steps
+  target_critic: hk.Params  # copied every config.target_critic_period steps
+  opt_state: optax.OptState
+  steps: jax.Array  # [] int32, SGD steps taken
+  key: jax.Array  # constant, and folded with the steps
+
+
+def make_optimizer(config: dmpo_config.DMPOConfig) -> optax.GradientTransformation:
+  """That of all that is learned."""
+  return mpo.make_optimizer(
+    policy=config.policy_learning_rate,
+    critic=config.critic_learning_rate,
+    duals=config.dual_learning_rate,
+    max_gradient_norm=config.max_gradient_norm,
+  )
+
+
+def make_state(nets: networks.Networks, config: dmpo_config.DMPOConfig, key: jax.Array) -> TrainingState:
+  """The first state: the target networks are the online networks. The key is consumed."""
+  key, policy_key, critic_key = jax.random.split(key, 3)
+  policy = nets.policy.init(policy_key, nets.observation)
+  critic = nets.critic.init(critic_key, nets.observation, *nets.kind.zeros(1))
+  params = mpo.Params(policy, critic, nets.kind.make_duals())
+  return TrainingState(params, policy, critic, make_optimizer(config).init(params), jnp.zeros((), jnp.int32), key)
+
+
+def make_loss(nets: networks.Networks, config: dmpo_config.DMPOConfig) -> Callable[..., tuple[jax.Array, Metrics]]:
+  """The function (params, target policy, target critic, transitions, noise) -> (loss [], metrics)."""
+  atoms = jnp.asarray(networks.atoms(config))  # [K]
+  categorical_td_loss = jax.vmap(losses.categorical_td_loss, in_axes=(None, 0, 0, 0, 0))
+  kind = nets.kind
+
+  def loss(
+    params: mpo.Params, target_policy: hk.Params, target_critic: hk.Params, transitions: types.Transition, noise: Any
+  ) -> tuple[jax.Array, Metrics]:
+    o_tm1, batch = transitions.observation, len(transitions.reward)
+    both = jax.tree.map(lambda *x: jnp.concatenate(x), o_tm1, transitions.next_observation)  # [2B, …]
+    target = nets.policy.apply(target_policy, both)
+    candidates = kind.candidates(target, noise)
+    z = jax.nn.softmax(kind.values(partial(nets.critic.apply, target_critic), both, candidates))  # [N, 2B, K]
+
+    z_t = candidates.mean(z)[batch:]  # [B, K]
+    logits = kind.value(partial(nets.critic.apply, params.critic), o_tm1, kind.stored(transitions.action))  # [B, K]
+    discount_t = config.discount * transitions.discount  # [B], with the γ that the transition leaves out
+    critic_loss = jnp.mean(categorical_td_loss(atoms, logits, transitions.reward, discount_t, z_t))
+
+    q = z[:, :batch] @ atoms  # [N, B]
+    here, there = jax.tree.map(lambda x: x[:batch], target), jax.tree.map(lambda x: x[:, :batch], candidates)
+    improvement = kind.loss(params.duals, nets.policy.apply(params.policy, o_tm1), here, there, q)  # each leaf [B]
+    policy_loss, metrics = jax.tree.map(jnp.mean, tuple(improvement))
+    metrics |= {"loss": critic_loss, "policy_loss": policy_loss, "q": jnp.mean(candidates.mean(z)[:batch] @ atoms)}
+    return critic_loss + policy_loss, metrics
+
+  return loss
+
+
+def make_update(nets: networks.Networks, config: dmpo_config.DMPOConfig) -> Update[TrainingState]:
+  """The pure function (state, sample) -> (state, None, metrics)."""
+  gradient, optimizer = jax.grad(make_loss(nets, config), has_aux=True), make_optimizer(config)
+
+  def update(state: TrainingState, sample: replay.Sample) -> tuple[TrainingState, None, Metrics]:
+    noise = nets.kind.draw(jax.random.fold_in(state.key, state.steps), 2 * len(sample.data.reward))
+    gradients, metrics = gradient(state.params, state.target_policy, state.target_critic, sample.data, noise)
+    updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+    params: mpo.Params = optax.apply_updates(state.params, updates)
+    params, steps = params._replace(duals=mpo.floored(params.duals)), state.steps + 1
+    state = state._replace(
+      params=params,
+      target_policy=targets.periodic_update(params.policy, state.target_policy, steps, config.target_policy_period),
+      target_critic=targets.periodic_update(params.critic, state.target_critic, steps, config.target_critic_period),
+      opt_state=opt_state,
+      steps=steps,
+    )
+    multipliers = {name: jnp.mean(value) for name, value in mpo.positive(params.duals).items()}
+    return state, None, metrics | multipliers
+
+  return update
+
+
+def make_program(
+  spec: specs.EnvironmentSpec, config: dmpo_config.DMPOConfig, network: mpo.Pair | None = None
+) -> Program[TrainingState, hk.Params, tuple[()]]:
+  """Makes DMPO's program. Raises ValueError where the actions are neither one discrete one nor bounded floats."""
+  nets = networks.make_networks(spec, config, network)
+  return Program(
+    init=lambda key: make_state(nets, config, key),
+    update=make_update(nets, config),
+    params=lambda state: state.params.policy,
+    variables=lambda state: (
+      state.params._asdict() | {name: getattr(state, name) for name in ("target_policy", "target_critic")}
+    ),
+    behaviour=acting.make_policy(nets, evaluation=False),
+    evaluation=acting.make_policy(nets, evaluation=True),
+    space=nets.kind.space,
+  )
