@@ -16,7 +16,7 @@ AGENT = plugins.AgentPlugin(
   summary="MPO: off-policy policy improvement within trust regions, for continuous or discrete actions.",
   config=MPOConfig,
   actions=("continuous", "discrete"),
-  backends={"jax": "acme_mpo.jax"},
+  backends={"jax": "acme_mpo.jax", "tf": "acme_mpo.tf"},
   presets={"published": MPOConfig.published},
   references=(
     "Abdolmaleki et al. 2018, arXiv 1806.06920",

@@ -184,6 +184,10 @@ class Gaussian(NamedTuple):
   def mean(self) -> tf.Tensor:
     return self.loc
 
+  def mode(self) -> tf.Tensor:
+    """μ: [B, D]."""
+    return self.loc
+
   def sample(self, seed: tf.Tensor, num_samples: int) -> tf.Tensor:
     """Draws [num_samples, B, D]; `seed` [2] integers, consumed here."""
     noise = tf.random.stateless_normal((num_samples, *tf.unstack(tf.shape(self.loc))), seed)
@@ -220,6 +224,48 @@ class GaussianHead(snt.Module):
   def __call__(self, x: tf.Tensor) -> Gaussian:
     scale = tf.nn.softplus(self._scale(x)) * self._init_scale / math.log(2) + self._min_scale
     return Gaussian(self._loc(x), scale)
+
+
+class Categorical(NamedTuple):
+  """p = softmax(logits) over A actions."""
+
+  logits: tf.Tensor  # [B, A], finite
+
+  @property
+  def log_probs(self) -> tf.Tensor:
+    """The logits, normalised: [B, A]."""
+    return tf.nn.log_softmax(self.logits)
+
+  def sample(self, seed: tf.Tensor) -> tf.Tensor:
+    """Draws [B] int32; `seed` [2] integers, consumed here."""
+    return tf.random.stateless_categorical(self.logits, 1, seed, dtype=tf.int32)[:, 0]
+
+  def mode(self) -> tf.Tensor:
+    """The most probable action, the first of equals: [B] int32."""
+    return tf.argmax(self.logits, axis=-1, output_type=tf.int32)
+
+  def log_prob(self, action: tf.Tensor) -> tf.Tensor:
+    """Of actions [B]: [B]."""
+    return tf.gather(self.log_probs, action, axis=1, batch_dims=1)
+
+  def entropy(self) -> tf.Tensor:
+    """−Σ_a p log p: [B]."""
+    return -tf.reduce_sum(tf.exp(self.log_probs) * self.log_probs, axis=-1)
+
+  def kl(self, other: "Categorical") -> tf.Tensor:
+    """KL(self ‖ other): [B]."""
+    return tf.reduce_sum(tf.exp(self.log_probs) * (self.log_probs - other.log_probs), axis=-1)
+
+
+class CategoricalHead(snt.Module):
+  """A policy over A actions: [B, D] to a `Categorical` over [B], nearly uniform at first."""
+
+  def __init__(self, num_actions: int, name: str | None = None) -> None:
+    super().__init__(name)
+    self._logits = near_zero_linear(num_actions, name="logits")
+
+  def __call__(self, x: tf.Tensor) -> Categorical:
+    return Categorical(self._logits(x))
 
 
 def check_output(

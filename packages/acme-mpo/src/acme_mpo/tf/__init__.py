@@ -1,0 +1,16 @@
+"""MPO in TensorFlow and Sonnet."""
+
+import functools
+
+from acme_mpo.config import MPOConfig, make_experience
+from acme_mpo.tf.learning import make_program
+from acme_tf.builder import ProgramBuilder
+from acme_tf.control import Factories
+
+__all__ = ["make_builder", "make_program"]
+
+
+def make_builder(config: MPOConfig, network: Factories | None = None) -> ProgramBuilder:
+  """Makes the builder; `network` as in `acme_mpo.MPO`."""
+  make = functools.partial(make_program, config=config, network=network)
+  return ProgramBuilder(config, make_experience(config), make)
