@@ -19,7 +19,7 @@ BELOW = {
   "acme-jax": ["acme-core"],
   "acme-tf": ["acme-core"],
   "acme-reverb": ["acme-core", "acme-replay"],
-  "acme-anakin": ["acme-core", "acme-jax"],
+  "acme-anakin": ["acme-core", "acme-jax", "acme-replay"],
   "acme-ray": ["acme-core", "acme-replay"],
   "acme-experiments": ["acme-core", "acme-envs"],
 }
