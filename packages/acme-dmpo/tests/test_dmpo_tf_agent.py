@@ -1,0 +1,83 @@
+"""DMPO's TensorFlow half as an agent: actions within their bounds, learning, and that it stands alone."""
+
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tree
+from dm_env.specs import Array, BoundedArray, DiscreteArray
+
+import acme
+from acme import loggers, specs
+from acme_dmpo import DMPO, DMPOConfig
+from acme_testing import fakes
+
+SMALL = DMPOConfig(policy_hidden_sizes=(16,), critic_hidden_sizes=(16,), batch_size=8, num_samples=4, num_atoms=11,
+                   min_replay_size=16, max_replay_size=1000, samples_per_insert=4.0)  # fmt: skip
+ACTIONS = {
+  "nested": {"arm": BoundedArray((2,), np.float32, -1, 1), "hand": (BoundedArray((1,), np.float64, 0, 5),)},
+  "discrete": DiscreteArray(3, np.int64),
+}
+NAMES = ["policy", "critic", "duals", "target_policy", "target_critic"]
+
+
+@pytest.fixture(autouse=True)
+def tf():
+  return pytest.importorskip("sonnet", reason='needs pip install "acme-dmpo[tf]"')
+
+
+def _spec(actions):
+  scalar = Array((), np.float32)
+  return specs.EnvironmentSpec(Array((4,), np.float32), actions, scalar, scalar)
+
+
+@pytest.mark.parametrize("actions", ACTIONS.values(), ids=ACTIONS)
+def test_every_parameter_learns(actions):
+  environment = fakes.FakeEnvironment(_spec(actions), episode_length=5)
+  config = dataclasses.replace(SMALL, initial_stddev=2.0)
+  agent = DMPO(acme.make_environment_spec(environment), config=config, backend="tf")
+  seen = set()
+  for _ in range(20):
+    action = agent.select_action(np.ones(4, np.float32))
+    tree.map_structure(lambda spec, leaf: spec.validate(np.asarray(leaf)), actions, action)
+    seen.add(str(action))
+  assert len(seen) > 1
+  before = agent.get_variables(NAMES)
+  for online, target in ((0, 3), (1, 4)):
+    tree.map_structure(np.testing.assert_array_equal, before[online], before[target])
+  acme.EnvironmentLoop(environment, agent, logger=loggers.NullLogger()).run(num_steps=60)
+  for old, new in zip(before[:3], agent.get_variables(NAMES[:3]), strict=True):
+    assert [name for name in old if np.array_equal(old[name], new[name])] == []
+    assert {value.dtype for value in new.values()} == {np.dtype(np.float32)}
+
+
+def test_evaluation_takes_the_mode():
+  agent = DMPO(_spec(ACTIONS["nested"]), config=SMALL, backend="tf")
+  evaluator, observation = agent.make_evaluator(), np.ones(4, np.float32)
+  one, other = (evaluator.select_action(observation)["arm"] for _ in range(2))
+  np.testing.assert_array_equal(one, other)
+  assert not np.array_equal(agent.select_action(observation)["arm"], one)
+
+
+def test_own_networks():
+  from acme_tf import control, networks
+
+  class Mine(networks.GaussianHead):
+    pass
+
+  spec = _spec(BoundedArray((), np.float32, -1, 1))
+  critic = lambda: control.Critic(spec.observations, SMALL.num_atoms, (4,), name="mine")  # noqa: E731
+  agent = DMPO(spec, config=SMALL, backend="tf", network=(lambda: Mine(1), critic))
+  assert all(name.startswith("mine/") for nest in agent.get_variables(NAMES[:2]) for name in nest)
+  with pytest.raises(ValueError, match="acme_tf.networks.Gaussian"):
+    DMPO(spec, config=SMALL, backend="tf", network=(lambda: networks.CategoricalHead(1), critic))
+
+
+@pytest.mark.parametrize(("backend", "other"), [("jax", "tensorflow"), ("tf", "jax")])
+def test_a_backend_does_without_the_other(backend, other):
+  """TensorFlow and rlax look for each other's frameworks where both are installed; neither half may need it."""
+  pytest.importorskip("haiku" if backend == "jax" else "sonnet", reason="this backend is not installed")
+  code = f"import sys; sys.modules[{other!r}] = None; import acme_dmpo.{backend}"
+  subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
