@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from acme import configs, plugins, specs
-from acme_testing import runs
+from acme_testing import programs, runs
 
 MAX_RUNS = 3  # Values tried for a field in each of the configs that `bases` gives.
 
@@ -149,9 +149,11 @@ def changes_something(
   """Whether some other value of a field changes the experience or a short run, and the values that were tried.
 
   Where the agent's backend lacks the field, or the switch that it goes with, and says so, there is nothing to change.
-  `outcomes` takes what each config led to: runs are costly, and every field starts from the same few configs.
+  `outcomes` takes what each config led to: runs are costly, and every field starts from the same few configs. Where
+  two configs' programs in JAX differ, as traced, no run is needed.
   """
   plugin = subject.plugin
+  usual = repr(subject.experience())
 
   def outcome(config: Any, spec: specs.EnvironmentSpec) -> str:
     key = repr((config, spec))
@@ -159,6 +161,18 @@ def changes_something(
       same = repr((subject.config, subject.spec)) == key
       done = subject.trained.outcome if same else _outcome(subject, config, spec)
       outcomes[key] = runs.digest(done)
+    return outcomes[key]
+
+  def traced(config: Any) -> str | None:
+    """What its program computes, as text; None where it is none in JAX."""
+    key = f"traced {config!r}"
+    if key not in outcomes:
+      builder = runs.make_builder(plugin, config, subject.spec)
+      program = builder.make_program(subject.spec)
+      if not programs.is_program(program):
+        return None
+      sample, step_spec = next(subject.unlearned.agent.replay.dataset()), builder.step_spec(subject.spec, program)
+      outcomes[key] = programs.text(program, sample, step_spec)
     return outcomes[key]
 
   tried: list[Any] = []
@@ -174,8 +188,12 @@ def changes_something(
       accepted = [(v, c) for v in values if (c := replaced(base, field, v)) is not None and taken(plugin, c, spec)]
       for other, config in accepted[:MAX_RUNS]:
         tried.append(other)
-        experiences = (repr(runs.make_experience(plugin, c, spec)) for c in (base, config))
-        if len(set(experiences)) > 1 or outcome(config, spec) != outcome(base, spec):
+        experiences = {repr(runs.make_experience(plugin, c, spec)) for c in (base, config)}
+        if len(experiences) > 1:
+          return True, tried
+        if experiences == {usual} and repr(spec) == repr(subject.spec) and traced(base) != traced(config):
+          return True, tried
+        if outcome(config, spec) != outcome(base, spec):
           return True, tried
   return False, tried
 

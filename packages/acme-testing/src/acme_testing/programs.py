@@ -4,9 +4,10 @@ JAX is imported only where there is such a program.
 """
 
 import functools
+import hashlib
 import re
 import types as python_types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -36,15 +37,38 @@ def check(program: Any, sample: replay.Sample, step_spec: types.Step) -> None:
   Raises:
     AssertionError: one does not trace, gives something else the second time, or leaves a trace behind.
   """
+  before = python_state(program)
+  for name, function, inputs, loop, loop_inputs in _functions(program, sample, step_spec):
+    _trace(name, function, inputs, loop, loop_inputs)
+  if before != python_state(program):
+    raise AssertionError("Tracing changed what the program's functions keep: a pure function keeps nothing.")
+
+
+def text(program: Any, sample: replay.Sample, step_spec: types.Step) -> str:
+  """What a program computes, with all its constants, by tracing alone; arguments as those of `check`.
+
+  Programs of one text do the same; those of two may do the same too, where one computes what nobody uses.
+  """
+  import jax
+
+  parts = []
+  for name, function, inputs, _, _ in _functions(program, sample, step_spec):
+    traced = jax.make_jaxpr(function)(*inputs)
+    constants = [hashlib.sha256(np.asarray(x).tobytes()).hexdigest() for x in traced.consts]
+    parts += [name, _text(traced), *constants]
+  return "\n".join(parts)
+
+
+def _functions(program: Any, sample: replay.Sample, step_spec: types.Step) -> Iterator[tuple[Any, ...]]:
+  """A program's functions: name, function, inputs without values, and a loop around it with its inputs."""
   import jax
 
   from acme_jax import exploration
   from acme_jax import program as programs
 
-  before = python_state(program)
   key = jax.eval_shape(jax.random.PRNGKey, 0)
   state = jax.eval_shape(program.init, key)
-  _trace("init", program.init, (key,), lambda keys: jax.lax.map(program.init, keys), (_stack(key),))
+  yield "init", program.init, (key,), lambda keys: jax.lax.map(program.init, keys), (_stack(key),)
 
   # An update reads neither keys nor the table's size, and sees 32 bits.
   sample = sample._replace(keys=(), probabilities=np.float32(sample.probabilities), table_size=())  # type: ignore[arg-type]
@@ -54,7 +78,7 @@ def check(program: Any, sample: replay.Sample, step_spec: types.Step) -> None:
     state, *given = program.update(state, batch)
     return state, given
 
-  _trace("update", learn, (state, batch), functools.partial(jax.lax.scan, learn), (state, _stack(batch)))
+  yield "update", learn, (state, batch), functools.partial(jax.lax.scan, learn), (state, _stack(batch))
 
   step = _shapes(tree.map_structure(lambda leaf: np.zeros((_NUM_ENVS, *leaf.shape), leaf.dtype), step_spec))
   params = jax.eval_shape(program.params, state)
@@ -74,9 +98,7 @@ def check(program: Any, sample: replay.Sample, step_spec: types.Step) -> None:
       return jax.lax.scan(lambda carry, given: act(params, key, *given, carry), carry, (np.arange(2), step))
 
     inputs = (params, key, steps, step, (core, noise))
-    _trace(f"act of the {name}", act, inputs, loop, (params, key, _stack(step), (core, noise)))
-  if before != python_state(program):
-    raise AssertionError("Tracing changed what the program's functions keep: a pure function keeps nothing.")
+    yield f"act of the {name}", act, inputs, loop, (params, key, _stack(step), (core, noise))
 
 
 def _trace(name: str, function: Callable[..., Any], inputs: Any, loop: Callable[..., Any], loop_inputs: Any) -> None:
