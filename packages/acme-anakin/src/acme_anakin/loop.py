@@ -115,7 +115,7 @@ class Loop(core.Saveable):
       raise ValueError(f"Expected num_envs of 1 or more and seeds that differ, got {num_envs} and {self.seeds}.")
     if not 0 < steps < 2**31 - num_envs:
       raise ValueError(f"steps: expected a number above 0 that fits 32 bits, got {steps}.")
-    program = _jittable(builder.make_program(spec))
+    program = jittable(builder.make_program(spec))
     self._program: Program[Any, Any, Any] = program
     self._config = builder.config
     description = builder.make_experience(spec, program)
@@ -164,18 +164,22 @@ class Loop(core.Saveable):
       where none ended), the newest update's metrics, and `diverged`, SGD steps before the first loss that was not
       finite, −1 where all were.
     """
+    self.advance(steps)
+    return self.report()
+
+  def advance(self, steps: int) -> None:
+    """`run` without its report: in how many calls steps are taken changes nothing."""
     if self.acts:
       self._state = self._run(self._state, self._datasets, -(-steps // self._num_envs))
     else:
       self._state = self._pretrain(self._state, self._datasets, -(-steps // self._repeated), acting=True)
-    return self._report()
 
   def pretrain(self, steps: int) -> dict[str, np.ndarray]:
     """Takes so many SGD steps on datasets alone, before acting. Raises ValueError where there is none."""
     if not self._datasets:
       raise ValueError("There is nothing to learn from before acting: this agent's experience has no dataset.")
     self._state = self._pretrain(self._state, self._datasets, -(-steps // self._repeated), acting=not self.acts)
-    return self._report()
+    return self.report()
 
   def evaluate(self, episodes: int) -> np.ndarray:
     """Returns of E episodes [S, E], by the evaluation policy, from starts that differ from evaluation to evaluation."""
@@ -206,7 +210,8 @@ class Loop(core.Saveable):
     """Numpy arrays with a leading [S]."""
     return jax.tree.map(lambda x: np.asarray(x).reshape(len(self.seeds), *x.shape[len(self.seeds) > 1 :]), nest)
 
-  def _report(self) -> dict[str, np.ndarray]:
+  def report(self) -> dict[str, np.ndarray]:
+    """What `run` returns, of all steps since the last report."""
     acting, learned = self._state.acting, self._state.learning
     acting, learned, metrics = self._of_seeds((acting.finished, acting.steps)), learned, learned.metrics
     finished, steps = acting
@@ -430,8 +435,8 @@ def _keys(seed: int) -> tuple[Any, Keys]:
   return made[0], Keys(act=made[1], reset=keys[0], step=keys[1], replay=keys[2], evaluate=made[2])
 
 
-def _jittable(program: Any) -> Program[Any, Any, Any]:
-  """The program. Raises ValueError where it cannot run in a jitted loop."""
+def jittable(program: Any) -> Program[Any, Any, Any]:
+  """The program that `Builder.make_program` made. Raises ValueError where it cannot run in a jitted loop."""
   if not isinstance(program, Program):
     raise ValueError('This agent is no program in JAX, so it cannot run in a jitted loop: ask for backend="jax".')
   if program.behaviour is None or program.evaluation is None:

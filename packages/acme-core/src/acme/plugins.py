@@ -1,4 +1,6 @@
-"""What packages offer by name, through entry points: agents under `acme.agents`, replays under `acme.replays`.
+"""What packages offer by name, through entry points.
+
+Agents under `acme.agents`, replays under `acme.replays`, and under `acme.runners` whole runs on a device.
 
 Nothing is imported before it is asked for by name.
 """
@@ -14,6 +16,7 @@ from acme import builders, experience, replay, types
 
 AGENTS = "acme.agents"
 REPLAYS = "acme.replays"
+RUNNERS = "acme.runners"
 EMBEDDED = "embedded"  # The replay of those who ask for none.
 
 Config = TypeVar("Config")
@@ -140,6 +143,19 @@ def load_replay(name: str = EMBEDDED) -> Any:
     hint = "Replays come as packages." if wanted is None else f"pip install {wanted}"
     raise PluginError(f"No replay is called {name!r}. Installed: {', '.join(replays) or 'none'}. {hint}")
   return _load(replays[name], "replay")
+
+
+def load_runner(suite: str) -> Any:
+  """Imports what runs agents wholly on a device in the environments `SUITE:NAME`; None where nothing installed does.
+
+  It has two functions, of an agent's builder and NAME: `fits` gives the reason why it cannot, or None; `make`, which
+  takes `steps`, `num_envs` and `seeds` too, the run: see `acme_anakin.runner`, and `acme_anakin.loop.Loop`.
+
+  Raises:
+    PluginError: its import fails, or two packages claim the suite.
+  """
+  runners = _entry_points(RUNNERS, "runner")
+  return _load(runners[suite], "runner") if suite in runners else None
 
 
 def _entry_points(group: str, what: str) -> dict[str, metadata.EntryPoint]:

@@ -8,7 +8,8 @@ The `acme` command is the usual way in; from Python:
 """
 
 from acme_experiments.rundir import Experiment, RunDirectory, UsageError
-from acme_experiments.runner import Stopped, evaluate, run
+from acme_experiments.runs import evaluate, run
+from acme_experiments.stopping import Stopped
 
 __version__ = "0.2.0"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import acme_envs
 from acme import checkpointing, plugins
-from acme_experiments import components, parsing, progress, rundir, runner, stopping
+from acme_experiments import components, device, parsing, processes, progress, rundir, runs, stopping
 from acme_experiments.rundir import Experiment, RunDirectory, UsageError
 
 _STEPS = 50_000  # Where neither steps nor episodes are asked for.
@@ -54,31 +54,51 @@ def _run(command: parsing.Run, config: Any = None) -> None:
     eval_share=command.eval_share,
     checkpoint_every=command.checkpoint_every,
     video=command.video,
+    seeds=None if command.seeds is None else parsing.seeds(command.seeds),
   )
+  experiment = _place(experiment, command.loop)
   directory = RunDirectory.create(command.out or rundir.default_path(experiment), experiment)
   try:
-    _train(directory, command.quiet)
+    _train(directory, command.quiet, command.jobs)
   except (UsageError, plugins.PluginError):
     shutil.rmtree(directory.path)  # The run never began: nothing is in there but its config.
     raise
+
+
+def _place(experiment: Experiment, loop: str | None) -> Experiment:
+  """The experiment where it is to run: on a device where it can, unless the host is asked for."""
+  if loop == "host":
+    return experiment
+  reason = device.find_reason(experiment)
+  if reason is not None:
+    if loop == "device":
+      raise UsageError(f"--loop device: {reason}")
+    return experiment
+  seeds = experiment.seeds if experiment.seeds is not None else (experiment.seed,)
+  return dataclasses.replace(experiment, loop="device", seeds=seeds)
 
 
 @execute.register
 def _resume(command: parsing.Resume, config: Any = None) -> None:
   directory = RunDirectory(command.directory)
   experiment = directory.read_experiment()
-  directory.newest_checkpoint()  # Complains where they cannot be seen, before anything is changed.
+  runs.check_whole(directory)
+  if not experiment.in_processes:
+    directory.newest_checkpoint()  # Complains where they cannot be seen, before anything is changed.
   if command.steps is not None or command.episodes is not None:
+    if experiment.seeds is not None:
+      raise UsageError(f"{directory.path} is of many seeds or on a device, and cannot be made longer: begin a new run.")
     with directory.lock():
       experiment = _extend(directory, experiment, command.steps, command.episodes)
   summary = directory.read_summary()
   if summary is not None and experiment.reached(summary["steps"], summary["episodes"]):
     done = f"{summary['steps']:,} steps, {summary['episodes']:,} episodes"
-    print(f"{directory.path} is over: it has trained for {done}. To go on: --steps with more of them.")
+    advice = " To go on: --steps with more of them." if experiment.seeds is None else ""
+    print(f"{directory.path} is over: it has trained for {done}.{advice}")
     _print_result(directory, summary)
     return
   _warn_of_versions(directory)
-  _train(directory, command.quiet)
+  _train(directory, command.quiet, command.jobs)
 
 
 def _extend(directory: RunDirectory, experiment: Experiment, steps: int | None, episodes: int | None) -> Experiment:
@@ -103,7 +123,7 @@ def _evaluate(command: parsing.Evaluate, config: Any = None) -> None:
     raise UsageError(f"--episodes: expected 1 or more, got {command.episodes}.")
   directory = RunDirectory(command.directory)
   video = pathlib.Path(command.video) if command.video is not None else None
-  result = runner.evaluate(directory, command.episodes, video, best=command.which == "best")
+  result = runs.evaluate(directory, command.episodes, video, best=command.which == "best")
   print(f"{_evaluation(result)}, with the parameters of step {result['steps']:,}")
   if video is not None:
     print(f"video: {video}")
@@ -116,7 +136,9 @@ def _plot(command: parsing.Plot, config: Any = None) -> None:
   directories = []
   for path in command.directories:
     try:
-      directories.append(RunDirectory(path))
+      directory = RunDirectory(path)
+      seeds = directory.read_experiment().seeds
+      directories += [directory] if seeds is None else [directory.seed(seed) for seed in seeds]
     except UsageError as error:
       if len(command.directories) == 1:
         raise
@@ -161,11 +183,11 @@ def _new_agent(command: parsing.NewAgent, config: Any = None) -> None:
   print(f"wrote {path}; its README.md says how to go on")
 
 
-def _train(directory: RunDirectory, quiet: bool) -> None:
+def _train(directory: RunDirectory, quiet: bool, jobs: int) -> None:
   """Runs to the end, and says how it went and where it lies."""
   resume = f"Go on with: acme resume {directory.path}"
   try:
-    summary = runner.run(directory, progress.choose(quiet))
+    summary = runs.run(directory, progress.choose(quiet), jobs)
   except stopping.Stopped as stopped:
     print(f"{stopped} {resume}")
     raise
@@ -174,6 +196,8 @@ def _train(directory: RunDirectory, quiet: bool) -> None:
     raise
   except (UsageError, plugins.PluginError, BrokenPipeError):
     raise
+  except processes.SeedsFailed as error:
+    raise Failed(f"{error} See output.txt in their directories; mend it, then: acme resume {directory.path}") from error
   except checkpointing.CheckpointError as error:
     newest = _newest(directory)
     raise Failed(str(error) if newest == str(error) else f"{error} {newest}") from error
@@ -189,6 +213,8 @@ def _train(directory: RunDirectory, quiet: bool) -> None:
 
 
 def _newest(directory: RunDirectory) -> str:
+  if directory.read_experiment().in_processes:
+    return "Its seeds have checkpoints of their own."
   try:
     path = directory.newest_checkpoint()
   except checkpointing.CheckpointError as error:
@@ -199,11 +225,14 @@ def _newest(directory: RunDirectory) -> str:
 def _print_result(directory: RunDirectory, summary: dict[str, Any]) -> None:
   print(_evaluation(summary))
   print(f"run: {directory.path}")
+  if diverged := summary.get("diverged"):
+    raise Failed(f"Of {len(summary['seeds']) + len(diverged)} seeds {len(diverged)} diverged: {', '.join(diverged)}.")
 
 
 def _evaluation(result: dict[str, Any]) -> str:
   mean, std, episodes = result["eval_return_mean"], result["eval_return_std"], result["eval_episodes"]
-  return f"evaluation return {mean:,.2f} ± {std:,.2f} over {episodes} episodes"
+  of = f" of {len(result['seeds'])} seeds" if len(result.get("seeds", ())) > 1 else ""
+  return f"evaluation return {mean:,.2f} ± {std:,.2f} over {episodes} episodes{of}"
 
 
 def _warn_of_versions(directory: RunDirectory) -> None:

@@ -83,27 +83,29 @@ class Components:
         environment=evaluation_environment, actor=actor, seed=evaluation_seed, initial=actor.save()
       )
       on_error.pop_all()
-    self.metadata = {
-      "agent": experiment.agent,
-      "version": agent_version(experiment.agent),
-      "environment": experiment.environment,
-    }
-
-  def check(self, checkpoint: checkpointing.Checkpoint) -> None:
-    """Raises CheckpointError where a checkpoint is of another agent, version or environment."""
-    for name, expected in self.metadata.items():
-      found = checkpoint.metadata.get(name)
-      if found != expected:
-        raise checkpointing.CheckpointError(
-          f"The checkpoint at step {checkpoint.step:,} has {name} {found!r}, this run has {expected!r}: go on with "
-          "what it was made with. Nothing was changed."
-        )
+    self.metadata = metadata(experiment)
 
   def close(self) -> None:
     """Closes all environments."""
     with contextlib.ExitStack() as stack:
       for environment in (*self.environments, self.evaluator.environment):
         stack.callback(environment.close)
+
+
+def metadata(experiment: Experiment) -> dict[str, Any]:
+  """What the checkpoints of an experiment say they are of."""
+  return {"agent": experiment.agent, "version": agent_version(experiment.agent), "environment": experiment.environment}
+
+
+def check(checkpoint: checkpointing.Checkpoint, experiment: Experiment) -> None:
+  """Raises CheckpointError where a checkpoint is of another agent, version or environment."""
+  for name, expected in metadata(experiment).items():
+    found = checkpoint.metadata.get(name)
+    if found != expected:
+      raise checkpointing.CheckpointError(
+        f"The checkpoint at step {checkpoint.step:,} has {name} {found!r}, this run has {expected!r}: go on with "
+        "what it was made with. Nothing was changed."
+      )
 
 
 def make_environment(name: str, seed: int, *, render: bool = False) -> dm_env.Environment:

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dm_env
@@ -109,15 +109,26 @@ def total_return(result: Result) -> float:
 
 def summarize(results: Sequence[Result]) -> dict[str, float]:
   """Mean, standard deviation, least and greatest return, mean length and number of the episodes."""
-  returns = np.array([total_return(result) for result in results])
+  lengths = [result["episode_length"] for result in results]
+  return of_returns([total_return(result) for result in results]) | {"eval_length_mean": float(np.mean(lengths))}
+
+
+def of_returns(returns: Sequence[float]) -> dict[str, float]:
+  """What `summarize` gives of returns alone."""
   return {
     "eval_return_mean": float(np.mean(returns)),
     "eval_return_std": float(np.std(returns)),
     "eval_return_min": float(np.min(returns)),
     "eval_return_max": float(np.max(returns)),
-    "eval_length_mean": float(np.mean([result["episode_length"] for result in results])),
-    "eval_episodes": len(results),
+    "eval_episodes": len(returns),
   }
+
+
+def of_seeds(results: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
+  """Statistics of the episodes of all seeds together, from those of each, and `seeds`: the mean return of each."""
+  returns = [value for result in results.values() for value in result["eval_returns"]]
+  means = {str(seed): result["eval_return_mean"] for seed, result in results.items()}
+  return of_returns(returns) | {"seeds": means}
 
 
 def statistics(results: Sequence[Result]) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
-from acme import configs
+from acme import configs, plugins
 
 
 class UsageError(ValueError):
@@ -35,6 +35,8 @@ class Experiment:
       no episode begins, and an evaluation without episodes is left out. 0 for no limit.
     checkpoint_every: environment steps between checkpoints; None for every minute or so.
     video: whether the first episode of each evaluation is filmed.
+    seeds: the seeds of a run of many, each with a directory of its own; None for a run of `seed` alone.
+    loop: `host`, where seeds are processes, or `device`, where all of them are one jitted program.
   """
 
   agent: str
@@ -54,8 +56,12 @@ class Experiment:
   eval_share: float = 2.0
   checkpoint_every: int | None = None
   video: bool = False
+  seeds: tuple[int, ...] | None = None
+  loop: Literal["host", "device"] = "host"
 
   def __post_init__(self) -> None:
+    if isinstance(self.seeds, list):  # As JSON gives it.
+      object.__setattr__(self, "seeds", tuple(self.seeds))
     try:
       configs.validate(self)
     except (TypeError, ValueError) as error:
@@ -80,6 +86,27 @@ class Experiment:
       value = getattr(self, name)
       if value is not None and value < low:
         raise UsageError(f"{name}: expected {low} or more, got {value}.")
+    if self.seeds is not None and (not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0):
+      raise UsageError(f"seeds: expected numbers of 0 or more that differ, got {self.seeds}.")
+    if self.loop == "device" and self.needs_host is not None:
+      raise UsageError(f"--loop device: {self.needs_host}")
+
+  @property
+  def needs_host(self) -> str | None:
+    """What of it no loop on a device does, as a sentence; None where there is nothing."""
+    asked = {
+      "--replay": self.replay != plugins.EMBEDDED,
+      "--dataset": self.dataset is not None,
+      "--episodes": self.episodes is not None,
+      "--video": self.video,
+    }
+    options = [option for option, given in asked.items() if given]
+    return f"{options[0]} is for the loop on the host." if options else None
+
+  @property
+  def in_processes(self) -> bool:
+    """Whether its seeds are runs of their own."""
+    return self.seeds is not None and self.loop == "host"
 
   @property
   def goal(self) -> str:

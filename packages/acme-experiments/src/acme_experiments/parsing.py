@@ -5,6 +5,7 @@ import dataclasses
 import difflib
 import io
 import re
+import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, Literal
 
@@ -39,6 +40,13 @@ class Run:
   """Episodes to train for, in place of --steps."""
   seed: Number = 0
   """All randomness derives from it: the same seed gives the same run."""
+  seeds: Annotated[str | None, tyro.conf.arg(metavar="LIST", help_behavior_hint="")] = None
+  """Many seeds in place of one, such as 0-15 or 0-3,8: a directory of its own for each, within that of the run."""
+  loop: Annotated[Literal["device", "host"] | None, tyro.conf.arg(metavar="WHERE", help_behavior_hint="")] = None
+  """device: acting, learning and all seeds are one program there; host: an ordinary loop, and seeds are processes.
+  By default device where it can be, which takes an environment jax:NAME and an agent in JAX, else host."""
+  jobs: Number = 1
+  """Seeds at once on the host, each in a process of its own."""
   envs: Number = 1
   """Environments to act in at once, with one call of the policy for all."""
   out: MaybePath = None
@@ -63,6 +71,8 @@ class Run:
   """Environment steps between checkpoints; by default one comes every minute or so."""
   video: Flag = False
   """Film the first episode of each evaluation, under DIR/videos."""
+  config_file: Annotated[str | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
+  """Options in TOML, such as steps = 10000, and under [config] the agent's; those of the command line come first."""
   quiet: Flag = False
   """Print the result only."""
 
@@ -77,6 +87,8 @@ class Resume:
   """Train up to so many environment steps in all, in place of what the run was started with."""
   episodes: MaybeNumber = None
   """Train up to so many episodes in all."""
+  jobs: Number = 1
+  """As for `acme run`."""
   quiet: Flag = False
   """Print the result only."""
 
@@ -154,6 +166,7 @@ class NewAgent:
 
 
 Command = Run | Resume | Evaluate | Plot | ReplayServer | List | CheckEnv | NewAgent
+_MOST_SEEDS = 100_000  # In one range.
 _COMMANDS: dict[str, type] = {
   "run": Run,
   "resume": Resume,
@@ -180,6 +193,8 @@ def parse(arguments: Sequence[str]) -> tuple[Command, Any]:
   commands: dict[str, Callable[..., Any]] = dict(_COMMANDS)
   if arguments and not arguments[0].startswith("-") and arguments[0] not in commands:
     raise UsageError(f"No command is called {arguments[0]!r}. {near(arguments[0], commands)}")
+  if arguments[:1] == ["run"] and (path := _value_of("--config-file", arguments)) is not None:
+    arguments = _insert(_options_of(path), arguments)
   agent = next((a for a in arguments[1:2] if not a.startswith("-")), None)
   if arguments[:1] and arguments[0] in _WITH_CONFIG and agent is not None:
     plugin, preset = plugins.load_agent(agent), _value_of("--preset", arguments)
@@ -205,6 +220,17 @@ def near(name: str, known: Iterable[str]) -> str:
 
 def _hint(matches: Sequence[str], known: Iterable[str]) -> str:
   return f"Did you mean {' or '.join(matches)}?" if matches else f"Known: {', '.join(known) or 'none'}."
+
+
+def seeds(text: str) -> tuple[int, ...]:
+  """Seeds from text such as 0-3,8; UsageError where it is none."""
+  found: list[int] = []
+  for part in text.split(","):
+    match = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
+    if match is None or not int(match[1]) <= int(match[2] or match[1]) < int(match[1]) + _MOST_SEEDS:
+      raise UsageError(f"--seeds: expected numbers and ranges of them, such as 0-15 or 0-3,8, got {text!r}.")
+    found += range(int(match[1]), int(match[2] or match[1]) + 1)
+  return tuple(found)
 
 
 def default_config(plugin: plugins.AgentPlugin, preset: str | None) -> Any:
@@ -235,13 +261,50 @@ def _with_config(command: type, plugin: plugins.AgentPlugin, preset: str | None)
 
 
 def _value_of(option: str, arguments: Sequence[str]) -> str | None:
-  """The value of an option that has to be known before the others can be read."""
+  """The value of an option that has to be known before the others can be read; the last one counts."""
+  found = None
   for argument, following in zip(arguments, [*arguments[1:], None], strict=True):
     if argument == option:
-      return following
+      found = following
     if argument.startswith(option + "="):
-      return argument.removeprefix(option + "=")
-  return None
+      found = argument.removeprefix(option + "=")
+  return found
+
+
+def _insert(options: Sequence[str], arguments: Sequence[str]) -> list[str]:
+  """The arguments with options before all their own, which are read later and so win."""
+  first = next((i for i, argument in enumerate(arguments) if argument.startswith("--")), len(arguments))
+  return [*arguments[:first], *options, *arguments[first:]]
+
+
+def _options_of(path: str) -> list[str]:
+  """What a TOML file says, as a command line; UsageError where it cannot be read."""
+  try:
+    with open(path, "rb") as file:
+      content = tomllib.load(file)
+  except (OSError, ValueError) as error:
+    raise UsageError(f"--config-file: {path} cannot be read: {error}") from error
+  config = content.pop("config", {})
+  if not isinstance(config, dict):
+    raise UsageError(f"--config-file: {path}: expected a table [config], got {config!r}.")
+  flags = {field.name for field in dataclasses.fields(Run) if field.type == Flag}
+  options: list[str] = []
+  for name, value in content.items():
+    if name.replace("-", "_") in flags and isinstance(value, bool):
+      options += [f"--{name}"] if value else []
+    else:
+      options += [f"--{name}", *_words(path, name, value)]
+  for name, value in config.items():
+    options += [f"--config.{name}", *_words(path, name, value)]
+  return options
+
+
+def _words(path: str, name: str, value: Any) -> list[str]:
+  """A value as the command line has it: of a list, each element."""
+  values = value if isinstance(value, list) else [value]
+  if not all(isinstance(each, str | int | float) for each in values):
+    raise UsageError(f"--config-file: {path}: expected a number, text or a list of them at {name}, got {value!r}.")
+  return [str(each) for each in values]
 
 
 def _one_line(text: str, command: Any) -> str:

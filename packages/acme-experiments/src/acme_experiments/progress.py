@@ -5,6 +5,8 @@ import sys
 import time
 from typing import Any
 
+import numpy as np
+
 from acme import loggers
 from acme_experiments.rundir import Experiment
 
@@ -38,11 +40,15 @@ class Progress:
     if isinstance(row["episode_return"], float | int):
       self._returns.append(row["episode_return"])
 
-  def evaluation(self, row: loggers.Row) -> None:
-    """Takes the row of an evaluation."""
-    mean, std, episodes = row["eval_return_mean"], row["eval_return_std"], row["eval_episodes"]
-    self.message(f"step {row['steps']:,}: evaluation {mean:,.2f} ± {std:,.2f} over {episodes} episodes")
-    self._last, self._last_steps = time.monotonic(), row["steps"]  # Its time does not count as training.
+  def evaluation(self, *rows: loggers.Row) -> None:
+    """Takes the row of an evaluation, or those of many seeds."""
+    mean, std, episodes = (rows[0][f"eval_{name}"] for name in ("return_mean", "return_std", "episodes"))
+    text = f"evaluation {mean:,.2f} ± {std:,.2f} over {episodes} episodes"
+    if len(rows) > 1:
+      low, median, high = np.percentile([row["eval_return_mean"] for row in rows], [0, 50, 100])
+      text = f"evaluation, median {median:,.2f}, from {low:,.2f} to {high:,.2f}, over {len(rows)} seeds"
+    self.message(f"step {rows[0]['steps']:,}: {text}")
+    self._last, self._last_steps = time.monotonic(), rows[0]["steps"]  # Its time does not count as training.
 
   def show(self, steps: int, episodes: int) -> None:
     """Shows how far the run is."""

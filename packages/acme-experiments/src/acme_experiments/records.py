@@ -10,7 +10,7 @@ import math
 import os
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,14 +31,14 @@ class Records(core.Saveable):
     learner: takes those of the learner; a loss that is not finite is a FloatingPointError.
   """
 
-  def __init__(self, directory: pathlib.Path) -> None:
-    """Opens the files in `directory`; UsageError where one cannot be read."""
+  def __init__(self, directory: pathlib.Path, names: Sequence[str] = ("train", "eval", "learner")) -> None:
+    """Opens the files `NAME.csv` in `directory`; UsageError where one cannot be read."""
     self.steps: Callable[[], int] = lambda: 0
     self._directory = directory
     self._tensorboard: _TensorBoard | None = None
     self._files: dict[str, loggers.CSVLogger] = {}
     try:
-      for name in ("train", "eval", "learner"):
+      for name in names:
         self._files[name] = loggers.CSVLogger(directory / f"{name}.csv")
     except (OSError, ValueError) as error:
       self.close()
@@ -47,12 +47,18 @@ class Records(core.Saveable):
     self._again: list[dict[str, str]] = []  # Evaluations at that very step, which the checkpoint counts.
     self._last_scalars = -math.inf
     self.train: loggers.Logger = _Tee(self._files["train"], self._train_scalars)
-    self.learner: loggers.Logger = _Tee(self._files["learner"], self._learner_scalars)
+    if "learner" in names:
+      self.learner: loggers.Logger = _Tee(self._files["learner"], self._learner_scalars)
 
   def evaluation(self, row: loggers.Row) -> None:
     """Takes the row of an evaluation."""
     self._files["eval"].write(row)
     self._scalars("eval", row)
+
+  def training(self, row: loggers.Row) -> None:
+    """Takes a row of training that is of more than an episode, the learner's metrics in it."""
+    self._files["train"].write(row)
+    self._scalars("train", row)
 
   def flush(self) -> None:
     """Puts every row on disk, so that a checkpoint never counts rows that a power cut could take."""

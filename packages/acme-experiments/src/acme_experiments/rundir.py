@@ -1,4 +1,4 @@
-"""A run directory: what was run, and everything that came of it.
+"""A run directory: what was run, and everything that came of it. Of many seeds each has one within it, `seed-N`.
 
 - config.json: the experiment, and the versions it ran on
 - train.csv: a row an episode
@@ -85,6 +85,15 @@ class RunDirectory:
         f"{path} exists and is not empty: give another --out, or go on with the run in it by `acme resume {path}`."
       ) from error
     return cls(path)
+
+  def seed(self, seed: int) -> "RunDirectory":
+    """The directory of one of the run's seeds, which is made where it is not there yet."""
+    path = self.path / f"seed-{seed}"
+    if not os.path.lexists(path / self.config.name):
+      path.mkdir(exist_ok=True)
+      experiment = dataclasses.replace(self.read_experiment(), seed=seed, seeds=None)
+      write_json(path / self.config.name, self.read_config() | {"experiment": dataclasses.asdict(experiment)})
+    return RunDirectory(path)
 
   def read_experiment(self) -> Experiment:
     """Reads what config.json says, held to the same types and ranges as the command line.
@@ -183,10 +192,11 @@ class RunDirectory:
 
 
 def default_path(experiment: Experiment) -> pathlib.Path:
-  """`runs/<agent>-<environment>-<seed>-<time>`."""
+  """`runs/<agent>-<environment>-<seed>-<time>`, or the first and the last of many seeds."""
+  ends = dict.fromkeys([experiment.seed] if experiment.seeds is None else [experiment.seeds[0], experiment.seeds[-1]])
   environment = re.sub(r"[^A-Za-z0-9._-]+", "-", experiment.environment)
   time = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-  return pathlib.Path("runs") / f"{experiment.agent}-{environment}-{experiment.seed}-{time}"
+  return pathlib.Path("runs") / f"{experiment.agent}-{environment}-{'-'.join(map(str, ends))}-{time}"
 
 
 def _read_json(path: pathlib.Path, numbers: Sequence[str]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import acme
 from acme import counting, loggers, plugins
 from acme.environment_loop import Result
 from acme.episodes import repeats
-from acme_experiments import evaluation, progress, records, saving, stopping
+from acme_experiments import components, evaluation, progress, records, saving, stopping
 from acme_experiments.components import Components
 from acme_experiments.rundir import RunDirectory, UsageError
 from acme_experiments.stopping import Stopped
@@ -42,12 +42,18 @@ def run(directory: RunDirectory, display: progress.Progress | None = None) -> di
     UsageError: another process runs in the directory, or its agent or environment cannot be made.
     CheckpointError: the checkpoints are of another agent, version or environment, or the disk is full.
   """
+  return attempt(directory, lambda stop: _Run(directory, display or progress.Progress(), stop))
+
+
+def attempt(directory: RunDirectory, make: Callable[[stopping.StopRequest], Any]) -> dict[str, Any]:
+  """Holds a directory, runs what `make` makes, and keeps the traceback where that fails."""
   stop = stopping.StopRequest()
   with directory.lock(), stop.installed():
     directory.error.unlink(missing_ok=True)
     try:
-      with contextlib.closing(_Run(directory, display or progress.Progress(), stop)) as this:
-        return this.run()
+      with contextlib.closing(make(stop)) as this:
+        summary: dict[str, Any] = this.run()
+        return summary
     except (Stopped, UsageError, KeyboardInterrupt):
       raise
     except BaseException:
@@ -78,7 +84,7 @@ def evaluate(
   experiment = dataclasses.replace(experiment, replay=plugins.EMBEDDED, listen_everywhere=False, dataset=None)
   checkpoint = directory.load_checkpoint(best)
   with contextlib.closing(Components(experiment, video=video)) as parts:
-    parts.check(checkpoint)
+    components.check(checkpoint, experiment)
     parts.agent.learner.restore(checkpoint.state["agent"]["learner"])
     results = parts.evaluator.run(evaluation.FINAL, episodes, video=video)
   return evaluation.statistics(results) | {"steps": checkpoint.step}
@@ -274,7 +280,7 @@ class _Run:
     if checkpoint is None:
       self._records.restore({})
       return
-    self._parts.check(checkpoint)
+    components.check(checkpoint, self._experiment)
     self._parts.agent.restore(checkpoint.state["agent"])
     self._loop.restore(checkpoint.state["loop"])
     lost = checkpoint.step - self._loop.steps

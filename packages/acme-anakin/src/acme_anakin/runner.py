@@ -1,0 +1,33 @@
+"""What the `acme` command runs on the device: environments called `jax:NAME`, by the entry point `acme.runners`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from acme import builders
+from acme_anakin import environments, loop
+
+
+def fits(builder: builders.Builder[Any, Any], name: str) -> str | None:
+  """Why an agent cannot run on the device; None where it can.
+
+  Args:
+    builder: the agent's.
+    name: of an environment, as `environments.make` takes it.
+
+  Raises:
+    ValueError: there is no such environment, or the agent does not fit its specs.
+    ImportError: the environment's suite is not installed.
+  """
+  program = builder.make_program(environments.make(name).spec)
+  try:
+    loop.jittable(program)
+  except ValueError as error:
+    return str(error)
+  return None
+
+
+def make(
+  builder: builders.Builder[Any, Any], name: str, *, steps: int, num_envs: int, seeds: Sequence[int]
+) -> loop.Loop:
+  """The run of all seeds; see `loop.Loop`, whose errors are those of this function."""
+  return loop.Loop(builder, environments.make(name), steps=steps, num_envs=num_envs, seeds=seeds)

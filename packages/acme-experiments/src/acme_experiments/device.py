@@ -1,0 +1,312 @@
+"""A run whose seeds are all one jitted program on a device, in a run directory with one for each seed.
+
+Steps are taken in pieces short enough for a signal; where pieces end changes nothing. Rows are written and seeds
+evaluated at multiples of `eval_every`, so a run that was stopped and resumed has the same ones.
+"""
+
+import contextlib
+import dataclasses
+import pathlib
+import time
+import warnings
+from typing import Any
+
+import numpy as np
+
+from acme import configs, plugins
+from acme_experiments import components, evaluation, progress, records, runner, saving, stopping
+from acme_experiments.experiment import Experiment, UsageError
+from acme_experiments.rundir import RunDirectory
+from acme_experiments.stopping import Stopped
+
+_PIECE_SECONDS = 1.0  # How long the device works between two looks at the clock and for signals.
+_ROWS = 20  # In a run without evaluations.
+
+
+def find_reason(experiment: Experiment) -> str | None:
+  """Why an experiment cannot run on a device, as a sentence; None where it can.
+
+  Raises:
+    UsageError: it cannot run anywhere: there is no such environment, or the agent does not fit it.
+    PluginError: there is no such agent.
+  """
+  suite, name, found = _find(experiment.environment)
+  if found is None:
+    return f"Nothing installed runs {experiment.environment} there: acme-anakin does what is called jax:NAME."
+  if experiment.needs_host is not None:
+    return experiment.needs_host
+  with _complaints():
+    reason: str | None = found.fits(_make_builder(experiment), name)
+    return reason
+
+
+def run(directory: RunDirectory, display: progress.Progress | None = None) -> dict[str, Any]:
+  """Runs all seeds to the end, from the newest checkpoint if there is one.
+
+  Args:
+    directory: of the run, with those of its seeds in it.
+    display: is told how it goes; None for silence.
+
+  Returns:
+    The summary, as in summary.json; `diverged` in it are the SGD steps at which losses of seeds were not finite.
+
+  Raises:
+    FloatingPointError: no seed has a finite loss any more.
+    Stopped, UsageError, CheckpointError: as `runner.run`.
+  """
+  return runner.attempt(directory, lambda stop: _Run(directory, display or progress.Progress(), stop))
+
+
+def evaluate(directory: RunDirectory, episodes: int) -> dict[int, dict[str, Any]]:
+  """Evaluates the newest checkpoint of all seeds, or of one seed whose directory it is.
+
+  Returns:
+    By seed what `runner.evaluate` gives.
+
+  Raises:
+    CheckpointError: there is no checkpoint, or it is of another agent, version or environment.
+    UsageError: the seed's directory does not lie in the run's, which has the checkpoints.
+  """
+  experiment = directory.read_experiment()
+  if experiment.seeds is not None:
+    run_directory, seeds = directory, experiment.seeds
+  else:
+    run_directory, seeds = parent(directory), (experiment.seed,)
+  checkpoint = run_directory.load_checkpoint()
+  components.check(checkpoint, experiment)
+  saved = checkpoint.state["loop"]
+  rows = [saved["seeds"].index(seed) for seed in seeds]
+  loop = _make_loop(dataclasses.replace(experiment, seeds=seeds))
+  loop.restore({"seeds": list(seeds), "state": [leaf[rows] for leaf in saved["state"]]})
+  returns = loop.evaluate(episodes)  # [S, E]
+  return {seed: _statistics(returns[i]) | {"steps": checkpoint.step} for i, seed in enumerate(seeds)}
+
+
+def parent(directory: RunDirectory) -> RunDirectory:
+  """The directory of the run that a seed's directory belongs to."""
+  return RunDirectory(directory.path.absolute().parent)
+
+
+class _Run:
+  """All seeds while they run."""
+
+  def __init__(self, directory: RunDirectory, display: progress.Progress, stop: stopping.StopRequest) -> None:
+    """Builds everything, and restores the newest checkpoint if there is one."""
+    self._directory, self._display, self._stop = directory, display, stop
+    self._experiment = experiment = directory.read_experiment()
+    assert experiment.seeds is not None and experiment.steps is not None  # As `Experiment` has seen to.
+    self._goal, self._every = experiment.steps, experiment.eval_every or max(1, experiment.steps // _ROWS)
+    self._schedule = dataclasses.replace(experiment, eval_every=self._every)
+    self._loop = _make_loop(experiment)
+    self._piece = 8 * experiment.envs
+    self._reported = 0  # Steps at the newest rows.
+    self._episodes = [0] * len(experiment.seeds)  # Up to then.
+    self._diverged: dict[str, int] = {}  # SGD steps by seed.
+    self._earlier_seconds = 0.0
+    self._saver = saving.Saver(directory, experiment.checkpoint_every)
+    self._directories = [directory.seed(seed) for seed in experiment.seeds]
+    _allow_files(8 * len(experiment.seeds))
+    with contextlib.ExitStack() as stack:
+      self._records = [stack.enter_context(_open(each)) for each in self._directories]
+      for each in self._records:
+        each.steps = lambda: self._loop.steps
+      self._restore()
+      self._files = stack.pop_all()
+    self._started = time.monotonic()
+
+  def run(self) -> dict[str, Any]:
+    """Trains to the end, evaluates, and returns the summary."""
+    self._display.start(self._experiment, self._loop.steps)
+    while not self._over or self._rows_due:
+      self._train()
+      if self._stop:
+        self._save()
+        assert self._stop.signal is not None
+        raise Stopped(self._stop.signal, self._loop.steps)
+      if self._rows_due:
+        self._write_rows()
+      if self._saver.due_at(self._loop.steps):
+        self._save()
+    self._save()
+    return self._finish()
+
+  def close(self) -> None:
+    """Closes the files and the display."""
+    with self._files:
+      self._display.close()
+
+  @property
+  def _seconds(self) -> float:
+    return self._earlier_seconds + time.monotonic() - self._started
+
+  @property
+  def _over(self) -> bool:
+    return self._loop.steps >= self._goal  # type: ignore[no-any-return]
+
+  @property
+  def _rows_due(self) -> bool:
+    steps = self._loop.steps
+    return steps // self._every > self._reported // self._every or (self._over and steps > self._reported)
+
+  def _train(self) -> None:
+    """Takes the steps up to the next event; the last one of several environments may go beyond it."""
+    steps = self._loop.steps
+    until = self._schedule.next_event(steps, steps // self._every)
+    while not (self._stop or self._over or self._rows_due) and steps < until:
+      start = time.perf_counter()
+      self._loop.advance(int(min(self._piece, until - steps)))
+      taken, steps = self._loop.steps - steps, self._loop.steps  # Waits for the device.
+      rate = taken / (time.perf_counter() - start)
+      self._piece = max(self._experiment.envs, min(4 * self._piece, int(rate * _PIECE_SECONDS)))
+      self._display.update(steps, sum(self._episodes))
+      if self._saver.due_by_time():
+        self._save()
+
+  def _write_rows(self) -> None:
+    """Writes what happened since the last rows, and evaluates where that is due."""
+    steps, report = self._loop.steps, self._loop.report()
+    evaluates = self._experiment.eval_every and steps // self._every > self._reported // self._every
+    self._reported = steps
+    self._find_diverged(report.pop("diverged"))
+    returns = []
+    for i in self._sound:
+      self._episodes[i] += int(report["episodes"][i])
+      row = {name: _plain(values[i]) for name, values in report.items()} | {"episodes": self._episodes[i]}
+      if not row["learner_steps"]:  # There has been no update for its metrics to be of.
+        row = {name: row[name] for name in ("steps", "learner_steps", "episodes", "episode_return", "episode_length")}
+      self._records[i].training(row | {"wall_seconds": self._seconds})
+      if row["episode_return"] is not None:
+        returns.append(row["episode_return"])
+    if returns:
+      self._display.episode({"episode_return": float(np.median(returns))})
+    if evaluates:
+      self._evaluate()
+
+  def _evaluate(self) -> None:
+    returns, steps, seconds = self._loop.evaluate(self._experiment.eval_episodes), self._loop.steps, self._seconds
+    rows = []
+    for i in self._sound:
+      row = {"steps": steps, "episodes": self._episodes[i], **evaluation.of_returns(returns[i].tolist())}
+      self._records[i].evaluation(row | {"wall_seconds": seconds})
+      rows.append(row)
+    self._display.evaluation(*rows)
+
+  @property
+  def _sound(self) -> list[int]:
+    """The seeds, by place, whose losses have all been finite; the others get no more rows."""
+    seeds = self._experiment.seeds or ()
+    return [i for i, seed in enumerate(seeds) if str(seed) not in self._diverged]
+
+  def _find_diverged(self, first: np.ndarray) -> None:
+    """Names seeds whose loss is not finite: `first` [S] are the SGD steps before it, −1 where there is none."""
+    seeds = self._experiment.seeds or ()
+    for i in self._sound:
+      if first[i] >= 0:
+        self._diverged[str(seeds[i])] = int(first[i])
+        text = f"Seed {seeds[i]}: the loss after SGD step {first[i]:,} is not finite: training has diverged."
+        self._directories[i].error.write_text(text + "\n")
+        warnings.warn(f"{text} The others go on.", stacklevel=2)
+    if not self._sound:
+      raise FloatingPointError(
+        "The losses of all seeds are not finite: training has diverged. Lower the learning rate."
+      )
+
+  def _finish(self) -> dict[str, Any]:
+    """The final evaluation, and the summaries of the seeds that have not diverged and of all of them together."""
+    returns = self._loop.evaluate(max(runner.FINAL_EPISODES, self._experiment.eval_episodes))
+    steps, seconds = self._loop.steps, self._seconds
+    counts = {"steps": steps, "wall_seconds": seconds, "steps_per_second": steps / seconds}
+    results = {(self._experiment.seeds or ())[i]: _statistics(returns[i]) for i in self._sound}
+    for i, result in zip(self._sound, results.values(), strict=True):
+      self._directories[i].write_summary(result | counts | {"episodes": self._episodes[i]})
+    counts |= {"episodes": sum(self._episodes), "diverged": self._diverged}
+    summary = evaluation.of_seeds(results) | counts
+    self._directory.write_summary(summary)
+    return summary
+
+  def _save(self) -> None:
+    steps = self._loop.steps
+    if self._saver.has(steps, self._reported):
+      return
+    for each in self._records:
+      each.flush()
+    state = {
+      "loop": self._loop.save(),
+      "records": [each.save() for each in self._records],
+      "evaluations": {"done": self._reported},
+      "episodes": list(self._episodes),
+      "diverged": self._diverged,
+    }
+    metadata = components.metadata(self._experiment) | {"wall_seconds": self._seconds}
+    self._saver.save(steps, sum(self._episodes), self._reported, state, metadata)
+
+  def _restore(self) -> None:
+    """Goes back to the newest checkpoint; without any, to the beginning."""
+    checkpoint = self._saver.load()
+    if checkpoint is None:
+      for each in self._records:
+        each.restore({})
+      return
+    components.check(checkpoint, self._experiment)
+    self._loop.restore(checkpoint.state["loop"])
+    for each, rows in zip(self._records, checkpoint.state["records"], strict=True):
+      each.restore(rows)
+    self._reported, self._episodes = checkpoint.state["evaluations"]["done"], list(checkpoint.state["episodes"])
+    self._diverged = dict(checkpoint.state["diverged"])
+    self._earlier_seconds = checkpoint.metadata["wall_seconds"]
+
+
+def _find(environment: str) -> tuple[str, str, Any]:
+  """The suite of an environment, its name there, and what runs it on a device, None where nothing does."""
+  suite, _, name = environment.partition(":")
+  return suite, name, plugins.load_runner(suite)
+
+
+def _make_builder(experiment: Experiment) -> Any:
+  plugin = plugins.load_agent(experiment.agent)
+  config = configs.from_dict(type(plugin.config()), experiment.config)
+  return plugin.builder(config, backend=experiment.backend)
+
+
+def _make_loop(experiment: Experiment) -> Any:
+  """The program of all seeds. Raises UsageError where it cannot be made."""
+  _, name, found = _find(experiment.environment)
+  if found is None:
+    raise UsageError(f"{experiment.environment} runs on a device by acme-anakin, which is not installed.")
+  with _complaints():
+    return found.make(
+      _make_builder(experiment), name, steps=experiment.steps, num_envs=experiment.envs, seeds=experiment.seeds
+    )
+
+
+@contextlib.contextmanager
+def _complaints() -> Any:
+  """Turns what cannot be made into a UsageError."""
+  try:
+    yield
+  except (TypeError, ValueError, KeyError, ImportError, OSError, MemoryError) as error:
+    raise UsageError(str(error)) from error
+
+
+def _open(directory: RunDirectory) -> Any:
+  return contextlib.closing(records.Records(pathlib.Path(directory.path), ("train", "eval")))
+
+
+def _allow_files(number: int) -> None:
+  """Lets the process open so many files and some more, as far as the system does; each seed has several."""
+  with contextlib.suppress(ImportError, ValueError, OSError):
+    import resource  # Not on Windows.
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = number + 256 if hard == resource.RLIM_INFINITY else min(number + 256, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+      resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _statistics(returns: np.ndarray) -> dict[str, Any]:
+  return evaluation.of_returns(returns.tolist()) | {"eval_returns": returns.tolist()}
+
+
+def _plain(value: Any) -> Any:
+  """A number as Python has it; None for the mean of no episodes."""
+  return value.item() if np.isfinite(value) else None
