@@ -17,7 +17,7 @@ AGENT = plugins.AgentPlugin(
   config=D4PGConfig,
   actions=("continuous",),
   backends={"jax": "acme_d4pg.jax", "tf": "acme_d4pg.tf"},
-  presets={"paper": D4PGConfig.paper},
+  presets={"paper": D4PGConfig.paper, "mountain_car": D4PGConfig.mountain_car},
   references=("Barth-Maron et al. 2018, arXiv 1804.08617", "Lillicrap et al. 2015, arXiv 1509.02971"),
 )
 

@@ -65,6 +65,27 @@ class D4PGConfig(configs.NoiseConfig, configs.TransitionConfig):
       samples_per_insert=32.0,
     )
 
+  @classmethod
+  def mountain_car(cls) -> "D4PGConfig":
+    """For gym:MountainCarContinuous-v0, whose one reward is far away: pink noise swings the car as far as that.
+
+    With smaller networks and batches, and an SGD step every fourth environment step.
+    """
+    return cls(
+      vmin=-20.0,
+      vmax=100.0,
+      noise="pink",
+      sigma=1.0,
+      pink_window=200,
+      random_steps=5_000,
+      min_replay_size=5_000,
+      policy_learning_rate=1e-4,
+      policy_hidden_sizes=(256, 256),
+      critic_hidden_sizes=(256, 256),
+      batch_size=64,
+      samples_per_insert=16.0,
+    )
+
 
 def make_experience(config: D4PGConfig) -> experience.Transitions:
   """What D4PG learns from."""

@@ -17,13 +17,17 @@ AGENT = plugins.AgentPlugin(
   config=DDPGConfig,
   actions=("continuous",),
   backends={"jax": "acme_ddpg.jax", "tf": "acme_ddpg.tf"},
-  presets={"td3": DDPGConfig.td3, "paper": DDPGConfig.paper, "mountain_car": DDPGConfig.mountain_car},
+  presets={
+    "td3": DDPGConfig.td3,
+    "paper": DDPGConfig.paper,
+    "control_suite": DDPGConfig.control_suite,
+    "mountain_car": DDPGConfig.mountain_car,
+  },
   references=(
     "Lillicrap et al. 2015, arXiv 1509.02971",
     "Fujimoto et al. 2018, arXiv 1802.09477",
     "Eberhard et al. 2023, Pink noise is all you need",
   ),
-  small={"target_update_period": 4},
 )
 
 

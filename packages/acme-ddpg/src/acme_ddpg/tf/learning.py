@@ -6,8 +6,8 @@
 where R_t and D_t are n-step sums (acme.types.Transition), and there is one critic, or two with TD3's `twin_critic`.
 
 References: Lillicrap et al. 2015 (1509.02971), algorithm 1; Fujimoto et al. 2018 (1802.09477), algorithm 1.
-Deviations: n-step targets; by default dq/da is clipped, and the target networks are copied, not moved slowly. The
-policy follows the critic as it is before this step.
+Deviations: targets may be of n steps, and by default dq/da is clipped. The policy follows the critic as it is before
+this step.
 
 Shapes: B batch, D numbers in an action, K critics.
 """
