@@ -19,7 +19,7 @@ nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = False
 nox.options.sessions = [
   "lint", "types", "imports", "tests", "isolation", "lowest", "reverb_stack", "reverb_store", "conformance",
-  "pythons", "template", "docs",
+  "pythons-3.13", "template", "docs",
 ]  # fmt: skip
 
 ROOT = pathlib.Path(__file__).parent
@@ -307,7 +307,7 @@ def quick_tests(packages: list[str]) -> list[str]:
 
 @nox.session(python=["3.12", "3.13"])
 def pythons(session: nox.Session) -> None:
-  """The core package and the agents on newer Pythons."""
+  """The core package and the agents on newer Pythons: by default on the newest, pythons-3.12 by name."""
   packages, options = chosen(session, [name for name in of_stack("jax") if name == "acme-core" or name in AGENTS])
   names = [name for name in of_stack("jax") if name == "acme-core" or name in AGENTS]
   install(session, *names, "acme-testing", "acme-envs[gym,bsuite]", constraints=None, others=TESTERS)
