@@ -23,7 +23,7 @@ AGENT = plugins.AgentPlugin(
     "Abdolmaleki et al. 2018, arXiv 1812.02256",
     "Munos et al. 2016, arXiv 1606.02647",
   ),
-  small={"num_samples": 4},
+  small={"num_samples": 4, "sequence_length": 4, "sequence_period": 1},
 )
 
 
