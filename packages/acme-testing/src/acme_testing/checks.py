@@ -199,8 +199,7 @@ def check_program(subject: Subject) -> None:
   builder = runs.make_builder(subject.plugin, subject.config, subject.spec)
   program = builder.make_program(subject.spec)
   if programs.is_program(program):
-    sample = next(subject.unlearned.agent.replay.dataset())
-    programs.check(program, sample, builder.step_spec(subject.spec, program))
+    programs.check(program, subject.sample, builder.step_spec(subject.spec, program))
 
 
 def check_get_variables(subject: Subject) -> None:

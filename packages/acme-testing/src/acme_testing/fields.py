@@ -171,8 +171,7 @@ def changes_something(
       program = builder.make_program(subject.spec)
       if not programs.is_program(program):
         return None
-      sample, step_spec = next(subject.unlearned.agent.replay.dataset()), builder.step_spec(subject.spec, program)
-      outcomes[key] = programs.text(program, sample, step_spec)
+      outcomes[key] = programs.text(program, subject.sample, builder.step_spec(subject.spec, program))
     return outcomes[key]
 
   tried: list[Any] = []

@@ -27,6 +27,7 @@ from acme import (
   types,
   wrappers,
 )
+from acme.replay import Sample
 from acme_testing import fakes
 
 DATASET = "{dataset}"
@@ -280,6 +281,11 @@ class Subject:
     num_steps = self.num_steps
     run = self.run(learn=False)
     return run if run.offline else run.train(num_steps)
+
+  @functools.cached_property
+  def sample(self) -> Sample:
+    """A batch of that run, of which a queue has few."""
+    return next(self.unlearned.agent.replay.dataset())
 
 
 def is_offline(described: experience.Experience) -> bool:
