@@ -22,6 +22,7 @@ from acme_dmpo.jax import networks as jax_networks
 from acme_dmpo.tf import learning as tf_learning
 from acme_dmpo.tf import networks as tf_networks
 from acme_testing import fakes
+from acme_tf import mpo as tf_mpo
 from acme_tf import variables
 
 B = 6
@@ -90,8 +91,8 @@ def test_three_steps(actions, changes, monkeypatch):
   )
   params = state.params._replace(policy=policy)
   state = state._replace(params=params, target_policy=target_policy, target_critic=other.params.critic)
-  tf_state = tf_learning.make_state(tf_nets, config, seed=2)
-  owned = {name: variables.of(getattr(tf_state, name)) for name in tf_learning.TrainingState._fields[:5]}
+  tf_state = tf_mpo.make_state(tf_nets, tf_mpo.Rates.of(config), seed=2)
+  owned = {name: variables.of(getattr(tf_state, name)) for name in tf_mpo.TrainingState._fields[:5]}
 
   def parts_of(state):
     parts = {**state.params._asdict(), "target_policy": state.target_policy, "target_critic": state.target_critic}
@@ -102,7 +103,7 @@ def test_three_steps(actions, changes, monkeypatch):
   noise = [nets.kind.draw(jax.random.fold_in(state.key, i), 2 * B) for i in range(3)]
   given = None if actions == "discrete" else tf.constant(np.stack(noise))
   draw = lambda nets, state, num_states: () if given is None else tf.gather(given, state.steps)  # noqa: E731
-  monkeypatch.setattr(tf_learning, "draw", draw)
+  monkeypatch.setattr(tf_mpo, "draw", draw)
   update, tf_update = jax.jit(jax_learning.make_update(nets, config)), tf_learning.make_update(tf_nets, config)
   compiled = tf.function(lambda sample: tf_update(tf_state, sample)[1])
   rng = np.random.default_rng(0)

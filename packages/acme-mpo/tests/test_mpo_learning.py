@@ -9,6 +9,7 @@ import pytest
 from scipy.special import logsumexp, softmax
 
 from acme import replay, specs, types
+from acme_jax import mpo
 from acme_mpo import MPOConfig
 from acme_mpo.jax import learning, networks
 from acme_testing import fakes
@@ -195,7 +196,7 @@ def test_each_step_draws_anew():
 
 def test_gradients_are_clipped_for_each_network_and_not_for_multipliers():
   config = dataclasses.replace(SMALL, max_gradient_norm=1e-9)
-  optimizer = learning.make_optimizer(config)
+  optimizer = mpo.make_optimizer(mpo.Rates.of(config))
   spec = fakes.make_spec("vector", "continuous")
   _, state = make(spec, config)
   gradients = jax.tree.map(jnp.ones_like, state.params)

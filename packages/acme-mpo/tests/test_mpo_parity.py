@@ -22,6 +22,7 @@ from acme_mpo.jax import networks as jax_networks
 from acme_mpo.tf import learning as tf_learning
 from acme_mpo.tf import networks as tf_networks
 from acme_testing import fakes
+from acme_tf import mpo as tf_mpo
 from acme_tf import variables
 
 B, L = 6, 4
@@ -88,8 +89,8 @@ def parts_of_jax(state):
 
 
 def parts_of_tf(state):
-  parts = {name: variables.values(variables.of(getattr(state, name))) for name in tf_learning.TrainingState._fields[:5]}
-  optimizers = {"policy": state.policy_optimizer, "critic": state.critic_optimizer, "duals": state.dual_optimizer}
+  parts = {name: variables.values(variables.of(getattr(state, name))) for name in tf_mpo.TrainingState._fields[:5]}
+  optimizers = dict(zip(("policy", "critic", "duals"), state.optimizers, strict=True))
   gradients = {}
   for name, optimizer in optimizers.items():
     keys = variables.named(variables.of(getattr(state, name)))
@@ -130,7 +131,7 @@ def test_three_steps(actions, changes, monkeypatch):
   params = state.params._replace(policy=policy)
   state = state._replace(params=params, target_policy=target_policy, target_critic=other.params.critic)
   tf_nets = tf_networks.make_networks(spec, config)
-  tf_state = tf_learning.make_state(tf_nets, config, seed=2)
+  tf_state = tf_mpo.make_state(tf_nets, tf_mpo.Rates.of(config), seed=2)
   for name, values in parts_of_jax(state)[0].items():
     owned = variables.of(getattr(tf_state, name))
     mapped = values if name == "duals" else by_tf_name(values, variables.named(owned))
@@ -141,7 +142,7 @@ def test_three_steps(actions, changes, monkeypatch):
   noise = [nets.kind.draw(jax.random.fold_in(state.key, i), num_states) for i in range(3)]
   given = tf.constant(np.stack(noise)) if actions != "discrete" else None
   monkeypatch.setattr(
-    tf_learning, "draw", lambda nets, state, num_states: () if given is None else tf.gather(given, state.steps)
+    tf_mpo, "draw", lambda nets, state, num_states: () if given is None else tf.gather(given, state.steps)
   )
   update, tf_update = jax.jit(jax_learning.make_update(nets, config)), tf_learning.make_update(tf_nets, config)
   compiled = tf.function(lambda sample: tf_update(tf_state, sample)[1])

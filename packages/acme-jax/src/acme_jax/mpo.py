@@ -1,4 +1,4 @@
-"""What MPO and DMPO share: their policy improvement, for Gaussian and for categorical policies.
+"""What MPO and DMPO share: their policy improvement, for Gaussian and for categorical policies, and what it changes.
 
 In each state there are N candidate actions, with probabilities p_n under the target policy π': N samples of 1/N each,
 or, of a discrete policy, every action. The critic values them, q_n, and the policy is improved in two steps:
@@ -29,7 +29,7 @@ import optax
 import tree
 
 from acme import configs, specs, types
-from acme_jax import control, distributions, heads, networks, optimizers, spaces
+from acme_jax import control, distributions, heads, networks, optimizers, program, spaces, targets
 
 Duals = dict[str, jax.Array]  # Multipliers by name, before `positive`.
 Critic = Callable[..., jax.Array]  # (observation, action) -> [M, K], or, where actions are discrete, o -> [M, A, K]
@@ -38,9 +38,18 @@ _SMALLEST = 1e-8  # Added to multipliers, which so never are 0.
 _FLOOR = -18.0  # Below it softplus is that small itself, and its gradient lost.
 
 
+class _Fields:
+  """Some fields of a config, which documents them."""
+
+  @classmethod
+  def of(cls, config: configs.Config) -> Self:
+    """Those of a config that has fields of these names."""
+    return cls(**{field.name: getattr(config, field.name) for field in dataclasses.fields(cls)})  # type: ignore[arg-type]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
-  """The fields of a config that policy improvement reads; they are documented there."""
+class Settings(_Fields):
+  """What policy improvement reads."""
 
   num_samples: int
   epsilon: float
@@ -55,10 +64,17 @@ class Settings:
   initial_stddev: float
   min_stddev: float
 
-  @classmethod
-  def of(cls, config: configs.Config) -> Self:
-    """Those of a config that has fields of these names."""
-    return cls(**{field.name: getattr(config, field.name) for field in dataclasses.fields(cls)})
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rates(_Fields):
+  """How fast what is learned moves, and its targets."""
+
+  policy_learning_rate: float
+  critic_learning_rate: float
+  dual_learning_rate: float
+  max_gradient_norm: float | None
+  target_policy_period: int
+  target_critic_period: int
 
 
 def positive(duals: Duals) -> Duals:
@@ -391,20 +407,38 @@ class Params(NamedTuple):
   duals: Any
 
 
-def make_optimizer(
-  *, policy: float, critic: float, duals: float, max_gradient_norm: float | None
-) -> optax.GradientTransformation:
+class TrainingState(NamedTuple):
+  """All that changes as the learner learns."""
+
+  params: Params
+  target_policy: Any  # copied from params every config.target_policy_period steps
+  target_critic: Any  # and every config.target_critic_period steps
+  opt_state: optax.OptState
+  key: jax.Array  # constant; what is drawn at a step follows from both
+  steps: jax.Array  # [] int32, SGD steps taken
+
+
+def make_optimizer(rates: Rates) -> optax.GradientTransformation:
   """Adam for each part of `Params`, by its learning rate; gradients of networks have a largest norm, each its own."""
-  adam = optimizers.adam
+  adam, norm = optimizers.adam, rates.max_gradient_norm
   parts = {
-    "policy": adam(policy, max_gradient_norm=max_gradient_norm),
-    "critic": adam(critic, max_gradient_norm=max_gradient_norm),
-    "duals": adam(duals),
+    "policy": adam(rates.policy_learning_rate, max_gradient_norm=norm),
+    "critic": adam(rates.critic_learning_rate, max_gradient_norm=norm),
+    "duals": adam(rates.dual_learning_rate),
   }
   return optax.multi_transform(parts, Params(*parts))
 
 
 Pair = tuple[hk.Transformed, hk.Transformed]  # a policy and a critic
+
+
+class Networks(NamedTuple):
+  """Pure functions."""
+
+  policy: hk.Transformed  # observation [B, …] -> distribution over actions [B, D], or over A
+  critic: hk.Transformed  # (observation [B, …], action [B, D]) -> [B, K]; of discrete actions o -> [B, A, K]
+  kind: Kind  # of actions, and how policies over them are improved
+  observation: types.NestedArray  # zeros [1, …], to initialise with
 
 
 def make_networks(
@@ -423,6 +457,13 @@ def make_networks(
     return kind.make_critic(spec.observations, num_outputs, critic_hidden_sizes)(*inputs)
 
   return hk.transform(policy), hk.transform(critic)
+
+
+def take_networks(network: Pair, spec: specs.EnvironmentSpec, kind: Kind, num_outputs: int) -> Networks:
+  """Takes a pair of policy and critic; raises as `check_networks`."""
+  check_networks(network, spec, kind, num_outputs)
+  policy, critic = (hk.without_apply_rng(each) for each in network)
+  return Networks(policy, critic, kind, networks.zeros(spec.observations))
 
 
 def check_networks(network: Any, spec: specs.EnvironmentSpec, kind: Kind, num_outputs: int) -> None:
@@ -448,3 +489,56 @@ def check_networks(network: Any, spec: specs.EnvironmentSpec, kind: Kind, num_ou
       f"{(2, kind.size)} for a batch of 2 observations, got {given}. Change its last layer: acme_jax.heads has some."
     )
   networks.check_output(critic, spec, kind.critic_shape(num_outputs), "outputs [K] for each action", *kind.zeros(2))
+
+
+def make_state(
+  nets: Networks, rates: Rates, policy_key: jax.Array, critic_key: jax.Array, key: jax.Array
+) -> TrainingState:
+  """The first state, `key` being its own: the target networks are the online networks. The keys are consumed."""
+  policy = nets.policy.init(policy_key, nets.observation)
+  critic = nets.critic.init(critic_key, nets.observation, *nets.kind.zeros(1))
+  params = Params(policy, critic, nets.kind.make_duals())
+  return TrainingState(params, policy, critic, make_optimizer(rates).init(params), key, jnp.zeros((), jnp.int32))
+
+
+def draw(nets: Networks, state: TrainingState, num_states: int) -> Any:
+  """All that one update draws."""
+  return nets.kind.draw(jax.random.fold_in(state.key, state.steps), num_states)
+
+
+def make_step(rates: Rates) -> Callable[[TrainingState, Params], tuple[TrainingState, dict[str, jax.Array]]]:
+  """The pure function (state, gradients) -> (state after a step, multipliers to log)."""
+  optimizer = make_optimizer(rates)
+
+  def step(state: TrainingState, gradients: Params) -> tuple[TrainingState, dict[str, jax.Array]]:
+    updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+    params: Params = optax.apply_updates(state.params, updates)
+    params, steps = params._replace(duals=floored(params.duals)), state.steps + 1
+    target_policy = targets.periodic_update(params.policy, state.target_policy, steps, rates.target_policy_period)
+    target_critic = targets.periodic_update(params.critic, state.target_critic, steps, rates.target_critic_period)
+    multipliers = {name: jnp.mean(value) for name, value in positive(params.duals).items()}
+    return TrainingState(params, target_policy, target_critic, opt_state, state.key, steps), multipliers
+
+  return step
+
+
+def make_program(
+  nets: Networks,
+  init: Callable[[jax.Array], TrainingState],
+  update: program.Update[TrainingState],
+  make_policy: Callable[..., program.Policy[hk.Params, tuple[()]]],
+) -> program.Program[TrainingState, hk.Params, tuple[()]]:
+  """Makes the program; arguments as those of `acme_jax.control.make_program`."""
+  return program.Program(
+    init=init,
+    update=update,
+    params=lambda state: state.params.policy,
+    variables=lambda state: {
+      **state.params._asdict(),
+      "target_policy": state.target_policy,
+      "target_critic": state.target_critic,
+    },
+    behaviour=make_policy(evaluation=False),
+    evaluation=make_policy(evaluation=True),
+    space=nets.kind.space,
+  )

@@ -19,7 +19,7 @@ import tensorflow as tf
 import tree
 
 from acme import configs, specs, types
-from acme_tf import control, functions, networks, spaces, variables
+from acme_tf import control, functions, learning, networks, program, spaces, variables
 
 Duals = Mapping[str, Any]  # Multipliers by name, before `positive`; variables or tensors.
 Critic = Callable[..., tf.Tensor]  # (observation, action) -> [M, K], or, where actions are discrete, o -> [M, A, K]
@@ -28,9 +28,18 @@ _SMALLEST = 1e-8  # Added to multipliers, which so never are 0.
 _FLOOR = -18.0  # Below it softplus is that small itself, and its gradient lost.
 
 
+class _Fields:
+  """Some fields of a config, which documents them."""
+
+  @classmethod
+  def of(cls, config: configs.Config) -> Self:
+    """Those of a config that has fields of these names."""
+    return cls(**{field.name: getattr(config, field.name) for field in dataclasses.fields(cls)})  # type: ignore[arg-type]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
-  """The fields of a config that policy improvement reads; they are documented there."""
+class Settings(_Fields):
+  """What policy improvement reads."""
 
   num_samples: int
   epsilon: float
@@ -45,10 +54,17 @@ class Settings:
   initial_stddev: float
   min_stddev: float
 
-  @classmethod
-  def of(cls, config: configs.Config) -> Self:
-    """Those of a config that has fields of these names."""
-    return cls(**{field.name: getattr(config, field.name) for field in dataclasses.fields(cls)})
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rates(_Fields):
+  """How fast what is learned moves, and its targets."""
+
+  policy_learning_rate: float
+  critic_learning_rate: float
+  dual_learning_rate: float
+  max_gradient_norm: float | None
+  target_policy_period: int
+  target_critic_period: int
 
 
 def positive(duals: Duals) -> dict[str, tf.Tensor]:
@@ -395,6 +411,15 @@ def make_networks(
   )
 
 
+class Networks(NamedTuple):
+  """Factories, and what their networks work on."""
+
+  make_policy: variables.Factory  # observation [B, …] -> distribution over actions [B, D], or over A
+  make_critic: variables.Factory  # (observation [B, …], action [B, D]) -> [B, K]; of discrete actions o -> [B, A, K]
+  kind: Kind  # of actions, and how policies over them are improved
+  observation: types.NestedArray  # zeros [1, …], to make variables with
+
+
 def check_networks(network: Any, spec: specs.EnvironmentSpec, kind: Kind, num_outputs: int) -> None:
   """Holds a pair of policy and critic to what they are to give.
 
@@ -415,3 +440,86 @@ def check_networks(network: Any, spec: specs.EnvironmentSpec, kind: Kind, num_ou
       f"{(2, kind.size)} for a batch of 2 observations, got {given!r}. acme_tf.networks has fitting heads."
     )
   networks.check_output(critic, spec, kind.critic_shape(num_outputs), "outputs [K] for each action", *kind.zeros(2))
+
+
+class TrainingState(NamedTuple):
+  """All that changes as the learner learns."""
+
+  policy: snt.Module
+  critic: snt.Module
+  duals: dict[str, tf.Variable]
+  target_policy: snt.Module  # copied from the policy every config.target_policy_period steps
+  target_critic: snt.Module  # from the critic every config.target_critic_period
+  optimizers: tuple[snt.Optimizer, ...]  # of policy, critic, duals
+  seed: tf.Variable  # [] int64, constant; what is drawn at a step follows from both
+  steps: tf.Variable  # [] int64, SGD steps taken
+
+
+_NAMED = TrainingState._fields[:5]  # What `get_variables` gives.
+
+
+def make_state(nets: Networks, rates: Rates, seed: int) -> TrainingState:
+  """The first state: the target networks are equal to the online networks. The seed is consumed."""
+  policy_seed, critic_seed, seed = (int(each) for each in np.random.SeedSequence(seed).generate_state(3))
+  inputs = (nets.observation, *nets.kind.zeros(1))
+  policy = variables.create(nets.make_policy, nets.observation, seed=policy_seed)
+  critic = variables.create(nets.make_critic, *inputs, seed=critic_seed)
+  duals = nets.kind.make_duals()
+  return TrainingState(
+    policy=policy,
+    critic=critic,
+    duals=duals,
+    target_policy=variables.make_target(nets.make_policy, policy, nets.observation),
+    target_critic=variables.make_target(nets.make_critic, critic, *inputs),
+    optimizers=(
+      learning.adam(rates.policy_learning_rate, policy.trainable_variables),
+      learning.adam(rates.critic_learning_rate, critic.trainable_variables),
+      learning.adam(rates.dual_learning_rate, variables.of(duals)),
+    ),
+    seed=tf.Variable(seed, dtype=tf.int64, name="seed"),
+    steps=tf.Variable(0, dtype=tf.int64, name="steps"),
+  )
+
+
+def draw(nets: Networks, state: TrainingState, num_states: int) -> Any:
+  """All that one update draws."""
+  return nets.kind.draw(tf.stack([state.seed, state.steps]), num_states)
+
+
+def parts(state: TrainingState) -> tuple[Sequence[tf.Variable], ...]:
+  """What is learned: the variables of policy, critic and duals."""
+  return state.policy.trainable_variables, state.critic.trainable_variables, variables.of(state.duals)
+
+
+def step(rates: Rates, state: TrainingState, gradients: Sequence[Any]) -> dict[str, tf.Tensor]:
+  """Takes a step by the gradients of `parts`; returns the multipliers, to log."""
+  limits = (rates.max_gradient_norm, rates.max_gradient_norm, None)
+  for optimizer, *inputs in zip(state.optimizers, gradients, parts(state), limits, strict=True):
+    learning.apply_gradients(optimizer, *inputs)
+  put_floor(state.duals)
+  state.steps.assign_add(1)
+  for online, target, period in (
+    (state.policy, state.target_policy, rates.target_policy_period),
+    (state.critic, state.target_critic, rates.target_critic_period),
+  ):
+    variables.periodic_copy(state.steps, period, online.variables, target.variables)
+  return {name: tf.reduce_mean(value) for name, value in positive(state.duals).items()}
+
+
+def make_program(
+  nets: Networks,
+  rates: Rates,
+  update: program.Update[TrainingState],
+  make_policy: Callable[..., program.Policy[snt.Module, tuple[()]]],
+) -> program.Program[TrainingState, snt.Module, tuple[()]]:
+  """Makes the program; `make_policy(evaluation=…)` makes its policies, which act by the policy's module."""
+  return program.Program(
+    init=functools.partial(make_state, nets, rates),
+    update=update,
+    params=lambda state: state.policy,
+    make_params=lambda: variables.create(nets.make_policy, nets.observation),
+    variables=lambda state: {name: getattr(state, name) for name in _NAMED},
+    behaviour=make_policy(evaluation=False),
+    evaluation=make_policy(evaluation=True),
+    space=nets.kind.space,
+  )

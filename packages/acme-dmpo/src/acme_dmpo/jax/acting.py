@@ -4,11 +4,11 @@ import haiku as hk
 import jax
 
 from acme import types
-from acme_dmpo.jax import networks
+from acme_jax import mpo
 from acme_jax.program import Acted, Policy
 
 
-def make_policy(nets: networks.Networks, *, evaluation: bool) -> Policy:
+def make_policy(nets: mpo.Networks, *, evaluation: bool) -> Policy:
   """The behaviour, or how it acts when it is evaluated."""
 
   def act(params: hk.Params, key: jax.Array | None, step: types.Step, core: tuple[()]) -> Acted[tuple[()]]:

@@ -15,51 +15,26 @@ Shapes: B batch, N candidates, K atoms.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import haiku as hk
 import jax
 import jax.numpy as jnp
-import optax
 
 from acme import replay, specs, types
 from acme_dmpo import config as dmpo_config
 from acme_dmpo.jax import acting, networks
-from acme_jax import losses, mpo, targets
+from acme_jax import losses, mpo
 from acme_jax.program import Metrics, Program, Update
 
 
-class TrainingState(NamedTuple):
-  """All that changes as the learner learns."""
-
-  params: mpo.Params
-  target_policy: hk.Params  # copied every config.target_policy_period steps
-  target_critic: hk.Params  # copied every config.target_critic_period steps
-  opt_state: optax.OptState
-  steps: jax.Array  # [] int32, SGD steps taken
-  key: jax.Array  # constant, and folded with the steps
-
-
-def make_optimizer(config: dmpo_config.DMPOConfig) -> optax.GradientTransformation:
-  """That of all that is learned."""
-  return mpo.make_optimizer(
-    policy=config.policy_learning_rate,
-    critic=config.critic_learning_rate,
-    duals=config.dual_learning_rate,
-    max_gradient_norm=config.max_gradient_norm,
-  )
-
-
-def make_state(nets: networks.Networks, config: dmpo_config.DMPOConfig, key: jax.Array) -> TrainingState:
+def make_state(nets: mpo.Networks, config: dmpo_config.DMPOConfig, key: jax.Array) -> mpo.TrainingState:
   """The first state: the target networks are the online networks. The key is consumed."""
   key, policy_key, critic_key = jax.random.split(key, 3)
-  policy = nets.policy.init(policy_key, nets.observation)
-  critic = nets.critic.init(critic_key, nets.observation, *nets.kind.zeros(1))
-  params = mpo.Params(policy, critic, nets.kind.make_duals())
-  return TrainingState(params, policy, critic, make_optimizer(config).init(params), jnp.zeros((), jnp.int32), key)
+  return mpo.make_state(nets, mpo.Rates.of(config), policy_key, critic_key, key)
 
 
-def make_loss(nets: networks.Networks, config: dmpo_config.DMPOConfig) -> Callable[..., tuple[jax.Array, Metrics]]:
+def make_loss(nets: mpo.Networks, config: dmpo_config.DMPOConfig) -> Callable[..., tuple[jax.Array, Metrics]]:
   """The function (params, target policy, target critic, transitions, noise) -> (loss [], metrics)."""
   atoms = jnp.asarray(networks.atoms(config))  # [K]
   categorical_td_loss = jax.vmap(losses.categorical_td_loss, in_axes=(None, 0, 0, 0, 0))
@@ -89,24 +64,14 @@ def make_loss(nets: networks.Networks, config: dmpo_config.DMPOConfig) -> Callab
   return loss
 
 
-def make_update(nets: networks.Networks, config: dmpo_config.DMPOConfig) -> Update[TrainingState]:
+def make_update(nets: mpo.Networks, config: dmpo_config.DMPOConfig) -> Update[mpo.TrainingState]:
   """The pure function (state, sample) -> (state, None, metrics)."""
-  gradient, optimizer = jax.grad(make_loss(nets, config), has_aux=True), make_optimizer(config)
+  gradient, step = jax.grad(make_loss(nets, config), has_aux=True), mpo.make_step(mpo.Rates.of(config))
 
-  def update(state: TrainingState, sample: replay.Sample) -> tuple[TrainingState, None, Metrics]:
-    noise = nets.kind.draw(jax.random.fold_in(state.key, state.steps), 2 * len(sample.data.reward))
+  def update(state: mpo.TrainingState, sample: replay.Sample) -> tuple[mpo.TrainingState, None, Metrics]:
+    noise = mpo.draw(nets, state, 2 * len(sample.data.reward))
     gradients, metrics = gradient(state.params, state.target_policy, state.target_critic, sample.data, noise)
-    updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
-    params: mpo.Params = optax.apply_updates(state.params, updates)
-    params, steps = params._replace(duals=mpo.floored(params.duals)), state.steps + 1
-    state = state._replace(
-      params=params,
-      target_policy=targets.periodic_update(params.policy, state.target_policy, steps, config.target_policy_period),
-      target_critic=targets.periodic_update(params.critic, state.target_critic, steps, config.target_critic_period),
-      opt_state=opt_state,
-      steps=steps,
-    )
-    multipliers = {name: jnp.mean(value) for name, value in mpo.positive(params.duals).items()}
+    state, multipliers = step(state, gradients)
     return state, None, metrics | multipliers
 
   return update
@@ -114,17 +79,8 @@ def make_update(nets: networks.Networks, config: dmpo_config.DMPOConfig) -> Upda
 
 def make_program(
   spec: specs.EnvironmentSpec, config: dmpo_config.DMPOConfig, network: mpo.Pair | None = None
-) -> Program[TrainingState, hk.Params, tuple[()]]:
+) -> Program[mpo.TrainingState, hk.Params, tuple[()]]:
   """Makes DMPO's program. Raises ValueError where the actions are neither one discrete one nor bounded floats."""
   nets = networks.make_networks(spec, config, network)
-  return Program(
-    init=lambda key: make_state(nets, config, key),
-    update=make_update(nets, config),
-    params=lambda state: state.params.policy,
-    variables=lambda state: (
-      state.params._asdict() | {name: getattr(state, name) for name in ("target_policy", "target_critic")}
-    ),
-    behaviour=acting.make_policy(nets, evaluation=False),
-    evaluation=acting.make_policy(nets, evaluation=True),
-    space=nets.kind.space,
-  )
+  init, make_policy = partial(make_state, nets, config), partial(acting.make_policy, nets)
+  return mpo.make_program(nets, init, make_update(nets, config), make_policy)

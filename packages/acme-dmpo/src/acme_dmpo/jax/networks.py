@@ -3,39 +3,26 @@
 Shapes: B batch, D numbers in an action, A actions, K atoms.
 """
 
-from typing import NamedTuple
-
-import haiku as hk
 import numpy as np
 
-from acme import specs, types
+from acme import specs
 from acme_dmpo import config as dmpo_config
-from acme_jax import mpo, networks
-
-
-class Networks(NamedTuple):
-  """Pure functions."""
-
-  policy: hk.Transformed  # observation [B, …] -> distribution over actions [B, D], or over A
-  critic: hk.Transformed  # (observation [B, …], action [B, D]) -> logits of the atoms [B, K], or o -> [B, A, K]
-  kind: mpo.Kind  # of the actions
-  observation: types.NestedArray  # zeros [1, …], to initialise with
+from acme_jax import mpo
 
 
 def make_networks(
   spec: specs.EnvironmentSpec, config: dmpo_config.DMPOConfig, network: mpo.Pair | None = None
-) -> Networks:
-  """Makes both networks, or takes those of `network`.
+) -> mpo.Networks:
+  """Makes both networks, the critic with logits of the atoms, or takes those of `network`.
 
   Raises:
     ValueError: the actions are neither one discrete one nor bounded floats, or a network's output does not fit.
     TypeError: `network` is no pair of haiku.Transformed.
   """
-  kind, sizes = mpo.make_kind(spec, "DMPO", config), (config.policy_hidden_sizes, config.critic_hidden_sizes)
-  network = mpo.make_networks(spec, kind, config.num_atoms, *sizes) if network is None else network
-  mpo.check_networks(network, spec, kind, config.num_atoms)
-  policy, critic = (hk.without_apply_rng(each) for each in network)
-  return Networks(policy, critic, kind, networks.zeros(spec.observations))
+  kind = mpo.make_kind(spec, "DMPO", config)
+  if network is None:
+    network = mpo.make_networks(spec, kind, config.num_atoms, config.policy_hidden_sizes, config.critic_hidden_sizes)
+  return mpo.take_networks(network, spec, kind, config.num_atoms)
 
 
 def atoms(config: dmpo_config.DMPOConfig) -> np.ndarray:

@@ -4,11 +4,11 @@ import sonnet as snt
 import tensorflow as tf
 
 from acme import types
-from acme_dmpo.tf import networks
+from acme_tf import mpo
 from acme_tf.program import Acted, Policy
 
 
-def make_policy(nets: networks.Networks, *, evaluation: bool) -> Policy:
+def make_policy(nets: mpo.Networks, *, evaluation: bool) -> Policy:
   """The behaviour, or how it acts when it is evaluated."""
 
   def act(network: snt.Module, seed: tf.Tensor | None, step: types.Step, core: tuple[()]) -> Acted[tuple[()]]:

@@ -4,12 +4,12 @@ import haiku as hk
 import jax
 
 from acme import types
+from acme_jax import mpo
 from acme_jax.program import Acted, Policy
 from acme_mpo import config as mpo_config
-from acme_mpo.jax import networks
 
 
-def make_policy(nets: networks.Networks, config: mpo_config.MPOConfig, *, evaluation: bool) -> Policy:
+def make_policy(nets: mpo.Networks, config: mpo_config.MPOConfig, *, evaluation: bool) -> Policy:
   """The behaviour; with Retrace it tells replay the log-probability of what it did."""
 
   def act(params: hk.Params, key: jax.Array, step: types.Step, core: tuple[()]) -> Acted[tuple[()]]:

@@ -21,24 +21,12 @@ from typing import Any, NamedTuple
 import haiku as hk
 import jax
 import jax.numpy as jnp
-import optax
 
 from acme import replay, specs, types
-from acme_jax import mpo, returns, targets
+from acme_jax import mpo, returns
 from acme_jax.program import Metrics, Program, Update
 from acme_mpo import config as mpo_config
 from acme_mpo.jax import acting, networks
-
-
-class TrainingState(NamedTuple):
-  """All that changes as the learner learns."""
-
-  params: mpo.Params
-  target_policy: hk.Params  # copied from params every config.target_policy_period steps
-  target_critic: hk.Params  # and every config.target_critic_period steps
-  opt_state: optax.OptState
-  key: jax.Array  # constant; what is drawn at a step follows from both
-  steps: jax.Array  # [] int32, SGD steps taken
 
 
 class Steps(NamedTuple):
@@ -63,26 +51,13 @@ def steps_of(data: types.Transition | types.Sequence) -> Steps:
   return Steps(data.observation, *jax.tree.map(lambda x: x[:-1], others))
 
 
-def make_optimizer(config: mpo_config.MPOConfig) -> optax.GradientTransformation:
-  """That of `mpo.Params`."""
-  return mpo.make_optimizer(
-    policy=config.policy_learning_rate,
-    critic=config.critic_learning_rate,
-    duals=config.dual_learning_rate,
-    max_gradient_norm=config.max_gradient_norm,
-  )
-
-
-def make_state(nets: networks.Networks, config: mpo_config.MPOConfig, key: jax.Array) -> TrainingState:
+def make_state(nets: mpo.Networks, config: mpo_config.MPOConfig, key: jax.Array) -> mpo.TrainingState:
   """The first state: the target networks are the online networks. The key is consumed."""
   policy_key, critic_key, key = jax.random.split(key, 3)
-  policy = nets.policy.init(policy_key, nets.observation)
-  critic = nets.critic.init(critic_key, nets.observation, *nets.kind.zeros(1))
-  params = mpo.Params(policy, critic, nets.kind.make_duals())
-  return TrainingState(params, policy, critic, make_optimizer(config).init(params), key, jnp.zeros((), jnp.int32))
+  return mpo.make_state(nets, mpo.Rates.of(config), policy_key, critic_key, key)
 
 
-def make_loss(nets: networks.Networks, config: mpo_config.MPOConfig) -> Callable[..., tuple[jax.Array, Metrics]]:
+def make_loss(nets: mpo.Networks, config: mpo_config.MPOConfig) -> Callable[..., tuple[jax.Array, Metrics]]:
   """The function (params, target policy, target critic, steps, noise) -> (loss [], metrics)."""
   kind = nets.kind
 
@@ -129,44 +104,24 @@ def _merge(x: jax.Array) -> jax.Array:
   return jnp.reshape(x, (-1, *x.shape[2:]))
 
 
-def make_update(nets: networks.Networks, config: mpo_config.MPOConfig) -> Update[TrainingState]:
+def make_update(nets: mpo.Networks, config: mpo_config.MPOConfig) -> Update[mpo.TrainingState]:
   """The pure function (state, sample) -> (state, None, metrics)."""
-  optimizer = make_optimizer(config)
-  gradient = jax.grad(make_loss(nets, config), has_aux=True)
+  gradient, step = jax.grad(make_loss(nets, config), has_aux=True), mpo.make_step(mpo.Rates.of(config))
 
-  def update(state: TrainingState, sample: replay.Sample) -> tuple[TrainingState, None, Metrics]:
+  def update(state: mpo.TrainingState, sample: replay.Sample) -> tuple[mpo.TrainingState, None, Metrics]:
     steps = steps_of(sample.data)
-    noise = nets.kind.draw(
-      jax.random.fold_in(state.key, state.steps), (steps.reward.shape[0] + 1) * steps.reward.shape[1]
-    )
+    noise = mpo.draw(nets, state, (steps.reward.shape[0] + 1) * steps.reward.shape[1])
     gradients, metrics = gradient(state.params, state.target_policy, state.target_critic, steps, noise)
-    updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
-    params: mpo.Params = optax.apply_updates(state.params, updates)
-    params = params._replace(duals=mpo.floored(params.duals))
-    count = state.steps + 1
-    target_policy = targets.periodic_update(params.policy, state.target_policy, count, config.target_policy_period)
-    target_critic = targets.periodic_update(params.critic, state.target_critic, count, config.target_critic_period)
-    duals = {name: jnp.mean(value) for name, value in mpo.positive(params.duals).items()}
-    return TrainingState(params, target_policy, target_critic, opt_state, state.key, count), None, metrics | duals
+    state, multipliers = step(state, gradients)
+    return state, None, metrics | multipliers
 
   return update
 
 
 def make_program(
   spec: specs.EnvironmentSpec, config: mpo_config.MPOConfig, network: mpo.Pair | None = None
-) -> Program[TrainingState, hk.Params, tuple[()]]:
+) -> Program[mpo.TrainingState, hk.Params, tuple[()]]:
   """Makes MPO's program. Raises ValueError where the actions are neither one discrete one nor bounded floats."""
   nets = networks.make_networks(spec, config, network)
-  return Program(
-    init=lambda key: make_state(nets, config, key),
-    update=make_update(nets, config),
-    params=lambda state: state.params.policy,
-    variables=lambda state: {
-      **state.params._asdict(),
-      "target_policy": state.target_policy,
-      "target_critic": state.target_critic,
-    },
-    behaviour=acting.make_policy(nets, config, evaluation=False),
-    evaluation=acting.make_policy(nets, config, evaluation=True),
-    space=nets.kind.space,
-  )
+  make_policy = partial(acting.make_policy, nets, config)
+  return mpo.make_program(nets, lambda key: make_state(nets, config, key), make_update(nets, config), make_policy)

@@ -5,11 +5,11 @@ import tensorflow as tf
 
 from acme import types
 from acme_mpo import config as mpo_config
-from acme_mpo.tf import networks
+from acme_tf import mpo
 from acme_tf.program import Acted, Policy
 
 
-def make_policy(nets: networks.Networks, config: mpo_config.MPOConfig, *, evaluation: bool) -> Policy:
+def make_policy(nets: mpo.Networks, config: mpo_config.MPOConfig, *, evaluation: bool) -> Policy:
   """The behaviour; with Retrace it tells replay the log-probability of what it did."""
 
   def act(network: snt.Module, seed: tf.Tensor, step: types.Step, core: tuple[()]) -> Acted[tuple[()]]:

@@ -13,32 +13,17 @@ Shapes: B batch, T steps that were acted at, time first; M = T·B states, or (T 
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
-import numpy as np
 import sonnet as snt
 import tensorflow as tf
 
 from acme import replay, specs, types
 from acme_mpo import config as mpo_config
 from acme_mpo.tf import acting, networks
-from acme_tf import control, learning, mpo, returns, variables
+from acme_tf import control, mpo, returns
 from acme_tf.program import Metrics, Program, Update
-
-
-class TrainingState(NamedTuple):
-  """All that changes as the learner learns."""
-
-  policy: snt.Module
-  critic: snt.Module
-  duals: dict[str, tf.Variable]
-  target_policy: snt.Module  # copied every config.target_policy_period steps
-  target_critic: snt.Module  # and every config.target_critic_period steps
-  policy_optimizer: snt.Optimizer
-  critic_optimizer: snt.Optimizer
-  dual_optimizer: snt.Optimizer
-  seed: tf.Variable  # [] int64, constant; what is drawn at a step follows from both
-  steps: tf.Variable  # [] int64, SGD steps taken
 
 
 class Steps(NamedTuple):
@@ -66,37 +51,11 @@ def steps_of(data: types.Transition | types.Sequence) -> Steps:
   return Steps(observation, *tree_map(lambda x: x[:-1], others))
 
 
-def make_state(nets: networks.Networks, config: mpo_config.MPOConfig, seed: int) -> TrainingState:
-  """The first state: the target networks are equal to the online networks. The seed is consumed."""
-  policy_seed, critic_seed, seed = (int(s) for s in np.random.SeedSequence(seed).generate_state(3))
-  inputs = (nets.observation, *nets.kind.zeros(1))
-  policy = variables.create(nets.make_policy, nets.observation, seed=policy_seed)
-  critic = variables.create(nets.make_critic, *inputs, seed=critic_seed)
-  duals = nets.kind.make_duals()
-  return TrainingState(
-    policy,
-    critic,
-    duals,
-    variables.make_target(nets.make_policy, policy, nets.observation),
-    variables.make_target(nets.make_critic, critic, *inputs),
-    learning.adam(config.policy_learning_rate, policy.trainable_variables),
-    learning.adam(config.critic_learning_rate, critic.trainable_variables),
-    learning.adam(config.dual_learning_rate, variables.of(duals)),
-    tf.Variable(seed, dtype=tf.int64, name="seed"),
-    tf.Variable(0, dtype=tf.int64, name="steps"),
-  )
-
-
-def draw(nets: networks.Networks, state: TrainingState, num_states: int) -> Any:
-  """All that one update draws."""
-  return nets.kind.draw(tf.stack([state.seed, state.steps]), num_states)
-
-
-def make_loss(nets: networks.Networks, config: mpo_config.MPOConfig) -> Callable[..., tuple[tf.Tensor, Metrics]]:
+def make_loss(nets: mpo.Networks, config: mpo_config.MPOConfig) -> Callable[..., tuple[tf.Tensor, Metrics]]:
   """The function (state, steps, noise) -> (loss [], metrics)."""
   kind, tree_map = nets.kind, tf.nest.map_structure
 
-  def loss(state: TrainingState, steps: Steps, noise: Any) -> tuple[tf.Tensor, Metrics]:
+  def loss(state: mpo.TrainingState, steps: Steps, noise: Any) -> tuple[tf.Tensor, Metrics]:
     shape = steps.reward.shape  # T, B
     size = shape[0] * shape[1]
     merged = tree_map(lambda x: tf.reshape(x, (-1, *x.shape[2:])), steps)
@@ -129,44 +88,25 @@ def make_loss(nets: networks.Networks, config: mpo_config.MPOConfig) -> Callable
   return loss
 
 
-def make_update(nets: networks.Networks, config: mpo_config.MPOConfig) -> Update[TrainingState]:
+def make_update(nets: mpo.Networks, config: mpo_config.MPOConfig) -> Update[mpo.TrainingState]:
   """The function (state, sample) -> (None, metrics), which changes the state; within a `tf.function` only."""
-  loss = make_loss(nets, config)
+  loss, rates = make_loss(nets, config), mpo.Rates.of(config)
 
-  def update(state: TrainingState, sample: replay.Sample) -> tuple[None, Metrics]:
+  def update(state: mpo.TrainingState, sample: replay.Sample) -> tuple[None, Metrics]:
     steps = steps_of(sample.data)
-    noise = draw(nets, state, (steps.reward.shape[0] + 1) * steps.reward.shape[1])
-    parts = state.policy.trainable_variables, state.critic.trainable_variables, variables.of(state.duals)
+    noise = mpo.draw(nets, state, (steps.reward.shape[0] + 1) * steps.reward.shape[1])
     with tf.GradientTape() as tape:
       value, metrics = loss(state, steps, noise)
-    gradients = tape.gradient(value, parts)
-    learning.apply_gradients(state.policy_optimizer, gradients[0], parts[0], config.max_gradient_norm)
-    learning.apply_gradients(state.critic_optimizer, gradients[1], parts[1], config.max_gradient_norm)
-    learning.apply_gradients(state.dual_optimizer, gradients[2], parts[2])
-    mpo.put_floor(state.duals)
-    state.steps.assign_add(1)
-    for online, target, period in (
-      (state.policy, state.target_policy, config.target_policy_period),
-      (state.critic, state.target_critic, config.target_critic_period),
-    ):
-      variables.periodic_copy(state.steps, period, online.variables, target.variables)
-    return None, metrics | {name: tf.reduce_mean(value) for name, value in mpo.positive(state.duals).items()}
+    return None, metrics | mpo.step(rates, state, tape.gradient(value, mpo.parts(state)))
 
   return update
 
 
 def make_program(
   spec: specs.EnvironmentSpec, config: mpo_config.MPOConfig, network: control.Factories | None = None
-) -> Program[TrainingState, snt.Module, tuple[()]]:
+) -> Program[mpo.TrainingState, snt.Module, tuple[()]]:
   """Makes MPO's program. Raises ValueError where the actions are neither one discrete one nor bounded floats."""
   nets = networks.make_networks(spec, config, network)
-  return Program(
-    init=lambda seed: make_state(nets, config, seed),
-    update=make_update(nets, config),
-    params=lambda state: state.policy,
-    make_params=lambda: variables.create(nets.make_policy, nets.observation),
-    variables=lambda state: {name: getattr(state, name) for name in TrainingState._fields[:5]},
-    behaviour=acting.make_policy(nets, config, evaluation=False),
-    evaluation=acting.make_policy(nets, config, evaluation=True),
-    space=nets.kind.space,
+  return mpo.make_program(
+    nets, mpo.Rates.of(config), make_update(nets, config), partial(acting.make_policy, nets, config)
   )

@@ -3,27 +3,14 @@
 Shapes: B batch, D numbers in an action, A actions.
 """
 
-from typing import NamedTuple
-
-from acme import specs, types
+from acme import specs
 from acme_mpo import config as mpo_config
-from acme_tf import control, mpo, networks, variables
-
-
-class Networks(NamedTuple):
-  """Factories, and what their networks work on."""
-
-  make_policy: variables.Factory  # observation [B, …] -> distribution over actions [B, D], or over A
-  make_critic: (
-    variables.Factory
-  )  # (observation [B, …], action [B, D]) -> Q [B, 1]; of discrete actions o -> Q [B, A, 1]
-  kind: mpo.Kind  # of actions, and how policies over them are improved
-  observation: types.NestedArray  # zeros [1, …], to make variables with
+from acme_tf import control, mpo, networks
 
 
 def make_networks(
   spec: specs.EnvironmentSpec, config: mpo_config.MPOConfig, network: control.Factories | None = None
-) -> Networks:
+) -> mpo.Networks:
   """Makes both networks, or takes those of `network`.
 
   Raises:
@@ -34,5 +21,5 @@ def make_networks(
   if network is None:
     network = mpo.make_networks(spec, kind, 1, config.policy_hidden_sizes, config.critic_hidden_sizes)
   else:
-    mpo.check_networks(network, spec, kind, num_outputs=1)
-  return Networks(*network, kind, networks.zeros(spec.observations))
+    mpo.check_networks(network, spec, kind, 1)
+  return mpo.Networks(*network, kind, networks.zeros(spec.observations))
