@@ -107,10 +107,10 @@ class Transitions:
     new = (tick.before.observation, tick.action, tick.extras, self._one_step(tick))
     opened = jax.tree.map(
       lambda slots, x: jax.lax.dynamic_update_index_in_dim(slots, x, slot, 0),
-      (*state[:4], *state[4:7]),
-      (*new, jnp.zeros_like(tick.reward), jnp.zeros_like(tick.reward), jnp.ones_like(tick.reward)),
+      (*state[:4], state.reward, state.factor),
+      (*new, jnp.zeros_like(tick.reward), jnp.ones_like(tick.reward)),
     )
-    *content, reward, _, factor = opened
+    *content, reward, factor = opened
     reward = reward + factor * tick.reward  # [n, N]
     discount = factor * tick.discount
     length = jnp.minimum(state.length + 1, n)  # [N]

@@ -117,12 +117,10 @@ class Loop(core.Saveable):
       raise ValueError(f"steps: expected a number above 0 that fits 32 bits, got {steps}.")
     program = jittable(builder.make_program(spec))
     self._program: Program[Any, Any, Any] = program
-    self._config = builder.config
     description = builder.make_experience(spec, program)
-    self._step_spec = builder.step_spec(spec, program)
-    self._datasets = store.read_datasets(description, self._step_spec)
+    self._datasets = store.read_datasets(description, builder.step_spec(spec, program))
     self._store = store.Store(description, num_envs, steps)
-    repeated = self._config.num_sgd_steps_per_step if isinstance(self._config, configs.ReplayConfig) else 1
+    repeated = builder.config.num_sgd_steps_per_step if isinstance(builder.config, configs.ReplayConfig) else 1
     self._repeated = repeated
     self._update = learning.checked(program.update if repeated == 1 else learning.scan(program.update, repeated))
     self._lift: Callable[..., Any] = jax.vmap if len(self.seeds) > 1 else lambda f, in_axes=0: f
@@ -213,19 +211,17 @@ class Loop(core.Saveable):
   def report(self) -> dict[str, np.ndarray]:
     """What `run` returns, of all steps since the last report."""
     acting, learned = self._state.acting, self._state.learning
-    acting, learned, metrics = self._of_seeds((acting.finished, acting.steps)), learned, learned.metrics
-    finished, steps = acting
+    zeros = jax.tree.map(jnp.zeros_like, acting.finished)
+    self._state = self._state._replace(acting=acting._replace(finished=zeros))
+    finished, learned_metrics = self._of_seeds((acting.finished, learned.metrics))
+    counts = {"steps": acting.steps, "learner_steps": learned.steps, "diverged": learned.diverged}
     with np.errstate(invalid="ignore", divide="ignore"):
-      found = {
-        "steps": steps,
-        "learner_steps": learned.steps,
+      episodes = {
         "episodes": finished.number,
         "episode_return": finished.returns / finished.number,
         "episode_length": finished.lengths / finished.number,
       }
-    zeros = jax.tree.map(jnp.zeros_like, self._state.acting.finished)
-    self._state = self._state._replace(acting=self._state.acting._replace(finished=zeros))
-    return found | self._of_seeds({**metrics, "learner_steps": learned.steps, "diverged": learned.diverged})
+    return self._of_seeds(counts) | episodes | learned_metrics
 
   # What is compiled; S seeds where the name says so.
 
@@ -238,7 +234,7 @@ class Loop(core.Saveable):
       core_state, noise = _begin(self._behaviour, params, num_envs)
       zeros = jnp.zeros(num_envs)
       counts = Finished(jnp.int32(0), jnp.float32(0), jnp.int32(0))
-      step = self._first_step(observation)
+      step = first_step(self._environment, observation)
       acting = Acting(environment, step, core_state, noise, zeros, zeros.astype(jnp.int32), jnp.int32(0), counts)
       executed, outcome = jax.eval_shape(self._act, Seed(keys, acting, None, Learning(state, *[None] * 4)))  # type: ignore[arg-type]
       example = jax.tree.map(
@@ -274,13 +270,10 @@ class Loop(core.Saveable):
       self._behaviour, self._program.space, params, seed.keys.act, acting.steps, streams, acting.step, acting.core,
       acting.noise,
     )  # fmt: skip
-    action = tree.map_structure(lambda x, spec: x.astype(spec.dtype), executed.action, self._environment.spec.actions)
-    keys = jax.random.split(jax.random.fold_in(seed.keys.step, acting.steps), self._num_envs)
-    outcome = jax.vmap(self._environment.step)(keys, acting.environment, action)
-    return executed._replace(action=action), outcome
+    return take_step(self._environment, acting.environment, executed, jax.random.fold_in(seed.keys.step, acting.steps))
 
   def _reset(self, key: Array, steps: Array) -> tuple[Any, Any]:
-    return jax.vmap(self._environment.reset)(jax.random.split(jax.random.fold_in(key, steps), self._num_envs))
+    return reset(self._environment, jax.random.fold_in(key, steps), self._num_envs)
 
   def _begin_anew(self, seeds: Seed, outcome: Any) -> tuple[Any, Any]:
     """The environments' states and observations, of which those that are over begin anew."""
@@ -296,21 +289,13 @@ class Loop(core.Saveable):
       return some()
     return jax.lax.cond(jnp.any(outcome.last), some, lambda: (outcome.state, outcome.observation))
 
-  def _first_step(self, observation: Any) -> types.Step:
-    """The step [N, …] with which episodes begin."""
-    action, reward, discount = networks.zeros(self._step_spec[1:4], self._num_envs)
-    start = jnp.ones(self._num_envs, bool)
-    return types.Step(observation, action, reward, jnp.ones_like(discount), start)
-
   def _record(self, seed: Seed, executed: Executed, outcome: Any, environment: Any, observation: Any) -> Seed:
     """Adds what happened to replay, and counts it."""
     acting, last, reward = seed.acting, outcome.last, outcome.reward
     going_on = types.Step(observation, executed.action, reward, outcome.discount, jnp.zeros_like(last))
-    first = self._first_step(observation)
-    after = where(last, first, going_on)
-    stored, sampling = self._store.add(
-      seed.store, seed.learning.sampling, _tick(acting, executed, outcome, after)
-    ) if self.acts else (seed.store, seed.learning.sampling)  # fmt: skip
+    after = where(last, first_step(self._environment, observation), going_on)
+    tick = _tick(acting, executed, outcome, after)
+    stored, sampling = self._store.add(seed.store, seed.learning.sampling, tick)
     returns, lengths = acting.returns + reward, acting.lengths + 1
     done = acting.finished
     finished = Finished(
@@ -377,13 +362,12 @@ def rollout(program: Program[Any, Any, Any], environment: Environment, params: A
     key: consumed.
     episodes: E.
   """
-  policy, spec = program.evaluation, environment.spec
+  policy = program.evaluation
   assert policy is not None
   limit = environment.max_episode_steps or _ENDLESS
   reset_key, act_key, step_key = jax.random.split(key, 3)
-  state, observation = jax.vmap(environment.reset)(jax.random.split(reset_key, episodes))
-  action, reward, discount = networks.zeros((spec.actions, spec.rewards, spec.discounts), episodes)
-  step = types.Step(observation, action, reward, jnp.ones_like(discount), jnp.ones(episodes, bool))
+  state, observation = reset(environment, reset_key, episodes)
+  step = first_step(environment, observation)
   streams = exploration.Streams(0, episodes)
 
   def go_on(carry: Any) -> Array:
@@ -393,17 +377,35 @@ def rollout(program: Program[Any, Any, Any], environment: Environment, params: A
   def body(carry: Any) -> Any:
     state, step, memory, over, total, t = carry
     executed = execute(policy, program.space, params, act_key, t * episodes, streams, step, *memory)
-    action = tree.map_structure(lambda x, leaf: x.astype(leaf.dtype), executed.action, spec.actions)
-    keys = jax.random.split(jax.random.fold_in(step_key, t), episodes)
-    outcome = jax.vmap(environment.step)(keys, state, action)
+    executed, outcome = take_step(environment, state, executed, jax.random.fold_in(step_key, t))
     total = total + jnp.where(over, 0, outcome.reward)
-    step = types.Step(outcome.observation, action, outcome.reward, outcome.discount, jnp.zeros(episodes, bool))
+    led = (executed.action, outcome.reward, outcome.discount)
+    step = types.Step(outcome.observation, *led, start_of_episode=jnp.zeros(episodes, bool))
     return outcome.state, step, (executed.core, executed.noise), over | outcome.last, total, t + 1
 
   over, zeros = jnp.zeros(episodes, bool), jnp.zeros(episodes)
   carry = (state, step, _begin(policy, params, episodes), over, zeros, jnp.int32(0))
   total: Array = jax.lax.while_loop(go_on, body, carry)[4]
   return total
+
+
+def reset(environment: Environment, key: Array, num_envs: int) -> tuple[Any, Any]:
+  """Begins episodes in N environments: their state and o_0, [N, …] each. The key is consumed."""
+  return jax.vmap(environment.reset)(jax.random.split(key, num_envs))
+
+
+def take_step(environment: Environment, state: Any, executed: Executed, key: Array) -> tuple[Executed, Any]:
+  """Takes a step in N environments: what was executed, of the specs' dtypes, and the outcome. The key is consumed."""
+  action = tree.map_structure(lambda x, spec: x.astype(spec.dtype), executed.action, environment.spec.actions)
+  keys = jax.random.split(key, jax.tree.leaves(action)[0].shape[0])
+  return executed._replace(action=action), jax.vmap(environment.step)(keys, state, action)
+
+
+def first_step(environment: Environment, observation: Any) -> types.Step:
+  """The step [N, …] with which episodes begin."""
+  spec, num_envs = environment.spec, jax.tree.leaves(observation)[0].shape[0]
+  action, reward, discount = networks.zeros((spec.actions, spec.rewards, spec.discounts), num_envs)
+  return types.Step(observation, action, reward, jnp.ones_like(discount), jnp.ones(num_envs, bool))
 
 
 def _begin(policy: Policy[Any, Any], params: Any, num_envs: int) -> tuple[Any, Any]:

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tree
 
 from acme import experience, replay, types
 from acme.experience import exact
 from acme_anakin import adders, ring
+from acme_jax import networks
 from acme_replay import datasets
 
 Array = jax.Array
@@ -328,7 +328,7 @@ def _ticks(items: experience.Items, step_spec: types.Step) -> list[adders.Tick]:
     # After an episode's last step comes the first one of the next.
     begin = jax.tree.map(lambda x: x[:1], steps[(number + 1) % len(steps)])
     after = jax.tree.map(lambda x, y: np.concatenate([x[1:-1], y]), step, begin)
-    core = _zeros(getattr(items, "core_spec", ()), length)
+    core = networks.zeros(getattr(items, "core_spec", ()), length)
     tick = adders.Tick(
       before=jax.tree.map(lambda x: x[:-1], step),
       action=episode.action,
@@ -342,10 +342,6 @@ def _ticks(items: experience.Items, step_spec: types.Step) -> list[adders.Tick]:
     )
     found.append(jax.tree.map(lambda x: x[:, None], tick))
   return found
-
-
-def _zeros(spec: types.NestedSpec, length: int) -> Any:
-  return tree.map_structure(lambda x: np.zeros((length, *x.shape), x.dtype), spec)
 
 
 def _steps(episode: datasets.Episode) -> types.Step:
