@@ -32,15 +32,17 @@ UV = shutil.which("uv")
 
 
 @functools.cache
+def pyproject(name: str) -> dict:
+  return tomllib.loads((ROOT / "packages" / name / "pyproject.toml").read_text())
+
+
 def project(name: str) -> dict:
-  return tomllib.loads((ROOT / "packages" / name / "pyproject.toml").read_text())["project"]
+  return pyproject(name)["project"]
 
 
-@functools.cache
 def tool(name: str) -> dict:
-  """What a package's pyproject.toml says to this file."""
-  text = tomllib.loads((ROOT / "packages" / name / "pyproject.toml").read_text())
-  return text.get("tool", {}).get("acme", {})
+  """What a package says to this file."""
+  return pyproject(name).get("tool", {}).get("acme", {})
 
 
 PACKAGES = sorted(path.parent.name for path in ROOT.glob("packages/*/pyproject.toml"))
@@ -108,14 +110,12 @@ def wheel(name: str, extra: str | None = None) -> str:
   return f"{path}[{extra}]" if extra else str(path)
 
 
-def all_extras(name: str) -> str:
-  """The extras of a package, without those that sessions of their own install: the other backend, suites in JAX."""
-  return ",".join(extra for extra in project(name).get("optional-dependencies", {}) if extra not in apart(name))
-
-
-def apart(name: str) -> list[str]:
-  """The extras that no session but their own installs: the other backend, and `extras-apart` of [tool.acme]."""
-  return ["tf", *tool(name).get("extras-apart", [])]
+def extras(name: str) -> dict[str, list[str]]:
+  """What the extras of a package require, but for those with a session of their own: tf, and its `extras-apart`."""
+  apart = ["tf", *tool(name).get("extras-apart", [])]
+  return {
+    extra: needed for extra, needed in project(name).get("optional-dependencies", {}).items() if extra not in apart
+  }
 
 
 def install(session: nox.Session, *names: str, constraints: str | None = "jax", others: tuple[str, ...] = ()) -> None:
@@ -144,16 +144,13 @@ TEST_ENVIRONMENT = {
 
 
 # Where hardly anything runs for long, what XLA compiles is quicker compiled badly.
-COMPILE_QUICKLY = {
-  "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false --xla_backend_optimization_level=0 "
-  "--xla_llvm_disable_expensive_passes=true"
-}
+COMPILE_QUICKLY = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
 
 def pytest(session: nox.Session, *args: str, quickly: bool = False) -> None:
   session.env.update(TEST_ENVIRONMENT)
   if quickly:
-    session.env.update(COMPILE_QUICKLY)
+    session.env["XLA_FLAGS"] = f"{TEST_ENVIRONMENT['XLA_FLAGS']} {COMPILE_QUICKLY}"
   with tempfile.TemporaryDirectory() as folder:  # Away from the sources, so that what is tested is what was installed.
     session.chdir(folder)
     options = () if "--markdown-docs" in args else ON_TWO_CORES
@@ -164,7 +161,7 @@ def pytest(session: nox.Session, *args: str, quickly: bool = False) -> None:
 
 
 def with_extras(name: str) -> str:
-  return f"{name}[{all_extras(name)}]" if all_extras(name) else name
+  return f"{name}[{','.join(extras(name))}]" if extras(name) else name
 
 
 # What a user runs.
@@ -293,16 +290,17 @@ def lowest(session: nox.Session) -> None:
 
 
 def declared(name: str) -> list[str]:
-  """What a package requires, with all extras but the other backend's."""
-  extras = project(name).get("optional-dependencies", {})
-  return project(name).get("dependencies", []) + sum([extras[e] for e in extras if e not in apart(name)], [])
+  """What a package requires, with its extras."""
+  return project(name).get("dependencies", []) + sum(extras(name).values(), [])
 
 
 def quick_tests(packages: list[str]) -> list[str]:
   """All tests of what lies below agents; of agents those of the whole, whose equations do not depend on versions."""
-  of_agents = dict.fromkeys(AGENTS, "test_*agent.py")
-  patterns = {name: tool(name).get("quick-tests", of_agents.get(name, "test_*.py")) for name in packages}
-  return [file for name, pattern in patterns.items() for file in tests_of(name, pattern)]
+
+  def pattern(name: str) -> str:
+    return tool(name).get("quick-tests", "test_*agent.py" if name in AGENTS else "test_*.py")
+
+  return [file for name in packages for file in tests_of(name, pattern(name))]
 
 
 @nox.session(python=["3.12", "3.13"])
@@ -399,8 +397,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def suites(session: nox.Session) -> None:
   """Environments in JAX of other packages, all six in one environment."""
-  extras = ",".join(tool("acme-anakin")["extras-apart"])
-  install(session, f"acme-anakin[{extras}]", others=TESTERS)
+  install(session, f"acme-anakin[{','.join(tool('acme-anakin')['extras-apart'])}]", others=TESTERS)
   pytest(session, str(ROOT / "packages" / "acme-anakin" / "tests" / "test_anakin_suites.py"))
 
 

@@ -30,7 +30,7 @@ def find_reason(experiment: Experiment) -> str | None:
     UsageError: it cannot run anywhere: there is no such environment, or the agent does not fit it.
     PluginError: there is no such agent.
   """
-  suite, name, found = _find(experiment.environment)
+  name, found = _find(experiment.environment)
   if found is None:
     return f"Nothing installed runs {experiment.environment} there: acme-anakin does what is called jax:NAME."
   if experiment.needs_host is not None:
@@ -256,10 +256,10 @@ class _Run:
     self._earlier_seconds = checkpoint.metadata["wall_seconds"]
 
 
-def _find(environment: str) -> tuple[str, str, Any]:
-  """The suite of an environment, its name there, and what runs it on a device, None where nothing does."""
+def _find(environment: str) -> tuple[str, Any]:
+  """An environment's name in its suite, and what runs it on a device, None where nothing does."""
   suite, _, name = environment.partition(":")
-  return suite, name, plugins.load_runner(suite)
+  return name, plugins.load_runner(suite)
 
 
 def _make_builder(experiment: Experiment) -> Any:
@@ -270,7 +270,7 @@ def _make_builder(experiment: Experiment) -> Any:
 
 def _make_loop(experiment: Experiment) -> Any:
   """The program of all seeds. Raises UsageError where it cannot be made."""
-  _, name, found = _find(experiment.environment)
+  name, found = _find(experiment.environment)
   if found is None:
     raise UsageError(f"{experiment.environment} runs on a device by acme-anakin, which is not installed.")
   with _complaints():
