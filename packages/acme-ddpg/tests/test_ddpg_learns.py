@@ -61,12 +61,13 @@ CASES = {
 def test_brings_the_point_to_the_middle(name):
   backend, changes = CASES[name]
   pytest.importorskip("haiku" if backend == "jax" else "sonnet", reason="this backend is not installed")
-  config = DDPGConfig(policy_hidden_sizes=(32, 32), critic_hidden_sizes=(32, 32), policy_learning_rate=3e-4,
+  # A policy that learns faster follows the first critic to a bound, where tanh is flat, with one seed of ten.
+  config = DDPGConfig(policy_hidden_sizes=(32, 32), critic_hidden_sizes=(32, 32), policy_learning_rate=1e-4,
                       critic_learning_rate=3e-3, target_update_period=10, n_step=1, discount=0.9, batch_size=64,
                       samples_per_insert=64.0, random_steps=200, min_replay_size=200)  # fmt: skip
   environment = Point()
   config = dataclasses.replace(config, **changes)
   agent = DDPG(acme.make_environment_spec(environment), config=config, backend=backend, seed=100)
-  acme.EnvironmentLoop(environment, agent, logger=loggers.NullLogger(), seed=0).run(num_steps=700)
+  acme.EnvironmentLoop(environment, agent, logger=loggers.NullLogger(), seed=0).run(num_steps=800)
   results = acme.evaluate(Point(), agent.make_evaluator(), 20, seed=1)
   assert np.mean([result["episode_return"] for result in results]) >= -2.0
