@@ -10,12 +10,13 @@ from typing import Any
 
 import acme_envs
 from acme import checkpointing, plugins
-from acme_experiments import components, device, parsing, processes, progress, rundir, runs, stopping
+from acme_experiments import components, device, parsing, processes, progress, rundir, runs, stopping, sweep
 from acme_experiments.rundir import Experiment, RunDirectory, UsageError
 
 _STEPS = 50_000  # Where neither steps nor episodes are asked for.
 _EVALUATIONS = 20  # In a run of so many steps; …
 _EVAL_EVERY = 2_500  # … in a run of so many episodes, the steps between two of them.
+_BEST = 10  # Trials of a sweep that are shown.
 
 
 class Failed(RuntimeError):  # noqa: N818 - what happened, in one word.
@@ -30,6 +31,17 @@ def execute(command: Any, config: Any = None) -> None:
 
 @execute.register
 def _run(command: parsing.Run, config: Any = None) -> None:
+  experiment = _experiment(command, config)
+  directory = RunDirectory.create(command.out or rundir.default_path(experiment), experiment)
+  try:
+    _train(directory, command.quiet, command.jobs)
+  except (UsageError, plugins.PluginError):
+    shutil.rmtree(directory.path)  # The run never began: nothing is in there but its config.
+    raise
+
+
+def _experiment(command: parsing.Run, config: Any) -> Experiment:
+  """What a command line asks for."""
   if config is None:
     config = parsing.default_config(plugins.load_agent(command.agent), command.preset)
   steps = _STEPS if command.steps is None and command.episodes is None else command.steps
@@ -56,13 +68,36 @@ def _run(command: parsing.Run, config: Any = None) -> None:
     video=command.video,
     seeds=None if command.seeds is None else parsing.seeds(command.seeds),
   )
-  experiment = _place(experiment, command.loop)
-  directory = RunDirectory.create(command.out or rundir.default_path(experiment), experiment)
+  return _place(experiment, command.loop)
+
+
+@execute.register
+def _sweep(command: parsing.Sweep, config: Any = None) -> None:
+  plan = sweep.read_plan(command.file)
+  experiments = []
+  for values in plan.trials:  # All of them, so that none is found wrong when others have run for hours.
+    content = {**plan.options, "config": {**plan.options.get("config", {}), **values}}
+    line = ["run", plan.agent, plan.env, *parsing.to_options(command.file, content)]
+    run, config = parsing.parse(line)
+    assert isinstance(run, parsing.Run)
+    experiments.append(_experiment(run, config))
+  path = command.out or rundir.timed_path(f"sweep-{pathlib.Path(command.file).stem}")
+  _try_all(sweep.create(path, plan, experiments), command.quiet, command.jobs)
+
+
+def _try_all(path: pathlib.Path, quiet: bool, jobs: int) -> None:
+  """Runs a sweep to the end, and shows its best trials."""
+  resume = f"acme resume {path}"
   try:
-    _train(directory, command.quiet, command.jobs)
-  except (UsageError, plugins.PluginError):
-    shutil.rmtree(directory.path)  # The run never began: nothing is in there but its config.
+    rows = sweep.run(path, progress.choose(quiet), jobs)
+  except stopping.Stopped:
+    print(f"Stopped; every trial is saved. Go on with: {resume}")
     raise
+  for row in rows[:_BEST]:
+    print(sweep.describe(row))
+  print(f"all {len(rows)} trials: {path / 'results.csv'}")
+  if failed := [row["trial"] for row in rows if row["failed"]]:
+    raise Failed(f"Of {len(rows)} trials {len(failed)} failed: {', '.join(failed)}. output.txt in each says why.")
 
 
 def _place(experiment: Experiment, loop: str | None) -> Experiment:
@@ -80,6 +115,11 @@ def _place(experiment: Experiment, loop: str | None) -> Experiment:
 
 @execute.register
 def _resume(command: parsing.Resume, config: Any = None) -> None:
+  if sweep.is_sweep(command.directory):
+    if command.steps is not None or command.episodes is not None:
+      raise UsageError(f"{command.directory} is a sweep, and cannot be made longer: begin a new one.")
+    _try_all(pathlib.Path(command.directory), command.quiet, command.jobs)
+    return
   directory = RunDirectory(command.directory)
   experiment = directory.read_experiment()
   runs.check_whole(directory)

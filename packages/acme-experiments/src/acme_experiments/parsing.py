@@ -6,7 +6,7 @@ import difflib
 import io
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -165,10 +165,25 @@ class NewAgent:
   """The folder to write the package into."""
 
 
-Command = Run | Resume | Evaluate | Plot | ReplayServer | List | CheckEnv | NewAgent
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sweep:
+  """Try many configs of an agent, each on the same seeds, and rank them; `acme resume DIR` goes on with a sweep."""
+
+  file: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
+  """What to try, in TOML: agent, env, options of `acme run`, and under [sweep] values for fields of the config."""
+  out: MaybePath = None
+  """The sweep's directory, which must not exist; by default runs/sweep-FILE-TIME."""
+  jobs: Number = 1
+  """Trials at once, each in a process of its own."""
+  quiet: Flag = False
+  """Print the result only."""
+
+
+Command = Run | Sweep | Resume | Evaluate | Plot | ReplayServer | List | CheckEnv | NewAgent
 _MOST_SEEDS = 100_000  # In one range.
 _COMMANDS: dict[str, type] = {
   "run": Run,
+  "sweep": Sweep,
   "resume": Resume,
   "evaluate": Evaluate,
   "plot": Plot,
@@ -284,26 +299,33 @@ def _options_of(path: str) -> list[str]:
       content = tomllib.load(file)
   except (OSError, ValueError) as error:
     raise UsageError(f"--config-file: {path} cannot be read: {error}") from error
-  config = content.pop("config", {})
+  return to_options(f"--config-file: {path}", content)
+
+
+def to_options(source: str, content: Mapping[str, Any]) -> list[str]:
+  """Options of `acme run` by name, and the table `config`, as a command line; UsageError names their source."""
+  config = content.get("config", {})
   if not isinstance(config, dict):
-    raise UsageError(f"--config-file: {path}: expected a table [config], got {config!r}.")
+    raise UsageError(f"{source}: expected a table [config], got {config!r}.")
   flags = {field.name for field in dataclasses.fields(Run) if field.type == Flag}
   options: list[str] = []
   for name, value in content.items():
+    if name == "config":
+      continue
     if name.replace("-", "_") in flags and isinstance(value, bool):
       options += [f"--{name}"] if value else []
     else:
-      options += [f"--{name}", *_words(path, name, value)]
+      options += [f"--{name}", *_words(source, name, value)]
   for name, value in config.items():
-    options += [f"--config.{name}", *_words(path, name, value)]
+    options += [f"--config.{name}", *_words(source, name, value)]
   return options
 
 
-def _words(path: str, name: str, value: Any) -> list[str]:
+def _words(source: str, name: str, value: Any) -> list[str]:
   """A value as the command line has it: of a list, each element."""
   values = value if isinstance(value, list) else [value]
   if not all(isinstance(each, str | int | float) for each in values):
-    raise UsageError(f"--config-file: {path}: expected a number, text or a list of them at {name}, got {value!r}.")
+    raise UsageError(f"{source}: expected a number, text or a list of them at {name}, got {value!r}.")
   return [str(each) for each in values]
 
 

@@ -1,13 +1,13 @@
-"""A run whose seeds are runs of their own, each in a process and in a directory within that of the run."""
+"""Runs in processes, so many at once: the seeds of a run on the host, the trials of a sweep."""
 
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from acme_experiments import evaluation, progress, stopping
-from acme_experiments.experiment import Experiment
 from acme_experiments.rundir import RunDirectory, UsageError
 from acme_experiments.stopping import Stopped
 
@@ -19,7 +19,7 @@ class SeedsFailed(RuntimeError):  # noqa: N818 - what happened, in two words.
 
 
 def run(directory: RunDirectory, display: progress.Progress | None = None, jobs: int = 1) -> dict[str, Any]:
-  """Runs all seeds that are not over, `jobs` at once, to their end.
+  """Runs all seeds of a run that are not over, `jobs` at once, to their end.
 
   Returns:
     The summary, as in summary.json.
@@ -29,82 +29,89 @@ def run(directory: RunDirectory, display: progress.Progress | None = None, jobs:
     Stopped: SIGINT or SIGTERM came; every seed is saved.
     UsageError: another process runs in the directory; or no seed can run, as there is no such environment.
   """
-  if jobs < 1:
-    raise UsageError(f"--jobs: expected 1 or more, got {jobs}.")
-  stop = stopping.StopRequest()
+  display, stop = display or progress.Progress(), stopping.StopRequest()
   with directory.lock(), stop.installed():
-    seeds = _Seeds(directory, display or progress.Progress(), jobs)
+    experiment = directory.read_experiment()
+    seeds = {seed: directory.seed(seed) for seed in experiment.seeds or ()}
+
+    def steps() -> int:  # Those of the seed that is furthest back.
+      return min(each.read_progress()[0] for each in seeds.values())
+
+    display.start(experiment, steps())
     try:
-      seeds.run(stop)
+      pool = Pool({f"seed {seed}": each for seed, each in seeds.items()}, jobs, display.message)
+      pool.run(stop, lambda: display.update(steps(), 0))
     finally:
-      seeds.close()
+      display.close()
     if stop.signal is not None:
-      raise Stopped(stop.signal, seeds.steps)
-    return seeds.finish()
-
-
-class _Seeds:
-  """The processes of the seeds."""
-
-  def __init__(self, directory: RunDirectory, display: progress.Progress, jobs: int) -> None:
-    self._directory, self._display, self._jobs = directory, display, jobs
-    self._experiment: Experiment = directory.read_experiment()
-    self._all = {seed: directory.seed(seed) for seed in self._experiment.seeds or ()}
-    self._waiting = [seed for seed, each in self._all.items() if each.read_summary() is None]
-    self._running: dict[int, subprocess.Popen[bytes]] = {}
-    self._failed: dict[int, tuple[int, str]] = {}  # Exit codes and last words.
-
-  @property
-  def steps(self) -> int:
-    """Those of the seed that is furthest back."""
-    return min(each.read_progress()[0] for each in self._all.values())
-
-  def run(self, stop: stopping.StopRequest) -> None:
-    """Returns once none runs any more: since all are over, or since `stop` asked for it and they have saved."""
-    self._display.start(self._experiment, self.steps)
-    told = False
-    while (self._waiting and not stop) or self._running:
-      while self._waiting and len(self._running) < self._jobs and not stop:
-        self._start(self._waiting.pop(0))
-      if stop.signal is not None and not told:
-        self._tell(stop.signal)
-        told = True
-      for seed, process in list(self._running.items()):
-        if process.poll() is not None:
-          del self._running[seed]
-          self._note(seed, process.returncode, told)
-      self._display.update(self.steps, 0)
-      time.sleep(_SECONDS)
-
-  def close(self) -> None:
-    """Ends the processes that still run, at once."""
-    self._tell(signal.SIGKILL)
-    for process in self._running.values():
-      process.wait()
-    self._display.close()
-
-  def finish(self) -> dict[str, Any]:
-    """The summary of all seeds together. Raises SeedsFailed, or UsageError where none of them could begin."""
-    if self._failed:
-      first = next(iter(self._failed.values()))[1]
-      if len(self._failed) == len(self._all) and all(code == 2 for code, _ in self._failed.values()):
-        raise UsageError(first.removeprefix("acme: "))
-      names = ", ".join(map(str, sorted(self._failed)))
-      raise SeedsFailed(f"Of {len(self._all)} seeds {len(self._failed)} failed: {names}. The first says: {first}")
-    results = {seed: each.read_summary() or {} for seed, each in self._all.items()}
+      raise Stopped(stop.signal, steps())
+    _complain(pool.failed, len(seeds))
+    results = {seed: each.read_summary() or {} for seed, each in seeds.items()}
     summary = evaluation.of_seeds(results) | {
       "steps": min(result["steps"] for result in results.values()),
       "episodes": min(result["episodes"] for result in results.values()),
     }
-    self._directory.write_summary(summary)
+    directory.write_summary(summary)
     return summary
 
-  def _start(self, seed: int) -> None:
-    path = self._all[seed].path
+
+def _complain(failed: Mapping[str, tuple[int, str]], number: int) -> None:
+  """Raises SeedsFailed where seeds did, or UsageError where none of them could begin."""
+  if not failed:
+    return
+  first = next(iter(failed.values()))[1]
+  if len(failed) == number and all(code == 2 for code, _ in failed.values()):
+    raise UsageError(first.removeprefix("acme: "))
+  names = ", ".join(map(str, sorted(int(name.removeprefix("seed ")) for name in failed)))
+  raise SeedsFailed(f"Of {number} seeds {len(failed)} failed: {names}. The first says: {first}")
+
+
+class Pool:
+  """Runs, each in a process of its own.
+
+  Attributes:
+    failed: exit codes and last words of those that failed, by name.
+  """
+
+  def __init__(self, runs: Mapping[str, RunDirectory], jobs: int, say: Callable[[str], None]) -> None:
+    """Takes them by name, in order; those that are over are left alone. UsageError where `jobs` is less than 1."""
+    if jobs < 1:
+      raise UsageError(f"--jobs: expected 1 or more, got {jobs}.")
+    self._runs, self._jobs, self._say = runs, jobs, say
+    self._waiting = [name for name, each in runs.items() if each.read_summary() is None]
+    self._running: dict[str, subprocess.Popen[bytes]] = {}
+    self.failed: dict[str, tuple[int, str]] = {}
+
+  def run(self, stop: stopping.StopRequest, look: Callable[[], None]) -> None:
+    """Returns once none runs any more: since all are over, or since `stop` asked for it and they have saved.
+
+    `look` is called ten times a second. Leaving by an exception ends the processes at once.
+    """
+    told = False
+    try:
+      while (self._waiting and not stop) or self._running:
+        while self._waiting and len(self._running) < self._jobs and not stop:
+          self._start(self._waiting.pop(0))
+        if stop.signal is not None and not told:
+          self._tell(stop.signal)
+          told = True
+        for name, process in list(self._running.items()):
+          if process.poll() is not None:
+            del self._running[name]
+            self._note(name, process.returncode, told)
+        look()
+        time.sleep(_SECONDS)
+    finally:
+      self._tell(signal.SIGKILL)
+      for process in self._running.values():
+        process.wait()
+
+  def _start(self, name: str) -> None:
+    path = self._runs[name].path
     command = [sys.executable, "-m", "acme_experiments.cli", "resume", str(path), "--quiet"]
     with (path / "output.txt").open("ab") as output:
       # In a session of its own, or Ctrl-C would reach it twice.
-      self._running[seed] = subprocess.Popen(
+      self._running[name] = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
       )
 
@@ -112,14 +119,13 @@ class _Seeds:
     for process in self._running.values():
       process.send_signal(number)
 
-  def _note(self, seed: int, code: int, told: bool) -> None:
-    """Says how a seed ended."""
-    lines = (self._all[seed].path / "output.txt").read_text(errors="replace").strip().splitlines() or [
+  def _note(self, name: str, code: int, told: bool) -> None:
+    """Says how a run ended."""
+    lines = (self._runs[name].path / "output.txt").read_text(errors="replace").strip().splitlines() or [
       "It said nothing."
     ]
-    summary = self._all[seed].read_summary()
-    if code == 0 and summary is not None:
-      self._display.message(f"seed {seed}: {lines[-2] if len(lines) > 1 else lines[-1]}")
+    if code == 0 and self._runs[name].read_summary() is not None:
+      self._say(f"{name}: {lines[-2] if len(lines) > 1 else lines[-1]}")
     elif not told:
-      self._failed[seed] = code, lines[-1]
-      print(f"acme: Seed {seed} failed (exit code {code}): {lines[-1]}", file=sys.stderr)
+      self.failed[name] = code, lines[-1]
+      print(f"acme: {name.capitalize()} failed (exit code {code}): {lines[-1]}", file=sys.stderr)

@@ -113,7 +113,7 @@ class RunDirectory:
 
   def read_config(self) -> dict[str, Any]:
     """The whole of config.json; UsageError where it is damaged, or of a newer format."""
-    content = _read_json(self.config, ("format",))
+    content = read_object(self.config, ("format",))
     if content["format"] == 1:
       raise UsageError(
         f"{self.path} holds a run of acme-core 0.1, which this version cannot read: use the versions that "
@@ -128,7 +128,7 @@ class RunDirectory:
 
   def read_summary(self) -> dict[str, Any] | None:
     """The summary, None where the run is not over; UsageError where it is damaged."""
-    return _read_json(self.summary, _SUMMARY) if os.path.lexists(self.summary) else None
+    return read_object(self.summary, _SUMMARY) if os.path.lexists(self.summary) else None
 
   def write_summary(self, summary: Mapping[str, Any]) -> None:
     """Writes the summary, which says that the run is over."""
@@ -165,41 +165,50 @@ class RunDirectory:
   def read_progress(self) -> tuple[int, int]:
     """Steps and episodes trained for up to the newest checkpoint; (0, 0) where there has been none."""
     if os.path.lexists(self.saved):
-      saved = _read_json(self.saved, ("steps", "episodes"))
+      saved = read_object(self.saved, ("steps", "episodes"))
       return saved["steps"], saved["episodes"]
     found = checkpointing.find(self.checkpoints)
     return (found[-1][0] if found else 0), 0
 
-  @contextlib.contextmanager
-  def lock(self) -> Iterator[None]:
-    """Holds the directory for this process; the operating system lets go however the process ends.
+  def lock(self) -> contextlib.AbstractContextManager[None]:
+    """Holds the directory, as `lock` does."""
+    return lock(self.path)
 
-    Raises:
-      UsageError: another process holds it.
-    """
-    import fcntl  # Not on Windows, where reading run directories should still work.
 
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW  # What a link leads to would be emptied.
-    with open(os.open(self.path / "lock", flags, 0o644), "r+") as file:
-      try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-      except BlockingIOError:
-        raise UsageError(f"{self.path} is in use: process {file.read().strip()} runs in it.") from None
-      file.truncate(0)
-      file.write(str(os.getpid()))
-      file.flush()
-      yield
+@contextlib.contextmanager
+def lock(path: pathlib.Path) -> Iterator[None]:
+  """Holds a directory for this process; the operating system lets go however the process ends.
+
+  Raises:
+    UsageError: another process holds it.
+  """
+  import fcntl  # Not on Windows, where reading run directories should still work.
+
+  flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW  # What a link leads to would be emptied.
+  with open(os.open(path / "lock", flags, 0o644), "r+") as file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      raise UsageError(f"{path} is in use: process {file.read().strip()} runs in it.") from None
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    yield
 
 
 def default_path(experiment: Experiment) -> pathlib.Path:
   """`runs/<agent>-<environment>-<seed>-<time>`, or the first and the last of many seeds."""
   ends = dict.fromkeys([experiment.seed] if experiment.seeds is None else [experiment.seeds[0], experiment.seeds[-1]])
-  environment = re.sub(r"[^A-Za-z0-9._-]+", "-", experiment.environment)
+  return timed_path("-".join([experiment.agent, experiment.environment, *map(str, ends)]))
+
+
+def timed_path(name: str) -> pathlib.Path:
+  """`runs/<name>-<time>`, whatever is in the name."""
   time = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-  return pathlib.Path("runs") / f"{experiment.agent}-{environment}-{'-'.join(map(str, ends))}-{time}"
+  return pathlib.Path("runs") / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name)}-{time}"
 
 
-def _read_json(path: pathlib.Path, numbers: Sequence[str]) -> dict[str, Any]:
+def read_object(path: pathlib.Path, numbers: Sequence[str]) -> dict[str, Any]:
   """An object with such numbers from a JSON file; UsageError where it is none."""
   try:
     content = json.loads(path.read_bytes())

@@ -1,0 +1,222 @@
+"""Many configs of an agent on the same seeds: what a file says to try, a run directory for each trial, a ranking.
+
+Of a sweep's directory:
+
+- sweep.json: the fields that are varied, and their values in each trial
+- trial-000/ and so on: a run each
+- results.csv: the trials, the best first
+- best.toml: the best one's options, for `acme run --config-file`
+"""
+
+import csv
+import dataclasses
+import itertools
+import json
+import math
+import os
+import pathlib
+import shutil
+import tempfile
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from acme_experiments import processes, progress, rundir, stopping
+from acme_experiments.rundir import Experiment, RunDirectory, UsageError, read_object, write_json
+
+Values = dict[str, Any]
+
+_FILE = "sweep.json"
+_MOST_TRIALS = 10_000
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+  """What a sweep's file says.
+
+  Attributes:
+    agent: its name.
+    env: the environment's.
+    options: those of `acme run` that all trials share, as a config file has them, with the table `config`.
+    trials: the fields' values in each trial.
+  """
+
+  agent: str
+  env: str
+  options: Mapping[str, Any]
+  trials: tuple[Values, ...]
+
+
+def read_plan(path: str) -> Plan:
+  """Reads a sweep's file.
+
+      agent = "dqn"
+      env = "jax:CartPole-v1"
+      seeds = "100-103"           # and whatever else `acme run` takes
+      trials = 20                 # so many at random; without it every combination
+      [config]                    # the same in all trials
+      batch_size = 64
+      [sweep]                     # lists of values, and where they are drawn at random ranges, too
+      hidden_sizes = [[64, 64], [256, 256]]
+      learning_rate = {low = 1e-4, high = 1e-2, log = true}
+
+  Values are drawn from `random_seed`, 0 unless given: the same file gives the same trials.
+
+  Raises:
+    UsageError: it cannot be read, or says what cannot be.
+  """
+  try:
+    with open(path, "rb") as file:
+      content = tomllib.load(file)
+  except (OSError, ValueError) as error:
+    raise UsageError(f"{path} cannot be read: {error}") from error
+  agent, env, fields = (content.pop(name, None) for name in ("agent", "env", "sweep"))
+  number, seed = content.pop("trials", None), content.pop("random_seed", 0)
+  if not isinstance(agent, str) or not isinstance(env, str):
+    raise UsageError(f'{path}: expected an agent and an env, such as agent = "dqn" and env = "jax:CartPole-v1".')
+  if not isinstance(fields, dict) or not fields:
+    raise UsageError(f"{path}: expected a table [sweep] of fields, such as learning_rate = [1e-3, 3e-4].")
+  for name, value, least in (("trials", number, 1), ("random_seed", seed, 0)):
+    if value is not None and (type(value) is not int or value < least):
+      raise UsageError(f"{path}: {name}: expected a whole number of {least} or more, got {value!r}.")
+  if reserved := sorted({"out", "quiet", "jobs"} & content.keys()):
+    raise UsageError(f"{path}: {reserved[0]} is an option of `acme sweep` itself: give it on the command line.")
+  trials = _combine(path, fields) if number is None else _draw(path, fields, number, np.random.default_rng(seed))
+  return Plan(agent=agent, env=env, options=content, trials=tuple(trials))
+
+
+def _combine(path: str, fields: Mapping[str, Any]) -> list[Values]:
+  """Every combination of values, the last field's changing quickest."""
+  for name, values in fields.items():
+    if not isinstance(values, list) or not values:
+      raise UsageError(f"{path}: {name}: expected a list of values, got {values!r}; a range needs trials = N.")
+  if (number := math.prod(map(len, fields.values()))) > _MOST_TRIALS:
+    raise UsageError(f"{path}: {number:,} combinations are more than {_MOST_TRIALS:,}: draw some, by trials = N.")
+  return [dict(zip(fields, values, strict=True)) for values in itertools.product(*fields.values())]
+
+
+def _draw(path: str, fields: Mapping[str, Any], number: int, rng: np.random.Generator) -> list[Values]:
+  """Trials whose values are drawn one by one."""
+  if number > _MOST_TRIALS:
+    raise UsageError(f"{path}: trials: expected at most {_MOST_TRIALS:,}, got {number:,}.")
+
+  def draw(name: str, values: Any) -> Any:
+    if isinstance(values, list) and values:
+      return values[rng.integers(len(values))]
+    if not isinstance(values, dict) or not {"low", "high"} <= values.keys() <= {"low", "high", "log"}:
+      raise UsageError(f"{path}: {name}: expected values, or {{low = X, high = Y, log = true}}, got {values!r}.")
+    low, high, log = values["low"], values["high"], values.get("log", False)
+    if not all(type(end) in (int, float) for end in (low, high)) or not low < high or (log and low <= 0):
+      raise UsageError(f"{path}: {name}: expected low < high, and above 0 where log = true, got {values!r}.")
+    if log:
+      value = math.exp(rng.uniform(math.log(low), math.log(high)))
+    else:
+      value = rng.uniform(low, high)
+    # Whole ends are of a whole number. Digits enough to tell trials apart, and few enough to be read.
+    return round(value) if type(low) is type(high) is int else float(f"{value:.4g}")
+
+  return [{name: draw(name, values) for name, values in fields.items()} for _ in range(number)]
+
+
+def create(path: str | os.PathLike[str], plan: Plan, experiments: list[Experiment]) -> pathlib.Path:
+  """Makes a sweep's directory, with a run directory for each trial, at one stroke.
+
+  Raises:
+    UsageError: something is there already.
+  """
+  path = pathlib.Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+  try:
+    temporary.chmod(0o755)
+    for i, experiment in enumerate(experiments):
+      RunDirectory.create(temporary / _name(i), experiment)
+    write_json(temporary / _FILE, dataclasses.asdict(plan))
+    temporary.rename(path)
+  except OSError as error:
+    shutil.rmtree(temporary, ignore_errors=True)
+    if not path.exists():
+      raise
+    raise UsageError(f"{path} exists: give another --out, or go on with what is in it by `acme resume`.") from error
+  return path
+
+
+def is_sweep(path: str | os.PathLike[str]) -> bool:
+  """Whether a directory holds a sweep."""
+  return os.path.lexists(pathlib.Path(path) / _FILE)
+
+
+def run(path: pathlib.Path, display: progress.Progress, jobs: int = 1) -> list[Values]:
+  """Runs all trials that are not over, `jobs` at once, each in a process, and ranks those that are.
+
+  Returns:
+    The rows of results.csv.
+
+  Raises:
+    Stopped: SIGINT or SIGTERM came; every trial is saved.
+    UsageError: the directory is damaged.
+  """
+  with rundir.lock(path):
+    return _run(path, display, jobs)
+
+
+def describe(row: Values) -> str:
+  """A row of results.csv as a line."""
+  seeds = [value for name, value in row.items() if name.startswith("seed ")]
+  result = f"{row['return']:,.2f} ({', '.join(f'{value:,.2f}' for value in seeds)})" if seeds else "no result"
+  values = [f"{name} {row[name]}" for name in list(row)[1 : list(row).index("failed")]]
+  return f"{row['trial']}: {result}{' FAILED' if row['failed'] else ''}  {', '.join(values)}"
+
+
+def _run(path: pathlib.Path, display: progress.Progress, jobs: int) -> list[Values]:
+  plan = read_object(path / _FILE, ())
+  try:
+    trials = {_name(i): (values, RunDirectory(path / _name(i))) for i, values in enumerate(plan["trials"])}
+    options = {"agent": plan["agent"], "env": plan["env"], **plan["options"]}
+  except (KeyError, TypeError) as error:
+    raise UsageError(f"{path / _FILE} cannot be read: it has no {error}. Put it back from a copy.") from error
+  stop = stopping.StopRequest()
+  with stop.installed():
+    pool = processes.Pool({name: directory for name, (_, directory) in trials.items()}, jobs, display.message)
+    pool.run(stop, lambda: None)
+  rows = [_result(name, values, directory) for name, (values, directory) in trials.items()]
+  rows.sort(key=lambda row: (row["failed"], -row["return"]))  # Stable: equal ones in their order.
+  _write(path, rows, options, dict(trials[rows[0]["trial"]][0]))
+  if stop.signal is not None:
+    raise stopping.Stopped(stop.signal, sum(not row["failed"] for row in rows))
+  return rows
+
+
+def _name(i: int) -> str:
+  return f"trial-{i:03}"
+
+
+def _result(name: str, values: Values, directory: RunDirectory) -> Values:
+  """A trial's row: the mean over seeds of their final evaluation, and each; of one with seeds that diverged, failed."""
+  summary = directory.read_summary()
+  if summary is None:
+    return {"trial": name, **values, "failed": True, "return": -math.inf}
+  seeds = summary.get("seeds") or {str(directory.read_experiment().seed): summary["eval_return_mean"]}
+  row = {"failed": bool(summary.get("diverged")), "return": float(np.mean(list(seeds.values())))}
+  return {"trial": name, **values, **row, **{f"seed {seed}": value for seed, value in seeds.items()}}
+
+
+def _write(path: pathlib.Path, rows: list[Values], options: Mapping[str, Any], best: Values) -> None:
+  names = dict.fromkeys(itertools.chain.from_iterable(rows))
+  temporary = path / "results.csv.tmp"
+  temporary.unlink(missing_ok=True)
+  with temporary.open("x", newline="") as file:
+    writer = csv.DictWriter(file, list(names))
+    writer.writeheader()
+    writer.writerows(rows)
+  temporary.replace(path / "results.csv")
+  if not rows[0]["failed"]:
+    shared = {name: value for name, value in options.items() if name not in ("config", "seeds", "seed")}
+    lines = [f"# {shared.pop('agent')} {shared.pop('env')}: the best of {len(rows)} trials, {rows[0]['trial']}"]
+    # What JSON writes of numbers, text and lists of them, TOML reads.
+    lines += [f"{name} = {json.dumps(value)}" for name, value in shared.items()] + ["", "[config]"]
+    config = {**options.get("config", {}), **best}
+    lines += [f"{name} = {json.dumps(value)}" for name, value in config.items()]
+    (path / "best.toml").write_text("\n".join(lines) + "\n")

@@ -1,0 +1,142 @@
+"""Sweeps: the trials that a file asks for, their runs, their ranking."""
+
+import csv
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from acme_experiments import RunDirectory, sweep
+from acme_experiments.experiment import UsageError
+
+FOLDER = pathlib.Path(__file__).parent
+HEAD = 'agent = "fake"\nenv = "gym:CartPole-v1"\nsteps = 60\neval-every = 0\n'
+GRID = (
+  HEAD + 'seeds = "1-2"\n[config]\ndouble = false\n[sweep]\nlearning_rate = [0.25, 0.5]\nhidden_sizes = [[3], [4, 5]]\n'
+)
+
+
+@pytest.fixture(autouse=True)
+def processes_know_the_fake(monkeypatch):
+  monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FOLDER / "fake_agents"), os.environ.get("PYTHONPATH", "")]))
+
+
+@pytest.fixture
+def write(tmp_path):
+  def write_file(content):
+    (tmp_path / "try.toml").write_text(content)
+    return str(tmp_path / "try.toml")
+
+  return write_file
+
+
+def test_every_combination_is_tried_and_ranked(acme_command, write, tmp_path):
+  write(GRID)
+  code, text, error = acme_command("sweep try.toml --out tried --jobs 2")
+  assert code == 0, error
+  assert "all 4 trials: tried/results.csv" in text and "learning_rate 0.5, hidden_sizes [4, 5]" in text
+  with (tmp_path / "tried" / "results.csv").open() as file:
+    rows = list(csv.DictReader(file))
+  returns = [float(row["return"]) for row in rows]
+  assert returns == sorted(returns, reverse=True)
+  tried = {(row["learning_rate"], row["hidden_sizes"]) for row in rows}
+  assert tried == {("0.25", "[3]"), ("0.25", "[4, 5]"), ("0.5", "[3]"), ("0.5", "[4, 5]")}
+  for row in rows:
+    directory = RunDirectory(tmp_path / "tried" / row["trial"])
+    config = directory.read_experiment().config
+    assert str(config["learning_rate"]) == row["learning_rate"] and config["double"] is False
+    assert directory.read_summary()["seeds"] == {seed: float(row[f"seed {seed}"]) for seed in "12"}
+    assert float(row["return"]) == pytest.approx(sum(float(row[f"seed {seed}"]) for seed in "12") / 2)
+  assert acme_command("run fake gym:CartPole-v1 --config-file tried/best.toml --seed 9 --out again")[0] == 0
+  again = RunDirectory(tmp_path / "again").read_experiment()
+  assert str(again.config["learning_rate"]) == rows[0]["learning_rate"] and again.steps == 60
+  before = (tmp_path / "tried" / "results.csv").read_bytes()
+  assert acme_command("resume tried")[0] == 0
+  assert (tmp_path / "tried" / "results.csv").read_bytes() == before
+
+
+def test_values_are_drawn_alike_from_the_same_file(write):
+  path = write(
+    HEAD + "trials = 50\nrandom_seed = 3\n[sweep]\nlearning_rate = {low = 1e-5, high = 1e-1, log = true}\n"
+    "n_step = {low = 1, high = 10}\ndouble = [true, false]\n"
+  )
+  trials = sweep.read_plan(path).trials
+  assert trials == sweep.read_plan(path).trials and len(trials) == 50
+  assert all(1e-5 <= trial["learning_rate"] <= 1e-1 and 1 <= trial["n_step"] <= 10 for trial in trials)
+  assert sum(trial["learning_rate"] < 1e-3 for trial in trials) in range(15, 36)  # Half of them, in the mean.
+  assert {type(trial["n_step"]) for trial in trials} == {int} and {trial["double"] for trial in trials} == {True, False}
+
+
+@pytest.mark.parametrize(
+  ("content", "complaint"),
+  [
+    ("agent = 3", "expected an agent and an env"),
+    (HEAD, "expected a table [sweep]"),
+    (HEAD + "[sweep]\nlearning_rate = 3", "learning_rate: expected a list of values, got 3"),
+    (HEAD + "[sweep]\nlearning_rate = {low = 1, high = 2}", "a range needs trials = N"),
+    (HEAD + "trials = 0\n[sweep]\nlearning_rate = [1]", "trials: expected a whole number of 1 or more, got 0"),
+    (HEAD + "trials = 2\n[sweep]\nlearning_rate = {low = 2, high = 1}", "expected low < high"),
+    (HEAD + "trials = 2\n[sweep]\nlearning_rate = {low = 0, high = 1, log = true}", "above 0 where log = true"),
+    (HEAD + 'out = "x"\n[sweep]\nlearning_rate = [1]', "out is an option of `acme sweep` itself"),
+    (HEAD + "stepz = 3\n[sweep]\nlearning_rate = [1]", "No option is called --stepz. Did you mean --steps?"),
+    (HEAD + "[sweep]\nlerning_rate = [1]", "Did you mean --config.learning-rate?"),
+    (HEAD + "[sweep]\nlearning_rate = [0.1, -1]", "learning_rate"),
+    (HEAD + "[sweep]\n" + "\n".join(f"x{i} = [1, 2, 3, 4]" for i in range(9)), "more than 10,000"),
+    ("agent = ", "cannot be read"),
+  ],
+)
+def test_a_file_that_cannot_be_is_one_clear_line_and_nothing_is_made(acme_command, write, tmp_path, content, complaint):
+  write(content)
+  code, _, error = acme_command("sweep try.toml --out tried")
+  assert code == 2 and complaint in error and error.count("\n") == 1
+  assert not (tmp_path / "tried").exists()
+
+
+def test_a_trial_that_fails_is_named_and_ranked_last(acme_command, write, tmp_path):
+  write(HEAD.replace("60", "300") + "[sweep]\nnan_at = [50, 100000]\n")
+  code, text, error = acme_command("sweep try.toml --out tried")
+  assert code == 1 and "Of 2 trials 1 failed: trial-000" in error and "Traceback" not in error
+  lines = text.splitlines()
+  assert [line for line in lines if line.startswith("trial-001: ")] and "trial-000: no result FAILED" in lines[-2]
+  assert "nan_at = 100000" in (tmp_path / "tried" / "best.toml").read_text()
+
+
+def test_a_signal_ends_it_saved_and_resuming_goes_on(write, tmp_path, acme_command):
+  write(HEAD.replace("60", "10000000") + "checkpoint-every = 200\n[sweep]\nlearning_rate = [0.1, 0.2]\n")
+  command = [sys.executable, "-m", "acme_experiments.cli", "sweep", "try.toml", "--out", "tried"]
+  process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+  deadline = time.monotonic() + 60
+  while not (tmp_path / "tried" / "trial-000" / "saved.json").exists():
+    assert time.monotonic() < deadline and process.poll() is None
+    time.sleep(0.05)
+  code, _, error = acme_command("resume tried")
+  assert code == 2 and "tried is in use" in error
+  process.send_signal(signal.SIGTERM)
+  text, _ = process.communicate(timeout=60)
+  assert process.returncode == 143 and "Go on with: acme resume tried" in text
+  for trial in ("trial-000", "trial-001"):
+    config = tmp_path / "tried" / trial / "config.json"
+    content = json.loads(config.read_text())
+    steps, _ = RunDirectory(config.parent).read_progress()
+    content["experiment"]["steps"] = steps + 50
+    config.write_text(json.dumps(content))
+  code, text, error = acme_command("resume tried")
+  assert code == 0 and "all 2 trials" in text, error
+  assert "cannot be made longer" in acme_command("resume tried --steps 1000")[2]
+  assert "tried exists" in acme_command("sweep try.toml --out tried")[2]
+
+
+def test_a_damaged_sweep_is_a_clear_line(acme_command, write, tmp_path):
+  write(HEAD + "[sweep]\nlearning_rate = [0.1]\n")
+  assert acme_command("sweep try.toml --out tried")[0] == 0
+  for damage in ("{", "{}", '{"trials": 3}'):
+    (tmp_path / "tried" / "sweep.json").write_text(damage)
+    code, _, error = acme_command("resume tried")
+    assert code == 2 and "sweep.json cannot be read" in error
+  with pytest.raises(UsageError, match="cannot be read"):
+    sweep.read_plan(str(tmp_path / "nowhere.toml"))
