@@ -65,6 +65,8 @@ class Builder(abc.ABC, Generic[Config, Program]):
 
   config: Config
   """The agent's frozen config."""
+  backend: str | None = None
+  """The library that it learns with, jax or tf; None where it takes samples of NumPy alone."""
 
   @abc.abstractmethod
   def make_program(self, spec: specs.EnvironmentSpec) -> Program:

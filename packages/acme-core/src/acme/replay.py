@@ -200,7 +200,13 @@ class Store(core.Saveable):
 
 
 class Replay(core.Saveable):
-  """What an agent's experience is kept in: adders fill it, a dataset takes from it."""
+  """What an agent's experience is kept in: adders fill it, a dataset takes from it.
+
+  Attributes:
+    backend: the one backend whose arrays its samples are; None for those of NumPy, which every backend takes.
+  """
+
+  backend: str | None = None
 
   @abc.abstractmethod
   def adder(self, num_streams: int | None = None) -> "Adder":

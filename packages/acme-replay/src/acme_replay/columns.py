@@ -26,20 +26,27 @@ def ring_index(start: int, count: int | None, capacity: int) -> Rows:
   return np.arange(start, start + count) % capacity
 
 
-def make_column(name: str, spec: types.NestedSpec, capacity: int) -> Any:
-  """Makes the column of a spec: a LeafColumn, or a NestColumn of them."""
-  return LeafColumn(name, spec, capacity) if isinstance(spec, specs.Array) else NestColumn(name, spec, capacity)
+def make_column(name: str, spec: types.NestedSpec, capacity: int, leaf: type["LeafColumn"] | None = None) -> Any:
+  """Makes the column of a spec: a LeafColumn, or what `leaf` is in its place; or a NestColumn of them."""
+  leaf = leaf if leaf is not None else LeafColumn
+  return leaf(name, spec, capacity) if isinstance(spec, specs.Array) else NestColumn(name, spec, capacity, leaf)
 
 
 class LeafColumn:
-  """An array [C, …], written and read by row."""
+  """An array [C, …], written and read by row.
+
+  Attributes:
+    elsewhere: whether the array lies outside the memory of the process.
+  """
+
+  elsewhere = False
 
   def __init__(self, name: str, spec: specs.Array, capacity: int) -> None:
     self.name = name
     self.spec = spec
-    self.array = np.zeros((capacity, *spec.shape), spec.dtype)
-    self._dtype = self.array.dtype
+    self._dtype = np.dtype(spec.dtype)
     self._shape = tuple(spec.shape)
+    self.allocate(capacity)
     # Which numbers are kept as they are, by the dtype of an array or the type of a scalar that passed once.
     self._kept: dict[Any, _Bounds] = {self._dtype: None}
 
@@ -61,16 +68,31 @@ class LeafColumn:
         return value
     return self._check_closely(value, shape)
 
+  def allocate(self, capacity: int) -> None:
+    """Makes room for `capacity` rows."""
+    self.array = np.zeros((capacity, *self._shape), self._dtype)
+
   def write(self, rows: Rows, value: Any) -> None:
     """Writes what `check` returned."""
     self.array[rows] = value
 
-  def take(self, rows: np.ndarray, where: np.ndarray | None = None) -> np.ndarray:
-    """Reads a new array [*rows.shape, …]; zeros where `where`, of the shape of `rows`, is False."""
+  def read(self, rows: np.ndarray) -> np.ndarray:
+    """Reads [*rows.shape, …] for the process itself."""
+    return self.array[rows]
+
+  def take(self, rows: np.ndarray, where: np.ndarray | None = None) -> Any:
+    """Reads for a sample: a new array [*rows.shape, …]; zeros where `where`, of the shape of `rows`, is False."""
     values = self.array.take(rows, axis=0)
     if where is not None:
       values[~where] = 0
     return values
+
+  def take_stacks(self, rows: np.ndarray, where: np.ndarray | None = None) -> Any:
+    """The same of stacks: `rows` [*where.shape, S] gives [*where.shape, …, S], a view, since interleaving is slow."""
+    stacks = self.array.take(rows, axis=0)
+    if where is not None:
+      stacks[~where] = 0
+    return np.moveaxis(stacks, rows.ndim - 1, -1)
 
   def save(self, used: int) -> Any:
     return self.array[:used].copy()
@@ -140,12 +162,11 @@ def _within(array: np.ndarray, low: float, high: float) -> bool:
 class NestColumn:
   """A column for each leaf of a nest; there may be none."""
 
-  def __init__(self, name: str, spec: types.NestedSpec, capacity: int) -> None:
+  def __init__(self, name: str, spec: types.NestedSpec, capacity: int, leaf: type[LeafColumn] = LeafColumn) -> None:
     self.name = name
     self.spec = spec
     self._columns = [
-      LeafColumn(name + "".join(f"[{key!r}]" for key in path), leaf, capacity)
-      for path, leaf in tree.flatten_with_path(spec)
+      leaf(name + "".join(f"[{key!r}]" for key in path), each, capacity) for path, each in tree.flatten_with_path(spec)
     ]
 
   def check(self, value: Any, count: int | None) -> list[Any]:

@@ -13,6 +13,7 @@ import numpy as np
 import tree
 
 from acme import replay, specs, types
+from acme_replay.columns import LeafColumn
 from acme_replay.items import SequenceItems, TransitionItems, item_bytes
 from acme_replay.sampling import SumTree
 from acme_replay.storage import NONE, Ring
@@ -38,6 +39,7 @@ class EmbeddedStore(replay.Store):
     core_spec: types.NestedSpec = (),
     one_step: bool = False,
     available_memory: int | None = None,
+    observation_column: type[LeafColumn] = LeafColumn,
   ) -> None:
     """Makes an empty store.
 
@@ -52,6 +54,7 @@ class EmbeddedStore(replay.Store):
       core_spec: the spec of the recurrent state that sequences keep; () for none.
       one_step: whether transitions say what their first step led to.
       available_memory: bytes that may be taken; None for what the machine has to spare.
+      observation_column: what keeps each leaf of the observations.
 
     Raises:
       MemoryError: the store would not fit.
@@ -60,9 +63,10 @@ class EmbeddedStore(replay.Store):
     replay.check_unique(tables)
     self._nbytes = size_in_bytes(tables, step_spec, max_steps=max_steps, frame_stack=frame_stack, core_spec=core_spec)
     capacity = _num_rows(tables, step_spec, max_steps, frame_stack)
-    _check_memory(self._nbytes, capacity, tables, available_memory)
+    beside = capacity * _observation_bytes(step_spec, frame_stack) if observation_column.elsewhere else 0
+    _check_memory(self._nbytes - beside, capacity, tables, available_memory)
     self._signature = _signature(tables, step_spec, capacity, frame_stack, core_spec)
-    self._ring = Ring(step_spec, capacity, frame_stack)
+    self._ring = Ring(step_spec, capacity, frame_stack, observation_column)
     seeds = np.random.SeedSequence(seed).spawn(len(tables))
     options: dict[type, Any] = {TransitionItems: one_step, SequenceItems: core_spec}
     self._tables = {table.name: Table(table, self._ring, s, options) for table, s in zip(tables, seeds, strict=True)}
@@ -348,12 +352,19 @@ def is_small(step_spec: types.Step, frame_stack: int | None) -> bool:
 
 
 def _step_bytes(step_spec: types.Step, frame_stack: int | None) -> int:
-  sizes = [int(np.prod(leaf.shape)) * np.dtype(leaf.dtype).itemsize for leaf in tree.flatten(step_spec)]
-  return sum(sizes) if frame_stack is None else sum(sizes[1:]) + sizes[0] // frame_stack
+  return _bytes(step_spec._replace(observation=())) + _observation_bytes(step_spec, frame_stack)
+
+
+def _observation_bytes(step_spec: types.Step, frame_stack: int | None) -> int:
+  return _bytes(step_spec.observation) // (frame_stack or 1)
+
+
+def _bytes(spec: types.NestedSpec) -> int:
+  return sum(int(np.prod(leaf.shape)) * np.dtype(leaf.dtype).itemsize for leaf in tree.flatten(spec))
 
 
 def _check_memory(needed: int, rows: int, tables: Sequence[replay.Table], available: int | None) -> None:
-  available = _available_memory() if available is None else available
+  available = free_memory() if available is None else available
   if needed <= available:
     return
   table = max(tables, key=lambda table: table.max_size)
@@ -365,7 +376,7 @@ def _check_memory(needed: int, rows: int, tables: Sequence[replay.Table], availa
   )
 
 
-def _available_memory() -> int:
+def free_memory() -> int:
   """Bytes that the machine has to spare."""
   try:
     lines = pathlib.Path("/proc/meminfo").read_text().splitlines()

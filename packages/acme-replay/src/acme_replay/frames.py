@@ -18,14 +18,14 @@ class FrameStacks:
   is its own predecessor; with any other stack, such as zeros and then a frame, the older frames get rows of their own.
   """
 
-  def __init__(self, spec: types.NestedSpec, size: int, capacity: int) -> None:
+  def __init__(self, spec: types.NestedSpec, size: int, capacity: int, leaf: type[LeafColumn] = LeafColumn) -> None:
     if not isinstance(spec, specs.Array) or size < 2 or spec.shape[-1:] != (size,):
       raise ValueError(
         f"frame_stack {size}: expected a single observation whose last axis is {size} frames, 2 or more, got "
         f"{specs.describe(spec)}."
       )
     self.size = size
-    self.frames = LeafColumn("observation", specs.Array(spec.shape[:-1], spec.dtype), capacity)
+    self.frames = leaf("observation", specs.Array(spec.shape[:-1], spec.dtype), capacity)
     self.before = np.zeros(capacity, np.int64)
     self._stacks = LeafColumn("observation", spec, 0)  # Holds nothing: it checks.
 
@@ -45,7 +45,7 @@ class FrameStacks:
     """
     going, starting = np.flatnonzero(~starts), np.flatnonzero(starts)
     if len(going):
-      newest = self.frames.array[before[going] % len(self.before)]
+      newest = self.frames.read(before[going] % len(self.before))
       if not np.array_equal(stacks[going, ..., -2], newest):
         raise ValueError(
           "observation: expected its second newest frame to be the newest of the step before, as frame_stack says; it "
@@ -81,13 +81,10 @@ class FrameStacks:
       row = np.where(row >= held, before, row) if isinstance(row, np.ndarray) else before if row >= held else row
     return row
 
-  def take(self, places: np.ndarray, where: np.ndarray | None = None) -> np.ndarray:
-    """Reads stacks [*places.shape, H, W, S], a view of new frames [*places.shape, S, H, W]: interleaving is slow."""
+  def take(self, places: np.ndarray, where: np.ndarray | None = None) -> Any:
+    """Reads stacks [*places.shape, H, W, S]."""
     all_places = np.empty((*places.shape, self.size), np.intp)
     all_places[..., -1] = places
     for i in range(self.size - 2, -1, -1):
       all_places[..., i] = self.before[all_places[..., i + 1]] % len(self.before)
-    stacks = self.frames.take(all_places)
-    if where is not None:
-      stacks[~where] = 0
-    return np.moveaxis(stacks, places.ndim, -1)
+    return self.frames.take_stacks(all_places, where)

@@ -15,6 +15,7 @@ from acme import experience, replay, types
 from acme.experience import exact
 from acme_replay import datasets
 from acme_replay.adders import make_adder
+from acme_replay.columns import LeafColumn
 from acme_replay.embedded import EmbeddedStore, is_small
 
 TABLE = "replay"  # What the table of an experience without parts is called.
@@ -197,8 +198,10 @@ class EmbeddedReplay(StoreReplay):
     return sum(part.store.max_steps for part in self._parts.values())  # type: ignore[attr-defined]
 
 
-def embedded(frame_stack: int | None = None, available_memory: int | None = None) -> MakeStore:
-  """What makes embedded stores; arguments as in `EmbeddedReplay`."""
+def embedded(
+  frame_stack: int | None = None, available_memory: int | None = None, observation_column: type[LeafColumn] = LeafColumn
+) -> MakeStore:
+  """What makes embedded stores; arguments as in `EmbeddedReplay` and `EmbeddedStore`."""
   taken = 0  # Bytes of those made so far.
 
   def make(
@@ -214,6 +217,7 @@ def embedded(frame_stack: int | None = None, available_memory: int | None = None
       core_spec=getattr(items, "core_spec", ()),
       one_step=getattr(items, "one_step", False),
       available_memory=None if available_memory is None else available_memory - taken,
+      observation_column=observation_column,
     )
     taken += store.nbytes
     return store
@@ -429,12 +433,13 @@ class _Mixture(Iterator[replay.Sample]):
 def _concatenate(parts: Sequence[Any], order: np.ndarray) -> Any:
   """Batches [b, …] as one [B, …]; sequences of unequal lengths are padded with zeros to the longest."""
 
-  def join(*leaves: np.ndarray) -> np.ndarray:
+  def join(*leaves: Any) -> Any:
+    xp = leaves[0].__array_namespace__() if hasattr(leaves[0], "__array_namespace__") else np  # NumPy 1 has none.
     if len({leaf.shape[1:] for leaf in leaves}) > 1:
       longest = max(leaf.shape[1] for leaf in leaves)
       leaves = tuple(
-        np.concatenate([x, np.zeros((len(x), longest - x.shape[1], *x.shape[2:]), x.dtype)], axis=1) for x in leaves
+        xp.concatenate([x, xp.zeros((len(x), longest - x.shape[1], *x.shape[2:]), x.dtype)], axis=1) for x in leaves
       )
-    return np.concatenate(leaves)[order]
+    return xp.concatenate(leaves)[order]
 
   return tree.map_structure(join, *parts)

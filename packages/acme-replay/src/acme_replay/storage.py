@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from acme import types
-from acme_replay.columns import make_column, ring_index
+from acme_replay.columns import LeafColumn, make_column, ring_index
 from acme_replay.frames import FrameStacks
 
 NONE = -1  # No such row.
@@ -30,15 +30,22 @@ class Prepared(NamedTuple):
 class Ring:
   """Rows of steps, and how many items need each of them."""
 
-  def __init__(self, step_spec: types.Step, capacity: int, frame_stack: int | None = None) -> None:
+  def __init__(
+    self,
+    step_spec: types.Step,
+    capacity: int,
+    frame_stack: int | None = None,
+    observation_column: type[LeafColumn] = LeafColumn,
+  ) -> None:
     self.capacity = capacity
     self.head = 0  # The number of the next row.
     self.previous = np.full(capacity, NONE, np.int64)  # The row before in the stream.
     self.next = np.full(capacity, NONE, np.int64)  # The row after in the stream.
     self.pins = np.zeros(capacity, np.int32)  # How many items have it as the oldest row they need.
     self._arange = np.arange(1)
-    self._stacks = None if frame_stack is None else FrameStacks(step_spec.observation, frame_stack, capacity)
-    self.observation: Any = self._stacks or make_column("observation", step_spec.observation, capacity)
+    spec, leaf = step_spec.observation, observation_column
+    self._stacks = None if frame_stack is None else FrameStacks(spec, frame_stack, capacity, leaf)
+    self.observation: Any = self._stacks or make_column("observation", spec, capacity, leaf)
     self.action = make_column("action", step_spec.action, capacity)
     self.reward = make_column("reward", step_spec.reward, capacity)
     self.discount = make_column("discount", step_spec.discount, capacity)

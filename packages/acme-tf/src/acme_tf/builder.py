@@ -19,6 +19,8 @@ C = TypeVar("C")
 class ProgramBuilder(builders.Builder[Config, Program[S, P, C]], Generic[Config, S, P, C]):
   """Makes the components of an agent from its program and its experience."""
 
+  backend = "tf"
+
   def __init__(
     self,
     config: Config,

@@ -44,6 +44,7 @@ class Agent(core.Actor, core.VariableSource):
     Raises:
       PluginError: no replay is given, and acme-replay is not installed.
       TypeError: `replay` makes none.
+      ValueError: the replay is for agents with another backend.
     """
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(4)]
     replay_seed, learner_seed, actor_seed, self._evaluator_seed = seeds
@@ -52,6 +53,11 @@ class Agent(core.Actor, core.VariableSource):
     self._program = builder.make_program(spec)
     described = builder.make_experience(spec, self._program)
     self.replay = _make_replay(replay, described, builder.step_spec(spec, self._program), replay_seed)
+    if self.replay.backend not in (None, builder.backend):
+      raise ValueError(
+        f"{type(self.replay).__name__} is for agents with the backend {self.replay.backend!r}, and this one's is "
+        f"{builder.backend!r}: take another replay, such as the embedded one, or the agent's other backend."
+      )
     self.learner = builder.make_learner(
       spec,
       self._program,

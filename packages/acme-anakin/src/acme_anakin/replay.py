@@ -1,0 +1,160 @@
+"""A replay whose observations live on the device, for the loop on the host.
+
+Which steps there are, which items they make and which of these are chosen is the embedded store's business: so the same
+seed gives the same samples as `acme_replay.EmbeddedReplay`, bit for bit. But what an observation holds goes to the
+device once, in blocks, and no batch of them ever crosses the bus: a sample's are gathered there, stacks of frames of
+single ones, from the few bytes that say which.
+
+Shapes: C rows held, K rows of a block, B batch, S frames in a stack.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from acme import experience, specs, types
+from acme_replay import StoreReplay, embedded
+from acme_replay.columns import LeafColumn, Rows
+from acme_replay.embedded import free_memory
+
+_BLOCK = 1024  # Rows that wait on the host at most.
+
+
+class DeviceColumn(LeafColumn):
+  """An array [C, …] on JAX's default device; rows wait on the host until one is read, or there is a block of them."""
+
+  elsewhere = True
+
+  def __init__(self, name: str, spec: specs.Array, capacity: int) -> None:
+    """Makes it. Raises ValueError where JAX would keep other integers than the spec's, without `jax_enable_x64`."""
+    kept = jax.dtypes.canonicalize_dtype(spec.dtype)
+    if kept != spec.dtype and np.dtype(spec.dtype).kind in "iu":
+      raise ValueError(
+        f"{name}: a device keeps integers of 32 bits, and the spec says {np.dtype(spec.dtype)}: give it a spec of "
+        f"{np.dtype(kept)}, or use --replay embedded."
+      )
+    super().__init__(name, spec, capacity)
+
+  def allocate(self, capacity: int) -> None:
+    """Makes room for `capacity` rows. Raises MemoryError where the device has none to spare."""
+    needed, free = capacity * int(np.prod(self._shape)) * self._dtype.itemsize, _free_memory()
+    if needed > free:
+      raise MemoryError(
+        f"{self.name}: {capacity:,} steps would take {needed / 2**30:.2f} GiB on {jax.devices()[0]}, which has "
+        f"{free / 2**30:.2f} GiB to spare: lower max_replay_size to {free / needed:.0%} of what it is or less; for "
+        "stacks of frames, pass frame_stack, which stores each frame once; or use --replay embedded."
+      )
+    self._capacity = capacity
+    self._device_array = jnp.zeros((capacity, *self._shape), self._dtype)
+    self._waiting: dict[int, np.ndarray] = {}  # By row.
+
+  def write(self, rows: Rows, value: Any) -> None:
+    if isinstance(rows, slice):
+      rows = range(rows.start, rows.stop)
+    if np.ndim(rows) == 0:
+      self._waiting[int(rows)] = np.array(value, self._dtype)
+    else:
+      block = np.array(value, self._dtype)  # Nothing that the environment may change in place.
+      self._waiting.update(zip(map(int, rows), block, strict=True))
+    if len(self._waiting) >= _BLOCK:
+      self._flush()
+
+  def read(self, rows: np.ndarray) -> np.ndarray:
+    waiting = [self._waiting.get(int(row)) for row in rows]
+    if any(row is None for row in waiting):
+      return np.asarray(_gather(self._device_array, rows.astype(np.int32)))
+    return np.stack(waiting)  # type: ignore[arg-type]
+
+  def take(self, rows: np.ndarray, where: np.ndarray | None = None) -> jax.Array:
+    self._flush()
+    return _gather(self._device_array, rows.astype(np.int32), where)
+
+  def take_stacks(self, rows: np.ndarray, where: np.ndarray | None = None) -> jax.Array:
+    self._flush()
+    return _gather_stacks(self._device_array, rows.astype(np.int32), where)
+
+  def save(self, used: int) -> np.ndarray:
+    self._flush()
+    return np.asarray(self._device_array[:used])
+
+  def restore(self, state: np.ndarray) -> None:
+    self._waiting.clear()
+    self._device_array = self._device_array.at[: len(state)].set(state)
+
+  def _flush(self) -> None:
+    """Writes the rows that wait. Their number is rounded up, so that few shapes are compiled."""
+    if not self._waiting:
+      return
+    count = len(self._waiting)
+    size = 1 << (count - 1).bit_length()
+    rows = np.full(size, self._capacity, np.int32)  # Those beyond the last are passed over.
+    rows[:count] = list(self._waiting)
+    block = np.zeros((size, *self._shape), self._dtype)
+    block[:count] = list(self._waiting.values())
+    self._device_array = _write(self._device_array, rows, block)
+    self._waiting = {}
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _write(array: jax.Array, rows: jax.Array, block: jax.Array) -> jax.Array:
+  """Writes a block [K, …] to rows [K] of [C, …]."""
+  return array.at[rows].set(block, mode="drop")
+
+
+@jax.jit
+def _gather(array: jax.Array, rows: jax.Array, where: jax.Array | None = None) -> jax.Array:
+  """Rows of [C, …], zeros where not `where`."""
+  values = array[rows]
+  if where is None:
+    return values
+  return jnp.where(where.reshape(where.shape + (1,) * (values.ndim - where.ndim)), values, jnp.zeros_like(values))
+
+
+@jax.jit
+def _gather_stacks(array: jax.Array, rows: jax.Array, where: jax.Array | None = None) -> jax.Array:
+  """Stacks [*where.shape, …, S] of rows [*where.shape, S]."""
+  return jnp.moveaxis(_gather(array, rows, where), rows.ndim - 1, -1)
+
+
+def _free_memory() -> int:
+  """Bytes that the device has to spare; of a CPU those of the machine."""
+  found = jax.devices()[0].memory_stats()
+  if not found or "bytes_limit" not in found:
+    return free_memory()
+  return int(found["bytes_limit"] - found["bytes_in_use"])
+
+
+class DeviceReplay(StoreReplay):
+  """An experience whose observations lie on JAX's default device, for agents in JAX; deterministic by seed."""
+
+  backend = "jax"
+
+  def __init__(
+    self,
+    description: experience.Experience,
+    step_spec: types.Step,
+    seed: int = 0,
+    *,
+    frame_stack: int | None = None,
+    available_memory: int | None = None,
+  ) -> None:
+    """Makes an empty one, but for what datasets hold.
+
+    Args:
+      description: the experience, from which its size follows.
+      step_spec: the spec of one step (acme.builders.step_spec).
+      seed: of all that is drawn.
+      frame_stack: how many consecutive frames lie on the last axis of the observation; each frame is then stored once.
+      available_memory: bytes that may be taken on the host, by all but the observations; None for what is to spare.
+
+    Raises:
+      MemoryError: it would not fit.
+      ValueError: the observation is no stack of `frame_stack` frames, or has integers of 64 bits; or a dataset does not
+        fit the specs.
+      FileNotFoundError: there is no such dataset.
+    """
+    make = embedded(frame_stack, available_memory, DeviceColumn)
+    super().__init__(description, step_spec, seed, make, make)
