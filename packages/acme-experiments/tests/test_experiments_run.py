@@ -5,14 +5,15 @@ import math
 import resource
 import shutil
 import signal
+import warnings
 
 import dm_env
 import numpy as np
 import pytest
 
 import acme_envs
-from acme import checkpointing, wrappers
-from acme_experiments import RunDirectory, Stopped, UsageError, evaluate, progress, run
+from acme import checkpointing, plugins, wrappers
+from acme_experiments import RunDirectory, Stopped, UsageError, evaluate, progress, run, stores
 from acme_replay import datasets
 
 
@@ -414,7 +415,7 @@ def test_the_command_keeps_the_whole_path_of_a_dataset(acme_command, dataset, tm
   code, text, error = acme_command("run fake gym:CartPole-v1 --dataset episodes --steps 40 --out here")
   assert code == 0, error
   experiment = json.loads((tmp_path / "here" / "config.json").read_text())["experiment"]
-  assert (experiment["dataset"], experiment["replay"]) == (str(dataset), "embedded")
+  assert (experiment["dataset"], experiment["replay"]) == (str(dataset), "auto")
   assert "40 of 40 learner steps" in text or "evaluation return" in text
 
 
@@ -433,3 +434,29 @@ def test_a_saved_config_is_read_as_it_was(make_run):
   directory = make_run(agent="dqn", config={"hidden_sizes": [8, 8], "min_replay_size": 50}, steps=60, eval_every=0)
   run(directory)
   assert directory.read_summary()["steps"] == 60
+
+
+@pytest.mark.parametrize(
+  ("accelerator", "backend", "room", "chosen"),
+  [
+    (False, "jax", True, "embedded"),
+    (True, "tf", True, "embedded"),
+    (True, "jax", True, "device"),
+    (True, "jax", False, "embedded"),
+  ],
+)
+def test_observations_go_to_an_accelerator_where_they_fit(monkeypatch, make_run, accelerator, backend, room, chosen):
+  def on_device(*arguments, frame_stack=None):
+    if not room:
+      raise MemoryError("No room.")
+    return "device"
+
+  made = {"device": on_device, "embedded": lambda *arguments, frame_stack=None: "embedded"}
+  monkeypatch.setattr(stores, "_has_accelerator", lambda: accelerator)
+  monkeypatch.setattr(plugins, "list_replays", lambda: made)
+  monkeypatch.setattr(plugins, "load_replay", lambda name="embedded": made[name])
+  make = stores.make_replay(make_run().read_experiment(), object(), backend)
+  with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    assert make(None, None, 0) == chosen
+  assert [str(each.message) for each in caught] == ([] if room else ["No room. Here it is --replay embedded."])

@@ -67,10 +67,11 @@ class Components:
           acme_envs.wrappers.VideoWrapper(evaluation_environment, video)  # Complains now of what it would miss later.
         config = configs.from_dict(type(plugin.config()), experiment.config)
         spec = acme.make_environment_spec(self.environments[0])
+        builder = plugin.builder(config, backend=experiment.backend)
         self.agent = agents.Agent(
-          plugin.builder(config, backend=experiment.backend),
+          builder,
           spec,
-          replay=stores.make_replay(experiment, self.environments[0]),
+          replay=stores.make_replay(experiment, self.environments[0], builder.backend),
           seed=experiment.seed,
           num_envs=experiment.envs if experiment.envs > 1 else None,
           logger=logger,

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from acme import configs, plugins
 
+AUTO = "auto"  # The replay of those who leave it to the machine.
+
 
 class UsageError(ValueError):
   """Something asked for that cannot be; the message says what to do."""
@@ -24,7 +26,7 @@ class Experiment:
     preset: the preset the config began with, if any; a note, since `config` holds every field.
     config: the agent's config, every field by name.
     backend: the library that the agent learns with, such as jax or tf; None for the agent's first.
-    replay: where its replay is: `embedded`, `reverb`, or `reverb://HOST:PORT`.
+    replay: where its replay is: `auto`, `embedded`, `device`, `reverb`, or `reverb://HOST:PORT`.
     listen_everywhere: whether a replay that serves others does so on every network interface.
     dataset: the path of recorded episodes to learn from in place of acting; steps are then learner steps.
     steps: environment steps to train for; None where `episodes` says when to end.
@@ -46,7 +48,7 @@ class Experiment:
   preset: str | None = None
   config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   backend: str | None = None
-  replay: str = "embedded"
+  replay: str = AUTO
   listen_everywhere: bool = False
   dataset: str | None = None
   steps: int | None = None
@@ -95,7 +97,7 @@ class Experiment:
   def needs_host(self) -> str | None:
     """What of it no loop on a device does, as a sentence; None where there is nothing."""
     asked = {
-      "--replay": self.replay != plugins.EMBEDDED,
+      "--replay": self.replay not in (AUTO, plugins.EMBEDDED),
       "--dataset": self.dataset is not None,
       "--episodes": self.episodes is not None,
       "--video": self.video,

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from acme import plugins
-from acme_experiments.rundir import UsageError
+from acme_experiments.experiment import AUTO, UsageError
 
 Agent = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="AGENT")]
 Environment = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ENV")]
@@ -53,8 +53,10 @@ class Run:
   """The run directory, which must not exist; by default runs/AGENT-ENV-SEED-TIME."""
   backend: MaybeName = None
   """The library to learn with, jax or tf, where the agent has both; by default its first."""
-  replay: Annotated[str, tyro.conf.arg(metavar="NAME")] = plugins.EMBEDDED
-  """embedded, in this process; reverb, a Reverb server in it; reverb://HOST:PORT, that of `acme replay-server`."""
+  replay: Annotated[str, tyro.conf.arg(metavar="NAME")] = AUTO
+  """embedded, in this process; device, observations on the device; auto, which gives the same samples: device where JAX
+  sees an accelerator and they fit there, else embedded; reverb, a Reverb server in this process; reverb://HOST:PORT,
+  that of `acme replay-server`."""
   listen_everywhere: Flag = False
   """Allow the server of --replay reverb, which listens on every network interface: whoever reaches it may write."""
   dataset: MaybePath = None

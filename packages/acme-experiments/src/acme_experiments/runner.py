@@ -15,11 +15,12 @@ from collections.abc import Callable
 from typing import Any
 
 import acme
-from acme import counting, loggers, plugins
+from acme import counting, loggers
 from acme.environment_loop import Result
 from acme.episodes import repeats
 from acme_experiments import components, evaluation, progress, records, saving, stopping
 from acme_experiments.components import Components
+from acme_experiments.experiment import AUTO
 from acme_experiments.rundir import RunDirectory, UsageError
 from acme_experiments.stopping import Stopped
 
@@ -81,7 +82,7 @@ def evaluate(
   """
   # Of the replay nothing is wanted, wherever it lies.
   experiment = directory.read_experiment()
-  experiment = dataclasses.replace(experiment, replay=plugins.EMBEDDED, listen_everywhere=False, dataset=None)
+  experiment = dataclasses.replace(experiment, replay=AUTO, listen_everywhere=False, dataset=None)
   checkpoint = directory.load_checkpoint(best)
   with contextlib.closing(Components(experiment, video=video)) as parts:
     components.check(checkpoint, experiment)

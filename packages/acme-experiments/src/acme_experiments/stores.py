@@ -6,16 +6,20 @@ The options that a run gives, to those that take them: `frame_stack`, `address`,
 
 import functools
 import inspect
+import sys
+import warnings
 from typing import Any
 
 import dm_env
 
 from acme import experience, plugins, replay, types
-from acme_experiments.experiment import Experiment, UsageError
+from acme_experiments.experiment import AUTO, Experiment, UsageError
+
+_DEVICE = "device"  # The replay that gives the embedded one's samples, and keeps observations on the device.
 
 
-def make_replay(experiment: Experiment, environment: dm_env.Environment) -> plugins.MakeReplay:
-  """What makes the replay of `--replay`: NAME, or NAME://HOST:PORT.
+def make_replay(experiment: Experiment, environment: dm_env.Environment, backend: str | None) -> plugins.MakeReplay:
+  """What makes the replay of `--replay`: NAME, or NAME://HOST:PORT; of auto, for an agent with this backend.
 
   Raises:
     PluginError: no such replay is installed.
@@ -24,6 +28,10 @@ def make_replay(experiment: Experiment, environment: dm_env.Environment) -> plug
   name, at, address = experiment.replay.partition("://")
   if at and not address.rpartition(":")[2].isdigit():
     raise UsageError(f"--replay: expected {name}://HOST:PORT, got {experiment.replay!r}.")
+  if name == AUTO:
+    name = (
+      _DEVICE if backend == "jax" and _DEVICE in plugins.list_replays() and _has_accelerator() else plugins.EMBEDDED
+    )
   make = plugins.load_replay(name)
   taken = inspect.signature(make).parameters
   options: dict[str, Any] = {}
@@ -39,7 +47,29 @@ def make_replay(experiment: Experiment, environment: dm_env.Environment) -> plug
   if frame_stack is not None and "frame_stack" in taken:
     options["frame_stack"] = frame_stack
   make = functools.partial(make, **options)
+  if experiment.replay == AUTO and name == _DEVICE:
+    make = functools.partial(_where_it_fits, make, functools.partial(plugins.load_replay(), **options))
   return make if experiment.dataset is None else functools.partial(_from_dataset, make, experiment.dataset)
+
+
+def _has_accelerator() -> bool:
+  """Whether JAX, which the agent has imported, computes on anything but the CPU."""
+  return "jax" in sys.modules and sys.modules["jax"].default_backend() != "cpu"
+
+
+def _where_it_fits(
+  on_device: plugins.MakeReplay,
+  embedded: plugins.MakeReplay,
+  description: experience.Experience,
+  step_spec: types.Step,
+  seed: int,
+) -> replay.Replay:
+  """A replay on the device, or in this process where that has no room: their samples are the same."""
+  try:
+    return on_device(description, step_spec, seed)
+  except MemoryError as error:
+    warnings.warn(f"{error} Here it is --replay embedded.", stacklevel=2)
+    return embedded(description, step_spec, seed)
 
 
 def _from_dataset(
