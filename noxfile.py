@@ -143,11 +143,13 @@ TEST_ENVIRONMENT = {
 }
 
 
+QUICK = "not slow and not long"  # For those tests that another session has, too.
+
 # Where hardly anything runs for long, what XLA compiles is quicker compiled badly.
 COMPILE_QUICKLY = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
 
-def pytest(session: nox.Session, *args: str, quickly: bool = False) -> None:
+def pytest(session: nox.Session, *args: str, quickly: bool = False, marked: str = "not long") -> None:
   session.env.update(TEST_ENVIRONMENT)
   if quickly:
     session.env["XLA_FLAGS"] = f"{TEST_ENVIRONMENT['XLA_FLAGS']} {COMPILE_QUICKLY}"
@@ -155,8 +157,9 @@ def pytest(session: nox.Session, *args: str, quickly: bool = False) -> None:
     session.chdir(folder)
     options = () if "--markdown-docs" in args else ON_TWO_CORES
     session.run(
-      "pytest", *options, "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-p", "no:cacheprovider", *args
-    )
+      "pytest", *options, "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-p", "no:cacheprovider",
+      "-m", marked, *args
+    )  # fmt: skip
     session.chdir(ROOT)
 
 
@@ -222,7 +225,15 @@ def tests(session: nox.Session, stack: str) -> None:
   else:
     wanted = [*of_stack("tf"), *(f"{name}[tf]" for name in BOTH), "acme-envs[gym,bsuite]", "acme-testing"]
   install(session, *wanted, constraints=stack, others=TESTERS)
-  pytest(session, *files, *([] if stack == "jax" else ["-m", "not slow"]), *options)
+  pytest(session, *files, *options, quickly=stack == "jax", marked="not long" if stack == "jax" else QUICK)
+
+
+@nox.session
+def long(session: nox.Session) -> None:
+  """The learning tests that no other session has; by name, since they take half an hour."""
+  packages, options = chosen(session, of_stack("jax"))
+  install(session, *(with_extras(name) for name in of_stack("jax")), others=TESTERS)
+  pytest(session, *(file for name in packages for file in tests_of(name)), *options, marked="long")
 
 
 @nox.session
@@ -286,7 +297,7 @@ def lowest(session: nox.Session) -> None:
   }
   session.install("-q", "--resolution=lowest-direct", *fresh, *wheels.values(), *sorted(direct), "pytest-xdist>=3.5")
   learns = "--ignore-glob=*_learns.py"  # Whether it learns is seen with other versions.
-  pytest(session, *quick_tests(packages), "-m", "not slow", learns, *options, quickly=True)
+  pytest(session, *quick_tests(packages), learns, *options, quickly=True, marked=QUICK)
 
 
 def declared(name: str) -> list[str]:
@@ -309,7 +320,7 @@ def pythons(session: nox.Session) -> None:
   packages, options = chosen(session, [name for name in of_stack("jax") if name == "acme-core" or name in AGENTS])
   names = [name for name in of_stack("jax") if name == "acme-core" or name in AGENTS]
   install(session, *names, "acme-testing", "acme-envs[gym,bsuite]", constraints=None, others=TESTERS)
-  pytest(session, *quick_tests(packages), "-m", "not slow", *options, quickly=True)
+  pytest(session, *quick_tests(packages), *options, quickly=True, marked=QUICK)
 
 
 @nox.session
@@ -319,8 +330,7 @@ def reverb_stack(session: nox.Session) -> None:
   packages, options = chosen(session, names)
   wanted = [f"{name}[tf]" if name in BOTH else name for name in names]
   install(session, *wanted, "acme-testing", "acme-envs[gym,bsuite]", constraints="reverb", others=TESTERS)
-  files = [file for name in packages for file in (tests_of(name) if name in BOTH else quick_tests([name]))]
-  pytest(session, *files, "-m", "not slow", *options)
+  pytest(session, *quick_tests(packages), *options, quickly=True, marked=QUICK)
 
 
 @nox.session

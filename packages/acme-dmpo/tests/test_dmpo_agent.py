@@ -105,7 +105,7 @@ class Sign(dm_env.Environment):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("discrete", [False, True])
+@pytest.mark.parametrize("discrete", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_learns(discrete):
   """At random the reward is −0.5."""
   config = DMPOConfig(

@@ -69,8 +69,11 @@ SWITCHES = {
 }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", SWITCHES)
+QUICK = ("default", "rainbow")  # Between them all switches, which each train every parameter in other tests.
+NAMES = [pytest.param(name, marks=pytest.mark.slow if name in QUICK else pytest.mark.long) for name in SWITCHES]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_learns_catch(name):
   config = dataclasses.replace(SWITCHES[name], hidden_sizes=(64, 64), batch_size=64, min_replay_size=200)
   environment = Catch()

@@ -151,7 +151,8 @@ class Reach(dm_env.Environment):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-  ("discrete", "retrace", "least"), [(False, False, -0.2), (False, True, -0.2), (True, False, -0.1)]
+  ("discrete", "retrace", "least"),
+  [(False, True, -0.2), (True, False, -0.1), pytest.param(False, False, -0.2, marks=pytest.mark.long)],
 )
 def test_learns(discrete, retrace, least):
   """At random the reward is some −0.6, or −0.5."""

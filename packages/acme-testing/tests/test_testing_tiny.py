@@ -203,7 +203,11 @@ def test_offline_resumes_exactly(tmp_path):
   assert not runs.difference(agent.save(), again.save())
 
 
-@pytest.mark.parametrize("module", [recurrent, actor_critic, mixed, offline])
+# Agents of the first two kinds are held to it by `nox -s conformance`.
+KINDS = [pytest.param(recurrent, marks=pytest.mark.long), pytest.param(actor_critic, marks=pytest.mark.long)]
+
+
+@pytest.mark.parametrize("module", [*KINDS, mixed, offline])
 def test_the_battery(module):
   """Whole but for what takes long: other observations, and each field's effect."""
   for name, run in conformance.items(module.AGENT):
