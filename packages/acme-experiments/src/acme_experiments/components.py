@@ -1,7 +1,6 @@
 """What a run is made of: the environments, the agent, its evaluator, from an experiment's names and numbers."""
 
 import contextlib
-import importlib
 import pathlib
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 import acme
 import acme_envs
 from acme import agents, checkpointing, configs, counting, loggers, plugins
-from acme_experiments import stores
+from acme_experiments import placement, stores
 from acme_experiments.evaluation import Evaluator
 from acme_experiments.rundir import Experiment, UsageError, agent_version
 
@@ -25,6 +24,7 @@ class Components:
     evaluator: evaluates the agent in an environment of its own.
     train_seed: what the seeds of the training episodes derive from.
     metadata: what checkpoints say they are of.
+    xla_flag: what JAX was told, for networks of this size; None for nothing.
   """
 
   def __init__(
@@ -48,7 +48,9 @@ class Components:
       UsageError: there is no such environment or dataset, or config and agent do not fit it.
     """
     plugin = plugins.load_agent(experiment.agent)
-    _compute_at_once(experiment.backend or next(iter(plugin.backends)))
+    backend = experiment.backend or next(iter(plugin.backends))
+    self.xla_flag = placement.choose(backend, experiment.config)
+    placement.prepare(backend, self.xla_flag)
     seeds = np.random.SeedSequence(experiment.seed).generate_state(4)
     environment_seed, evaluation_environment_seed, self.train_seed, evaluation_seed = map(int, seeds)
     with contextlib.ExitStack() as on_error:
@@ -117,16 +119,6 @@ def make_environment(name: str, seed: int, *, render: bool = False) -> dm_env.En
     raise UsageError(str(error)) from error
   except Exception as error:  # The environment is somebody's: what its constructor raises may be anything.
     raise UsageError(f"{name} cannot be made: {type(error).__name__}: {error}") from error
-
-
-def _compute_at_once(backend: str) -> None:
-  """Has JAX compute on a CPU in the thread that asks: the hand-over to another costs small networks half their speed.
-
-  It is a setting of the whole process, so it is made here and not in a library (docs/performance.md).
-  """
-  if backend == "jax":
-    with contextlib.suppress(ImportError):  # The agent says what to install.
-      importlib.import_module("jax").config.update("jax_cpu_enable_async_dispatch", False)
 
 
 def to_json(config: Any) -> dict[str, Any]:

@@ -111,6 +111,11 @@ class RunDirectory:
     """Replaces the experiment in config.json."""
     write_json(self.config, self.read_config() | {"experiment": dataclasses.asdict(experiment)})
 
+  def write_xla_flag(self, flag: str | None) -> None:
+    """Puts into config.json what JAX was told in this process, which another machine may tell otherwise."""
+    if self.read_config().get("xla_flag") != flag:
+      write_json(self.config, self.read_config() | {"xla_flag": flag})
+
   def read_config(self) -> dict[str, Any]:
     """The whole of config.json; UsageError where it is damaged, or of a newer format."""
     content = read_object(self.config, ("format",))

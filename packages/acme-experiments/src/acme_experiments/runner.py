@@ -112,6 +112,7 @@ class _Run:
         self._experiment, logger=self._records.learner, counter=counter, video=self._video("final")
       )
       on_error.callback(self._parts.close)
+      directory.write_xla_flag(self._parts.xla_flag)
       saving.check_memory(getattr(self._parts.agent, "replay", None), self._experiment.steps)
       # Before the first episode, and in one environment for all. What it tries has no effect on those that repeat.
       offline = self._experiment.dataset is not None

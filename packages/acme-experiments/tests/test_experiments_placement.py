@@ -1,0 +1,61 @@
+"""What JAX is told before it begins."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+
+from acme_experiments import placement
+
+PLAIN = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
+
+
+@pytest.fixture(autouse=True)
+def no_flags(monkeypatch):
+  monkeypatch.setenv("XLA_FLAGS", "")
+  monkeypatch.setattr(metadata, "version", lambda name: "0.10.2")
+
+
+@pytest.mark.parametrize(
+  ("backend", "config", "flag"),
+  [
+    ("jax", {"hidden_sizes": [64, 64]}, PLAIN),
+    ("jax", {"hidden_sizes": (8,), "batch_size": 4}, PLAIN),
+    ("jax", {"hidden_sizes": [256, 256]}, None),
+    ("jax", {"policy_hidden_sizes": [64, 64], "critic_hidden_sizes": [64, 256]}, None),
+    ("jax", {"learning_rate": 0.1}, None),
+    ("tf", {"hidden_sizes": [64, 64]}, None),
+  ],
+)
+def test_small_networks_take_the_plain_scheduler(backend, config, flag):
+  assert placement.choose(backend, config) == flag
+
+
+@pytest.mark.parametrize("version", ["0.4.33", "0.11.0", "1.0", "unknown"])
+def test_a_library_that_may_not_know_the_flag_is_left_alone(monkeypatch, version):
+  monkeypatch.setattr(metadata, "version", lambda name: version)
+  assert placement.choose("jax", {"hidden_sizes": [64, 64]}) is None
+
+
+def test_what_the_user_says_holds(monkeypatch):
+  monkeypatch.setenv("XLA_FLAGS", PLAIN.replace("false", "true"))
+  assert placement.choose("jax", {"hidden_sizes": [64, 64]}) is None
+
+
+def test_other_flags_stay(monkeypatch):
+  monkeypatch.setenv("XLA_FLAGS", "--one=1")
+  placement.prepare("jax", PLAIN)
+  placement.prepare("jax", PLAIN)
+  assert os.environ["XLA_FLAGS"] == f"--one=1 {PLAIN}"
+
+
+def test_a_run_says_what_it_was(tmp_path):
+  pytest.importorskip("acme_dqn")
+  pytest.importorskip("jax")
+  command = [sys.executable, "-m", "acme_experiments.cli", "run", "dqn", "gym:CartPole-v1", "--steps", "40"]
+  sizes = ["--config.hidden-sizes", "8", "--config.min-replay-size", "10", "--eval-every", "0"]
+  subprocess.run([*command, *sizes, "--out", "run", "--quiet"], cwd=tmp_path, check=True, timeout=300)
+  assert json.loads((tmp_path / "run" / "config.json").read_text())["xla_flag"] == PLAIN
