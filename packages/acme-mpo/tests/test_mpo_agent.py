@@ -50,6 +50,37 @@ def test_actions_keep_their_spec_and_vary(actions, num_envs):
   assert len(seen) > 2 or isinstance(actions, DiscreteArray) and len(seen) > 1
 
 
+@pytest.mark.parametrize("backend", ["jax", "tf"])
+def test_pink_noise_keeps_a_direction_and_its_variance_within_an_episode(backend):
+  pytest.importorskip("haiku" if backend == "jax" else "sonnet", reason="this backend is not installed")
+  sequence = []
+  for noise in ("white", "pink"):
+    config = dataclasses.replace(SMALL, noise=noise, pink_window=64, initial_stddev=0.2)
+    agent = MPO(_spec(ACTIONS["scalar"]), config=config, backend=backend, num_envs=64, seed=1)
+    mode = agent.make_evaluator().select_action(np.ones(4, np.float32))
+    observation, actions = np.ones((64, 4), np.float32), []
+    agent.observe_first(dm_env.TimeStep(np.zeros(64, int), None, None, observation))
+    for _ in range(64):
+      actions.append(agent.select_action(observation) - mode)
+      zeros = np.zeros(64, np.float32)
+      agent.observe(actions[-1], dm_env.TimeStep(np.ones(64, int), zeros, zeros + 1, observation))
+    sequence.append(np.stack(actions))  # [T, N]
+  white, pink = sequence
+  assert np.std(pink) == pytest.approx(np.std(white), rel=0.15)
+
+  def correlation(x):
+    return np.mean(x[1:] * x[:-1]) / np.var(x)
+
+  assert abs(correlation(white)) < 0.1 and correlation(pink) > 0.5
+
+
+@pytest.mark.parametrize("backend", ["jax", "tf"])
+def test_pink_noise_is_for_continuous_actions(backend):
+  pytest.importorskip("haiku" if backend == "jax" else "sonnet", reason="this backend is not installed")
+  with pytest.raises(ValueError, match="MPOConfig.noise: 'pink' is for continuous actions"):
+    MPO(_spec(ACTIONS["discrete"]), config=dataclasses.replace(SMALL, noise="pink"), backend=backend)
+
+
 @pytest.mark.parametrize("retrace", [False, True])
 @pytest.mark.parametrize("actions", [ACTIONS["nested"], ACTIONS["discrete"]], ids=["nested", "discrete"])
 def test_every_parameter_learns(actions, retrace):

@@ -179,6 +179,11 @@ class Colored:
     self, key: jax.Array | None, state: Any, steps: Any, streams: Streams, action: Any, first: Any
   ) -> tuple[Any, Any]:
     assert key is not None
+    x, state = self.advance(key, state, first)
+    return _noisy(action, self.sigma * x, x, steps, self.random_steps), state
+
+  def advance(self, key: jax.Array, state: Window, first: Any) -> tuple[jax.Array, Window]:
+    """Returns x [N, D] and the new state; the key is consumed."""
     noise, read = state
     anew = first | (read == self.window)  # [N]
 
@@ -188,7 +193,7 @@ class Colored:
     noise = jax.lax.cond(jnp.any(anew), make, lambda: noise)  # Rarely, as it costs more than all the rest.
     read = jnp.where(anew, 0, read)
     x = jnp.take_along_axis(noise, read[:, None, None], axis=-1)[..., 0]  # [N, D]
-    return _noisy(action, self.sigma * x, x, steps, self.random_steps), Window(noise, read + 1)
+    return x, Window(noise, read + 1)
 
   def _draw(self, key: jax.Array, num_envs: int) -> jax.Array:
     """Noise [N, D, W]."""

@@ -17,7 +17,7 @@ AGENT = plugins.AgentPlugin(
   config=MPOConfig,
   actions=("continuous", "discrete"),
   backends={"jax": "acme_mpo.jax", "tf": "acme_mpo.tf"},
-  presets={"published": MPOConfig.published},
+  presets={"mountain_car": MPOConfig.mountain_car, "published": MPOConfig.published},
   references=(
     "Abdolmaleki et al. 2018, arXiv 1806.06920",
     "Abdolmaleki et al. 2018, arXiv 1812.02256",

@@ -1,7 +1,7 @@
 """Every number and switch of MPO, and what it learns from."""
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 from acme import configs, experience
 from acme.configs import Fraction, Positive, PositiveInt
@@ -62,6 +62,13 @@ class MPOConfig(configs.ReplayConfig):
   min_stddev: Positive = 1e-6
   """What it never falls below, in the same units."""
 
+  # Acting.
+  noise: Literal["white", "pink"] = "white"
+  """What a Gaussian policy is sampled by, a = μ + σ x_t: x_t anew in each step, or pink noise over an episode, which
+  keeps a direction for long and is as likely at each step (Eberhard et al. 2023, "Pink noise is all you need")."""
+  pink_window: PositiveInt = 200
+  """With pink noise: steps of it made at once, about an episode's length."""
+
   # Optimisers and targets.
   policy_learning_rate: Positive = 3e-4
   """Adam's for the policy, per SGD step; 1e-4 in `published()`."""
@@ -92,6 +99,11 @@ class MPOConfig(configs.ReplayConfig):
       raise ValueError(f"MPOConfig.sequence_length: expected 2 or more, got {self.sequence_length!r}.")
 
   @classmethod
+  def mountain_car(cls) -> "MPOConfig":
+    """For gym:MountainCarContinuous-v0, whose one reward is far away: pink noise swings the car as far as that."""
+    return cls(noise="pink", min_replay_size=2_000)
+
+  @classmethod
   def published(cls) -> "MPOConfig":
     """The networks, batches and rates that are published for the control suite: some 33 ms an SGD step on two cores."""
     return cls(
@@ -114,3 +126,9 @@ def make_experience(config: MPOConfig) -> experience.Transitions | experience.Se
   if config.retrace:
     return experience.Sequences(length=config.sequence_length, period=config.sequence_period, **shared)
   return experience.Transitions(n_step=config.n_step, discount=config.discount, **shared)
+
+
+def check_continuous(config: MPOConfig, continuous: bool) -> None:
+  """Raises ValueError where noise is asked for that only continuous actions have."""
+  if not continuous:
+    raise ValueError(f"MPOConfig.noise: {config.noise!r} is for continuous actions, and these are discrete.")

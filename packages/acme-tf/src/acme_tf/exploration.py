@@ -159,6 +159,11 @@ class Colored:
   def apply(
     self, seed: tf.Tensor, state: Any, steps: tf.Tensor, streams: Streams, action: Any, first: Any
   ) -> tuple[Any, Any]:
+    x, state = self.advance(seed, state, first)
+    return _noisy(action, self.sigma * x, x, steps, self.random_steps), state
+
+  def advance(self, seed: tf.Tensor, state: Window, first: Any) -> tuple[tf.Tensor, Window]:
+    """Returns x [N, D] and the new state; the seed is consumed."""
     noise, read = state
     anew = tf.logical_or(first, tf.equal(read, self.window))  # [N]
 
@@ -168,7 +173,7 @@ class Colored:
     noise = tf.cond(tf.reduce_any(anew), make, lambda: noise)  # Rarely, as it costs more than all the rest.
     read = tf.where(anew, 0, read)
     x = tf.gather(noise, read, axis=2, batch_dims=1)  # [N, D]
-    return _noisy(action, self.sigma * x, x, steps, self.random_steps), Window(noise, read + 1)
+    return x, Window(noise, read + 1)
 
   def _draw(self, seed: tf.Tensor, num_envs: int) -> tf.Tensor:
     """Noise [N, D, W]."""
