@@ -88,6 +88,24 @@ def test_numbers_of_numpy_are_written(make_run):
     make_run("other", steps=np.float64(50))
 
 
+@pytest.mark.parametrize("changes", [{"seeds": ["x"]}, {"seeds": {"0": "x"}}, {"diverged": 3}], ids=str)
+def test_a_summary_of_other_kinds_is_named(finished, acme_command, changes):
+  finished.write_summary(finished.read_summary() | changes)
+  code, _, error = acme_command(f"resume {finished.path}")
+  assert code == 2 and error.count("\n") == 1 and "summary.json cannot be read" in error
+
+
+def test_what_fails_in_an_evaluation_is_one_line(finished, acme_command, monkeypatch):
+  def restore(self, state):
+    raise ValueError("expected float32[8]")
+
+  import fake_agents  # Which a fixture puts on the path.
+
+  monkeypatch.setattr(fake_agents.FakeLearner, "restore", restore)
+  code, _, error = acme_command(f"evaluate {finished.path}")
+  assert code == 1 and "cannot be evaluated: expected float32[8]" in error and error.count("\n") == 1
+
+
 @pytest.mark.parametrize("name", ["lock", "config.json.tmp", "summary.json.tmp", "saved.json.tmp", "train.csv.tmp"])
 def test_nothing_is_written_through_a_link(make_run, acme_command, tmp_path, name):
   directory = make_run(steps=200)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from acme import plugins
-from acme_experiments import RunDirectory, parsing
+from acme_experiments import RunDirectory, parsing, runs
 from acme_experiments.experiment import UsageError
 
 FOLDER = pathlib.Path(__file__).parent
@@ -31,7 +31,7 @@ def test_seeds_are_numbers_and_ranges(text, seeds):
   assert parsing.seeds(text) == seeds
 
 
-@pytest.mark.parametrize("text", ["", "a", "1-", "-1", "3-1", "0-999999999"])
+@pytest.mark.parametrize("text", ["", "a", "1-", "-1", "3-1", "0-999999999", "9" * 5000])
 def test_what_are_no_seeds_is_refused(text):
   with pytest.raises(UsageError, match="such as 0-15"):
     parsing.seeds(text)
@@ -164,6 +164,33 @@ def test_a_runner_of_another_package_runs_all_seeds(acme_command, monkeypatch, t
   assert [line.split(",")[0] for line in lines] == ["steps", "40.0", "80.0", "100.0"]
   code, text, _ = acme_command("evaluate many/seed-2 --episodes 3")
   assert code == 0 and "evaluation return 2.00 ± 0.00 over 3 episodes, with the parameters of step 100" in text
+  config = tmp_path / "many" / "seed-2" / "config.json"
+  config.write_text(config.read_text().replace('"seed": 2', '"seed": 9'))
+  code, _, error = acme_command("evaluate many/seed-2 --episodes 3")
+  assert code == 1 and "is of the seeds [1, 2, 3], and not of [9]" in error
+
+
+def test_a_seed_that_diverges_is_noted_in_no_file_that_a_link_leads_to(acme_command, monkeypatch, tmp_path):
+  class Diverging(FakeLoop):
+    def report(self):
+      return super().report() | {"diverged": np.array([-1.0, 7.0])}
+
+  runner = FakeRunner()
+  runner.make = lambda builder, name, *, steps, num_envs, seeds: Diverging(seeds)
+  monkeypatch.setattr(plugins, "load_runner", lambda suite: runner)
+  (tmp_path / "precious").write_text("text")
+  seed = RunDirectory.seed_path
+
+  def with_a_link(self, number):
+    path = seed(self, number)
+    if number == 2 and path.exists() and not os.path.lexists(path / "error.txt"):
+      (path / "error.txt").symlink_to(tmp_path / "precious")
+    return path
+
+  monkeypatch.setattr(RunDirectory, "seed_path", with_a_link)
+  code, _, error = acme_command("run fake fake:any --seeds 1-2 --steps 100 --eval-every 40 --out many")
+  assert code == 1 and "Of 2 seeds 1 diverged: 2" in error
+  assert (tmp_path / "precious").read_text() == "text"
 
 
 def test_what_does_not_fit_a_device_runs_on_the_host_unless_it_is_asked_for(acme_command, monkeypatch, tmp_path):
@@ -198,9 +225,40 @@ def test_a_file_gives_options_and_the_command_line_wins(acme_command, tmp_path):
     ("steps = ", "run.toml cannot be read"),
     ("config = 3", "expected a table [config], got 3"),
     ("[steps]\na = 3", "expected a number, text or a list of them at steps"),
+    ('config-file = "other.toml"', "config-file is for the command line of `acme run`"),
+    ('agent = "dqn"', "agent is for the command line"),
+    ("help = true", "help is for the command line"),
+    ("eval-every = 5\neval_every = 7", "eval-every and eval_every are one option"),
+    ("quiet = []", "quiet: expected true or false, got []"),
+    ('preset = ["fast", "--seed", "7"]', "expected text that is no option at preset"),
+    ('preset = "-h"', "expected text that is no option at preset"),
+    ('out = "a\\u0000b"', "expected text that is no option at out"),
+    ("a = " + "[" * 100_000, "run.toml cannot be read"),
   ],
 )
 def test_a_file_that_cannot_be_is_one_clear_line(acme_command, tmp_path, content, complaint):
   (tmp_path / "run.toml").write_text(content)
   code, _, error = acme_command("run fake gym:CartPole-v1 --config-file run.toml")
   assert code == 2 and complaint in error and error.count("\n") == 1
+  assert not list(tmp_path.rglob("config.json"))
+
+
+def test_what_only_reads_makes_no_directory_of_a_seed(make_run, acme_command):
+  many = make_run("many", seeds=(0, 1))
+  (many.make_seed(0).path / "eval.csv").write_text("steps,eval_return_mean\n1,2\n")
+  code, _, error = acme_command("plot many --out curves.png")
+  assert code == 0 and "Left out: many/seed-1 holds no run" in error
+  assert acme_command("evaluate many --episodes 1")[0] != 0
+  assert not many.seed_path(1).exists()
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_run_that_was_saved_is_not_taken_for_one_that_never_began(acme_command, monkeypatch, tmp_path, saved):
+  def fail(directory, display, jobs):
+    if saved:
+      directory.make_seed(0).write_saved(10, 1)
+    raise UsageError("no such thing")
+
+  monkeypatch.setattr(runs, "run", fail)
+  code, _, error = acme_command(f"run fake gym:CartPole-v1 --seeds 0 --out many {SMALL}")
+  assert code == 2 and "no such thing" in error and (tmp_path / "many").exists() is saved

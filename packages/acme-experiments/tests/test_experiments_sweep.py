@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 
 import pytest
 
@@ -86,6 +87,16 @@ def test_values_are_drawn_alike_from_the_same_file(write):
     (HEAD + "stepz = 3\n[sweep]\nlearning_rate = [1]", "No option is called --stepz. Did you mean --steps?"),
     (HEAD + "[sweep]\nlerning_rate = [1]", "Did you mean --config.learning-rate?"),
     (HEAD + "[sweep]\nlearning_rate = [0.1, -1]", "learning_rate"),
+    (HEAD + "config = 3\n[sweep]\nlearning_rate = [0.1]", "expected a table [config], got 3"),
+    (HEAD + "trials = 2\n[sweep]\nlearning_rate = {low = 1, high = inf}", "expected low < high"),
+    (HEAD + "trials = 2\n[sweep]\nlearning_rate = {low = nan, high = 1}", "expected low < high"),
+    (HEAD + f"trials = 2\n[sweep]\nlearning_rate = {{low = 1, high = {10**400}}}", "expected low < high"),
+    (HEAD + 'trials = 2\n[sweep]\nlearning_rate = {low = 1, high = 2, log = "no"}', "expected low < high"),
+    (HEAD + "[sweep]\nlearning_rate = [0.1]\nlearning-rate = [0.2]", "learning_rate and learning-rate are one option"),
+    (HEAD + 'config-file = "other.toml"\n[sweep]\nlearning_rate = [0.1]', "config-file is for the command line"),
+    ('agent = "--help"\nenv = "x"\n[sweep]\nlearning_rate = [0.1]', "expected an agent and an env"),
+    ('agent = "fake"\nenv = "--help"\n[sweep]\nlearning_rate = [0.1]', "expected an agent and an env"),
+    ("a = " + "[" * 100_000, "cannot be read"),
     (HEAD + "[sweep]\n" + "\n".join(f"x{i} = [1, 2, 3, 4]" for i in range(9)), "more than 10,000"),
     ("agent = ", "cannot be read"),
   ],
@@ -95,6 +106,17 @@ def test_a_file_that_cannot_be_is_one_clear_line_and_nothing_is_made(acme_comman
   code, _, error = acme_command("sweep try.toml --out tried")
   assert code == 2 and complaint in error and error.count("\n") == 1
   assert not (tmp_path / "tried").exists()
+
+
+def test_no_jobs_are_refused_before_anything_is_made(acme_command, write, tmp_path):
+  write(HEAD + "[sweep]\nlearning_rate = [0.1]")
+  code, _, error = acme_command("sweep try.toml --out tried --jobs 0")
+  assert code == 2 and "--jobs: expected 1 or more" in error and not (tmp_path / "tried").exists()
+
+
+def test_what_is_drawn_lies_between_the_ends(write):
+  path = write(HEAD + "trials = 50\n[sweep]\nlearning_rate = {low = 0.99991, high = 0.99996}\n")
+  assert all(0.99991 <= trial["learning_rate"] <= 0.99996 for trial in sweep.read_plan(path).trials)
 
 
 def test_a_trial_that_fails_is_named_and_ranked_last(acme_command, write, tmp_path):
@@ -134,9 +156,43 @@ def test_a_signal_ends_it_saved_and_resuming_goes_on(write, tmp_path, acme_comma
 def test_a_damaged_sweep_is_a_clear_line(acme_command, write, tmp_path):
   write(HEAD + "[sweep]\nlearning_rate = [0.1]\n")
   assert acme_command("sweep try.toml --out tried")[0] == 0
-  for damage in ("{", "{}", '{"trials": 3}'):
+  whole = json.loads((tmp_path / "tried" / "sweep.json").read_text())
+  wrong = [
+    {"trials": []},
+    {"trials": [3]},
+    {"trials": {"a": 1}},
+    {"options": []},
+    {"options": {"config": 3}},
+    {"agent": 3},
+  ]
+  for damage in ("{", "{}", '{"trials": 3}', *(json.dumps(whole | change) for change in wrong)):
     (tmp_path / "tried" / "sweep.json").write_text(damage)
     code, _, error = acme_command("resume tried")
     assert code == 2 and "sweep.json cannot be read" in error
   with pytest.raises(UsageError, match="cannot be read"):
     sweep.read_plan(str(tmp_path / "nowhere.toml"))
+
+
+def test_the_best_options_are_read_back_whatever_their_letters(tmp_path):
+  row, options = (
+    {"trial": "trial-000", "failed": False, "return": 1.0},
+    {"agent": "fake", "env": "e", "preset": "é😀\n"},
+  )
+  sweep._write(tmp_path, [row], options, {"learning_rate": 0.1})
+  content = tomllib.loads((tmp_path / "best.toml").read_text(encoding="utf-8"))
+  assert content == {"preset": "é😀\n", "config": {"learning_rate": 0.1}}
+
+
+def test_nothing_is_written_through_a_link(acme_command, write, tmp_path):
+  write(HEAD + "[sweep]\nlearning_rate = [0.1]\n")
+  assert acme_command("sweep try.toml --out tried")[0] == 0
+  (tmp_path / "precious").write_text("text")
+  for name, expected in (("best.toml", 0), ("results.csv", 0), ("trial-000/output.txt", 1)):
+    path = tmp_path / "tried" / name
+    path.unlink()
+    path.symlink_to(tmp_path / "precious")
+    if expected:
+      path.with_name("summary.json").unlink()
+    code, _, error = acme_command("resume tried")
+    assert (tmp_path / "precious").read_text() == "text"
+    assert code == error.count("\n") == expected

@@ -118,6 +118,16 @@ REFUSED = {
   "objects": (replace("reward", np.array([None] * 5)), "Object arrays cannot be loaded"),
   "a NaN": (replace("reward", np.full(5, np.nan, np.float32)), "reward: expected finite numbers"),
   "an action that there is not": (replace("action", np.full(5, 4)), "action: expected numbers from 0 to 3, got 4 to 4"),
+  "a number that becomes infinite": (
+    replace("reward", np.full(5, 1e300)),
+    r"reward\[0\]: expected a number that float32 holds, got .*1e\+300",
+  ),
+  "a whole number that is rounded": (
+    replace("reward", np.full(5, 2**24 + 1)),
+    r"reward\[0\]: expected a number that float32 holds, got .*16777217",
+  ),
+  "a discount of 5": (replace("discount", np.full(5, 5.0)), r"discount: expected numbers from 0 to 1, got 5.0 to 5.0"),
+  "a negative discount": (replace("discount", np.full(5, -1.0)), r"discount: expected numbers from 0 to 1, got -1.0"),
 }
 
 
@@ -129,6 +139,30 @@ def test_episodes_that_do_not_fit_are_refused_by_name(folder, case):
     list(datasets.read(folder, SPEC))
   with pytest.raises(ValueError, match="episode_0.npz"):
     EmbeddedReplay(experience.Transitions(dataset=str(folder)), SPEC)
+
+
+def test_actions_out_of_bounds_are_refused(tmp_path):
+  spec = SPEC._replace(observation=SCALAR, action=specs.BoundedArray((2,), np.float32, -1, 1), extras=())
+  steps = np.zeros(3, np.float32)
+  datasets.write(tmp_path / "0.npz", datasets.Episode(np.zeros(4, np.float32), np.full((3, 2), 1.01), steps, steps))
+  with pytest.raises(ValueError, match="0.npz.*action: expected numbers from -1.0 to 1.0, got 1.0"):
+    list(datasets.read(tmp_path, spec))
+
+
+def npy(header):
+  """The bytes of an array file with such a header."""
+  text = header.encode().ljust(117) + b"\n"
+  return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
+@pytest.mark.parametrize("shape", ["(10**12,)", (10**12,), (10**30,), (-1,), "(" * 5000], ids=lambda s: str(s)[:20])
+def test_headers_that_ask_for_the_impossible_are_refused_by_name(folder, shape):
+  header = shape if isinstance(shape, str) else repr({"descr": "<f4", "fortran_order": False, "shape": shape})
+  rewrite(folder / "episode_0.npz", remove("reward"))
+  with zipfile.ZipFile(folder / "episode_0.npz", "a") as archive:
+    archive.writestr("reward.npy", npy(header))
+  with pytest.raises(ValueError, match="episode_0.npz is no episode that fits"):
+    list(datasets.read(folder, SPEC))
 
 
 def damage(content, rng):

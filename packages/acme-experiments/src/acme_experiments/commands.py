@@ -36,7 +36,8 @@ def _run(command: parsing.Run, config: Any = None) -> None:
   try:
     _train(directory, command.quiet, command.jobs)
   except (UsageError, plugins.PluginError):
-    shutil.rmtree(directory.path)  # The run never began: nothing is in there but its config.
+    if not any(directory.path.rglob("saved.json")):  # The run never began: nothing is in there but its config.
+      shutil.rmtree(directory.path)
     raise
 
 
@@ -73,10 +74,14 @@ def _experiment(command: parsing.Run, config: Any) -> Experiment:
 
 @execute.register
 def _sweep(command: parsing.Sweep, config: Any = None) -> None:
+  processes.check_jobs(command.jobs)
   plan = sweep.read_plan(command.file)
+  shared = plan.options.get("config", {})
+  if not isinstance(shared, dict):
+    raise UsageError(f"{command.file}: expected a table [config], got {shared!r}.")
   experiments = []
   for values in plan.trials:  # All of them, so that none is found wrong when others have run for hours.
-    content = {**plan.options, "config": {**plan.options.get("config", {}), **values}}
+    content = {**plan.options, "config": {**shared, **values}}
     line = ["run", plan.agent, plan.env, *parsing.to_options(command.file, content)]
     run, config = parsing.parse(line)
     assert isinstance(run, parsing.Run)
@@ -163,7 +168,12 @@ def _evaluate(command: parsing.Evaluate, config: Any = None) -> None:
     raise UsageError(f"--episodes: expected 1 or more, got {command.episodes}.")
   directory = RunDirectory(command.directory)
   video = pathlib.Path(command.video) if command.video is not None else None
-  result = runs.evaluate(directory, command.episodes, video, best=command.which == "best")
+  try:
+    result = runs.evaluate(directory, command.episodes, video, best=command.which == "best")
+  except (UsageError, plugins.PluginError, checkpointing.CheckpointError, OSError):
+    raise
+  except Exception as error:  # Whatever an environment raises, or a config that is no longer the checkpoint's.
+    raise Failed(f"{directory.path} cannot be evaluated: {_describe(error)}") from error
   print(f"{_evaluation(result)}, with the parameters of step {result['steps']:,}")
   if video is not None:
     print(f"video: {video}")
@@ -173,18 +183,26 @@ def _evaluate(command: parsing.Evaluate, config: Any = None) -> None:
 def _plot(command: parsing.Plot, config: Any = None) -> None:
   from acme_experiments import plotting  # Brings matplotlib.
 
-  directories = []
+  directories: list[RunDirectory] = []
   for path in command.directories:
-    try:
-      directory = RunDirectory(path)
-      seeds = directory.read_experiment().seeds
-      directories += [directory] if seeds is None else [directory.seed(seed) for seed in seeds]
-    except UsageError as error:
-      if len(command.directories) == 1:
-        raise
-      warnings.warn(f"Left out: {error}", stacklevel=2)
+    directories += _directories_of(pathlib.Path(path), alone=len(command.directories) == 1)
   plotting.plot(directories, pathlib.Path(command.out))
   print(f"wrote {command.out}")
+
+
+def _directories_of(path: pathlib.Path, alone: bool) -> list[RunDirectory]:
+  """A run's directory, or those of its seeds; one that cannot be read is left out, unless it is `alone`."""
+  try:
+    directory = RunDirectory(path)
+    seeds = directory.read_experiment().seeds
+  except UsageError as error:
+    if alone:
+      raise
+    warnings.warn(f"Left out: {error}", stacklevel=2)
+    return []
+  if seeds is None:
+    return [directory]
+  return [found for seed in seeds for found in _directories_of(directory.seed_path(seed), alone=False)]
 
 
 @execute.register
@@ -242,7 +260,7 @@ def _train(directory: RunDirectory, quiet: bool, jobs: int) -> None:
     newest = _newest(directory)
     raise Failed(str(error) if newest == str(error) else f"{error} {newest}") from error
   except Exception as error:
-    text = str(error) if isinstance(error, ValueError | FloatingPointError) else f"{type(error).__name__}: {error}"
+    text = _describe(error)
     if directory.error.exists():
       text += f" The traceback is in {directory.error}."
     # What the machine lacked it may have again; whatever else failed is computed again, and fails again.
@@ -250,6 +268,10 @@ def _train(directory: RunDirectory, quiet: bool, jobs: int) -> None:
     advice = resume if cured else f"Mend what failed, then: acme resume {directory.path}; by itself it fails again."
     raise Failed(f"{text} {_newest(directory)} {advice}") from error
   _print_result(directory, summary)
+
+
+def _describe(error: Exception) -> str:
+  return str(error) if isinstance(error, ValueError | FloatingPointError) else f"{type(error).__name__}: {error}"
 
 
 def _newest(directory: RunDirectory) -> str:

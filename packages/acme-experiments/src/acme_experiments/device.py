@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from acme import configs, plugins
-from acme_experiments import components, evaluation, progress, records, runner, saving, stopping
+from acme import checkpointing, configs, plugins
+from acme_experiments import components, evaluation, progress, records, rundir, runner, saving, stopping
 from acme_experiments.experiment import Experiment, UsageError
 from acme_experiments.rundir import RunDirectory
 from acme_experiments.stopping import Stopped
@@ -75,6 +75,11 @@ def evaluate(directory: RunDirectory, episodes: int) -> dict[int, dict[str, Any]
   checkpoint = run_directory.load_checkpoint()
   components.check(checkpoint, experiment)
   saved = checkpoint.state["loop"]
+  if not set(seeds) <= set(saved["seeds"]):
+    raise checkpointing.CheckpointError(
+      f"The checkpoint at step {checkpoint.step:,} is of the seeds {saved['seeds']}, and not of {list(seeds)}: put "
+      f"{directory.config} back from a copy."
+    )
   rows = [saved["seeds"].index(seed) for seed in seeds]
   loop = _make_loop(dataclasses.replace(experiment, seeds=seeds))
   loop.restore({"seeds": list(seeds), "state": [leaf[rows] for leaf in saved["state"]]})
@@ -104,7 +109,7 @@ class _Run:
     self._diverged: dict[str, int] = {}  # SGD steps by seed.
     self._earlier_seconds = 0.0
     self._saver = saving.Saver(directory, experiment.checkpoint_every)
-    self._directories = [directory.seed(seed) for seed in experiment.seeds]
+    self._directories = [directory.make_seed(seed) for seed in experiment.seeds]
     _allow_files(8 * len(experiment.seeds))
     with contextlib.ExitStack() as stack:
       self._records = [stack.enter_context(_open(each)) for each in self._directories]
@@ -204,7 +209,7 @@ class _Run:
       if first[i] >= 0:
         self._diverged[str(seeds[i])] = int(first[i])
         text = f"Seed {seeds[i]}: the loss after SGD step {first[i]:,} is not finite: training has diverged."
-        self._directories[i].error.write_text(text + "\n")
+        rundir.write_text(self._directories[i].error, text + "\n")
         warnings.warn(f"{text} The others go on.", stacklevel=2)
     if not self._sound:
       raise FloatingPointError(

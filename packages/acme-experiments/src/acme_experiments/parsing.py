@@ -183,6 +183,7 @@ class Sweep:
 
 Command = Run | Sweep | Resume | Evaluate | Plot | ReplayServer | List | CheckEnv | NewAgent
 _MOST_SEEDS = 100_000  # In one range.
+_NOT_IN_FILES = ("agent", "env", "config_file", "help")
 _COMMANDS: dict[str, type] = {
   "run": Run,
   "sweep": Sweep,
@@ -243,7 +244,7 @@ def seeds(text: str) -> tuple[int, ...]:
   """Seeds from text such as 0-3,8; UsageError where it is none."""
   found: list[int] = []
   for part in text.split(","):
-    match = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
+    match = re.fullmatch(r"(\d{1,40})(?:-(\d{1,40}))?", part.strip())
     if match is None or not int(match[1]) <= int(match[2] or match[1]) < int(match[1]) + _MOST_SEEDS:
       raise UsageError(f"--seeds: expected numbers and ranges of them, such as 0-15 or 0-3,8, got {text!r}.")
     found += range(int(match[1]), int(match[2] or match[1]) + 1)
@@ -296,12 +297,17 @@ def _insert(options: Sequence[str], arguments: Sequence[str]) -> list[str]:
 
 def _options_of(path: str) -> list[str]:
   """What a TOML file says, as a command line; UsageError where it cannot be read."""
+  source = f"--config-file: {path}"
+  return to_options(source, read_toml(path, source))
+
+
+def read_toml(path: str, source: str) -> dict[str, Any]:
+  """What a TOML file says; UsageError, which begins with `source`, where it cannot be read."""
   try:
     with open(path, "rb") as file:
-      content = tomllib.load(file)
-  except (OSError, ValueError) as error:
-    raise UsageError(f"--config-file: {path} cannot be read: {error}") from error
-  return to_options(f"--config-file: {path}", content)
+      return tomllib.load(file)
+  except (OSError, ValueError, RecursionError) as error:
+    raise UsageError(f"{source} cannot be read: {error}") from error
 
 
 def to_options(source: str, content: Mapping[str, Any]) -> list[str]:
@@ -309,12 +315,18 @@ def to_options(source: str, content: Mapping[str, Any]) -> list[str]:
   config = content.get("config", {})
   if not isinstance(config, dict):
     raise UsageError(f"{source}: expected a table [config], got {config!r}.")
+  if reserved := [name for name in content if name.replace("-", "_") in _NOT_IN_FILES]:
+    raise UsageError(f"{source}: {reserved[0]} is for the command line of `acme run`, and not for a file.")
+  for table in (content, config):
+    _refuse_twice(source, table)
   flags = {field.name for field in dataclasses.fields(Run) if field.type == Flag}
   options: list[str] = []
   for name, value in content.items():
     if name == "config":
       continue
-    if name.replace("-", "_") in flags and isinstance(value, bool):
+    if name.replace("-", "_") in flags:
+      if not isinstance(value, bool):
+        raise UsageError(f"{source}: {name}: expected true or false, got {value!r}.")
       options += [f"--{name}"] if value else []
     else:
       options += [f"--{name}", *_words(source, name, value)]
@@ -323,11 +335,21 @@ def to_options(source: str, content: Mapping[str, Any]) -> list[str]:
   return options
 
 
+def _refuse_twice(source: str, table: Mapping[str, Any]) -> None:
+  """Raises UsageError where an option is there twice: dashes stand for underscores."""
+  seen: dict[str, str] = {}
+  for name in table:
+    if (other := seen.setdefault(name.replace("-", "_"), name)) != name:
+      raise UsageError(f"{source}: {other} and {name} are one option: give one of them.")
+
+
 def _words(source: str, name: str, value: Any) -> list[str]:
   """A value as the command line has it: of a list, each element."""
   values = value if isinstance(value, list) else [value]
   if not all(isinstance(each, str | int | float) for each in values):
     raise UsageError(f"{source}: expected a number, text or a list of them at {name}, got {value!r}.")
+  if any(isinstance(each, str) and re.match(r"-(?![\d.])|.*\0", each, re.DOTALL) for each in values):
+    raise UsageError(f"{source}: expected text that is no option at {name}, got {value!r}.")
   return [str(each) for each in values]
 
 

@@ -1,5 +1,6 @@
 """Runs in processes, so many at once: the seeds of a run on the host, the trials of a sweep."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -32,7 +33,7 @@ def run(directory: RunDirectory, display: progress.Progress | None = None, jobs:
   display, stop = display or progress.Progress(), stopping.StopRequest()
   with directory.lock(), stop.installed():
     experiment = directory.read_experiment()
-    seeds = {seed: directory.seed(seed) for seed in experiment.seeds or ()}
+    seeds = {seed: directory.make_seed(seed) for seed in experiment.seeds or ()}
 
     def steps() -> int:  # Those of the seed that is furthest back.
       return min(each.read_progress()[0] for each in seeds.values())
@@ -55,6 +56,12 @@ def run(directory: RunDirectory, display: progress.Progress | None = None, jobs:
     return summary
 
 
+def check_jobs(jobs: int) -> None:
+  """Raises UsageError where so many at once cannot be."""
+  if jobs < 1:
+    raise UsageError(f"--jobs: expected 1 or more, got {jobs}.")
+
+
 def _complain(failed: Mapping[str, tuple[int, str]], number: int) -> None:
   """Raises SeedsFailed where seeds did, or UsageError where none of them could begin."""
   if not failed:
@@ -75,8 +82,7 @@ class Pool:
 
   def __init__(self, runs: Mapping[str, RunDirectory], jobs: int, say: Callable[[str], None]) -> None:
     """Takes them by name, in order; those that are over are left alone. UsageError where `jobs` is less than 1."""
-    if jobs < 1:
-      raise UsageError(f"--jobs: expected 1 or more, got {jobs}.")
+    check_jobs(jobs)
     self._runs, self._jobs, self._say = runs, jobs, say
     self._waiting = [name for name, each in runs.items() if each.read_summary() is None]
     self._running: dict[str, subprocess.Popen[bytes]] = {}
@@ -109,7 +115,8 @@ class Pool:
   def _start(self, name: str) -> None:
     path = self._runs[name].path
     command = [sys.executable, "-m", "acme_experiments.cli", "resume", str(path), "--quiet"]
-    with (path / "output.txt").open("ab") as output:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW  # What a link leads to would be written to.
+    with open(os.open(path / "output.txt", flags, 0o644), "ab") as output:
       # In a session of its own, or Ctrl-C would reach it twice.
       self._running[name] = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True

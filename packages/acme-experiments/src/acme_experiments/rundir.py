@@ -86,9 +86,17 @@ class RunDirectory:
       ) from error
     return cls(path)
 
+  def seed_path(self, seed: int) -> pathlib.Path:
+    """Where the directory of one of the run's seeds is."""
+    return self.path / f"seed-{seed}"
+
   def seed(self, seed: int) -> "RunDirectory":
-    """The directory of one of the run's seeds, which is made where it is not there yet."""
-    path = self.path / f"seed-{seed}"
+    """The directory of one of the run's seeds. Raises UsageError where there is none."""
+    return RunDirectory(self.seed_path(seed))
+
+  def make_seed(self, seed: int) -> "RunDirectory":
+    """The same, made where it is not there yet."""
+    path = self.seed_path(seed)
     if not os.path.lexists(path / self.config.name):
       path.mkdir(exist_ok=True)
       experiment = dataclasses.replace(self.read_experiment(), seed=seed, seeds=None)
@@ -133,7 +141,16 @@ class RunDirectory:
 
   def read_summary(self) -> dict[str, Any] | None:
     """The summary, None where the run is not over; UsageError where it is damaged."""
-    return read_object(self.summary, _SUMMARY) if os.path.lexists(self.summary) else None
+    if not os.path.lexists(self.summary):
+      return None
+    summary = read_object(self.summary, _SUMMARY)
+    for name in ("seeds", "diverged"):
+      numbers = summary.get(name, {})
+      if not isinstance(numbers, dict) or not all(isinstance(value, int | float) for value in numbers.values()):
+        raise UsageError(
+          f"{self.summary} cannot be read: expected numbers by seed at {name!r}. Put it back from a copy."
+        )
+    return summary
 
   def write_summary(self, summary: Mapping[str, Any]) -> None:
     """Writes the summary, which says that the run is over."""
@@ -225,12 +242,16 @@ def read_object(path: pathlib.Path, numbers: Sequence[str]) -> dict[str, Any]:
 
 
 def write_json(path: pathlib.Path, content: Any) -> None:
-  """Writes JSON under a temporary name, flushes it to disk, and renames: the file is the old one or the new one."""
+  """Writes JSON, as `write_text` does."""
+  write_text(path, json.dumps(content, indent=2, default=_from_numpy) + "\n")
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+  """Writes text under a temporary name, flushes it to disk, and renames: the file is the old one or the new one."""
   temporary = path.with_name(path.name + ".tmp")
   temporary.unlink(missing_ok=True)
-  with temporary.open("x") as file:  # A new one: a link is not followed.
-    json.dump(content, file, indent=2, default=_from_numpy)
-    file.write("\n")
+  with temporary.open("x", encoding="utf-8", newline="") as file:  # A new one: a link is not followed.
+    file.write(text)
     file.flush()
     os.fsync(file.fileno())
   temporary.replace(path)

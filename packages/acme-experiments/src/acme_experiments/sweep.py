@@ -10,6 +10,8 @@ Of a sweep's directory:
 
 import csv
 import dataclasses
+import functools
+import io
 import itertools
 import json
 import math
@@ -17,19 +19,19 @@ import os
 import pathlib
 import shutil
 import tempfile
-import tomllib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from acme_experiments import processes, progress, rundir, stopping
-from acme_experiments.rundir import Experiment, RunDirectory, UsageError, read_object, write_json
+from acme_experiments import parsing, processes, progress, rundir, stopping
+from acme_experiments.rundir import Experiment, RunDirectory, UsageError, read_object, write_json, write_text
 
 Values = dict[str, Any]
 
 _FILE = "sweep.json"
 _MOST_TRIALS = 10_000
+_LARGEST = 1e300  # The ends of a range: what is drawn between them fits a float.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,14 +69,10 @@ def read_plan(path: str) -> Plan:
   Raises:
     UsageError: it cannot be read, or says what cannot be.
   """
-  try:
-    with open(path, "rb") as file:
-      content = tomllib.load(file)
-  except (OSError, ValueError) as error:
-    raise UsageError(f"{path} cannot be read: {error}") from error
+  content = parsing.read_toml(path, path)
   agent, env, fields = (content.pop(name, None) for name in ("agent", "env", "sweep"))
   number, seed = content.pop("trials", None), content.pop("random_seed", 0)
-  if not isinstance(agent, str) or not isinstance(env, str):
+  if not all(isinstance(name, str) and name and not name.startswith("-") for name in (agent, env)):
     raise UsageError(f'{path}: expected an agent and an env, such as agent = "dqn" and env = "jax:CartPole-v1".')
   if not isinstance(fields, dict) or not fields:
     raise UsageError(f"{path}: expected a table [sweep] of fields, such as learning_rate = [1e-3, 3e-4].")
@@ -108,14 +106,16 @@ def _draw(path: str, fields: Mapping[str, Any], number: int, rng: np.random.Gene
     if not isinstance(values, dict) or not {"low", "high"} <= values.keys() <= {"low", "high", "log"}:
       raise UsageError(f"{path}: {name}: expected values, or {{low = X, high = Y, log = true}}, got {values!r}.")
     low, high, log = values["low"], values["high"], values.get("log", False)
-    if not all(type(end) in (int, float) for end in (low, high)) or not low < high or (log and low <= 0):
+    numbers = all(type(end) in (int, float) and abs(end) <= _LARGEST for end in (low, high)) and type(log) is bool
+    if not numbers or not low < high or (log and low <= 0):
       raise UsageError(f"{path}: {name}: expected low < high, and above 0 where log = true, got {values!r}.")
     if log:
       value = math.exp(rng.uniform(math.log(low), math.log(high)))
     else:
       value = rng.uniform(low, high)
     # Whole ends are of a whole number. Digits enough to tell trials apart, and few enough to be read.
-    return round(value) if type(low) is type(high) is int else float(f"{value:.4g}")
+    value = round(value) if type(low) is type(high) is int else float(f"{value:.4g}")
+    return min(max(value, low), high)
 
   return [{name: draw(name, values) for name, values in fields.items()} for _ in range(number)]
 
@@ -171,12 +171,9 @@ def describe(row: Values) -> str:
 
 
 def _run(path: pathlib.Path, display: progress.Progress, jobs: int) -> list[Values]:
-  plan = read_object(path / _FILE, ())
-  try:
-    trials = {_name(i): (values, RunDirectory(path / _name(i))) for i, values in enumerate(plan["trials"])}
-    options = {"agent": plan["agent"], "env": plan["env"], **plan["options"]}
-  except (KeyError, TypeError) as error:
-    raise UsageError(f"{path / _FILE} cannot be read: it has no {error}. Put it back from a copy.") from error
+  plan = _read(path / _FILE)
+  trials = {_name(i): (values, RunDirectory(path / _name(i))) for i, values in enumerate(plan["trials"])}
+  options = {"agent": plan["agent"], "env": plan["env"], **plan["options"]}
   stop = stopping.StopRequest()
   with stop.installed():
     pool = processes.Pool({name: directory for name, (_, directory) in trials.items()}, jobs, display.message)
@@ -187,6 +184,17 @@ def _run(path: pathlib.Path, display: progress.Progress, jobs: int) -> list[Valu
   if stop.signal is not None:
     raise stopping.Stopped(stop.signal, sum(not row["failed"] for row in rows))
   return rows
+
+
+def _read(path: pathlib.Path) -> Values:
+  """A plan as `create` wrote it; UsageError where it is none."""
+  plan = read_object(path, ())
+  trials, options = plan.get("trials"), plan.get("options")
+  whole = isinstance(plan.get("agent"), str) and isinstance(plan.get("env"), str) and isinstance(trials, list)
+  whole = whole and isinstance(options, dict) and isinstance(options.get("config", {}), dict)
+  if not whole or not trials or not all(isinstance(values, dict) for values in trials):
+    raise UsageError(f"{path} cannot be read: expected agent, env, options and trials. Put it back from a copy.")
+  return plan
 
 
 def _name(i: int) -> str:
@@ -205,18 +213,17 @@ def _result(name: str, values: Values, directory: RunDirectory) -> Values:
 
 def _write(path: pathlib.Path, rows: list[Values], options: Mapping[str, Any], best: Values) -> None:
   names = dict.fromkeys(itertools.chain.from_iterable(rows))
-  temporary = path / "results.csv.tmp"
-  temporary.unlink(missing_ok=True)
-  with temporary.open("x", newline="") as file:
-    writer = csv.DictWriter(file, list(names))
-    writer.writeheader()
-    writer.writerows(rows)
-  temporary.replace(path / "results.csv")
+  table = io.StringIO(newline="")
+  writer = csv.DictWriter(table, list(names))
+  writer.writeheader()
+  writer.writerows(rows)
+  write_text(path / "results.csv", table.getvalue())
   if not rows[0]["failed"]:
     shared = {name: value for name, value in options.items() if name not in ("config", "seeds", "seed")}
     lines = [f"# {shared.pop('agent')} {shared.pop('env')}: the best of {len(rows)} trials, {rows[0]['trial']}"]
-    # What JSON writes of numbers, text and lists of them, TOML reads.
-    lines += [f"{name} = {json.dumps(value)}" for name, value in shared.items()] + ["", "[config]"]
+    # What JSON writes of numbers, text and lists of them, TOML reads, but for letters in two halves.
+    to_toml = functools.partial(json.dumps, ensure_ascii=False)
+    lines += [f"{name} = {to_toml(value)}" for name, value in shared.items()] + ["", "[config]"]
     config = {**options.get("config", {}), **best}
-    lines += [f"{name} = {json.dumps(value)}" for name, value in config.items()]
-    (path / "best.toml").write_text("\n".join(lines) + "\n")
+    lines += [f"{name} = {to_toml(value)}" for name, value in config.items()]
+    write_text(path / "best.toml", "\n".join(lines) + "\n")

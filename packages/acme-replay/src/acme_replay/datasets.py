@@ -11,8 +11,6 @@ each action, are `extras/…` [T, …]. Nothing in such a file can execute code.
 
 import hashlib
 import pathlib
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -20,13 +18,9 @@ import dm_env
 import numpy as np
 import tree
 
-from acme import specs, types
+from acme import specs, types, validation
 
 __all__ = ["Episode", "checksum", "num_rows", "play", "read", "write"]
-
-_DAMAGED = (  # What np.load raises, for a file that is cut off, changed, or something else.
-  EOFError, NotImplementedError, OSError, RuntimeError, TypeError, ValueError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
 
 
 class Episode(NamedTuple):
@@ -68,7 +62,7 @@ def read(path: str | pathlib.Path, spec: types.Step) -> Iterator[Episode]:
   Raises:
     FileNotFoundError: there is no such folder, or no episode in it.
     ValueError: a file is damaged, lacks an array, has one that does not fit the spec or is not finite, or its arrays
-      differ in length; the message names the file.
+      differ in length; an action is out of bounds, or a discount out of [0, 1]. The message names the file.
   """
   for file in _files(path):
     episode = Episode(*_read(file, spec, Episode._fields))
@@ -132,7 +126,7 @@ def _read(file: pathlib.Path, spec: types.Step, fields: Sequence[str]) -> list[t
           raise ValueError(f"it lacks {', '.join(missing)}; it has {', '.join(arrays.files)}.")
         leaves = [_fit(name, leaf, arrays[name]) for name, leaf in zip(names, tree.flatten(wanted), strict=True)]
         nests.append(tree.unflatten_as(wanted, leaves))
-  except _DAMAGED as error:
+  except Exception as error:  # Whatever a damaged file makes zipfile and NumPy raise.
     raise ValueError(f"{file} is no episode that fits: {error}") from error
   return nests
 
@@ -146,9 +140,20 @@ def _fit(name: str, spec: specs.Array, array: np.ndarray) -> np.ndarray:
     raise ValueError(f"{name}: expected dtype {np.dtype(spec.dtype)} as the spec says, got {array.dtype}.")
   if array.dtype.kind == "f" and not np.isfinite(array).all():
     raise ValueError(f"{name}: expected finite numbers, got a NaN or an infinity.")
-  if isinstance(spec, specs.DiscreteArray) and not ((array >= 0) & (array < spec.num_values)).all():
-    raise ValueError(f"{name}: expected numbers from 0 to {spec.num_values - 1}, got {array.min()} to {array.max()}.")
-  return array.astype(spec.dtype, copy=False)
+  if isinstance(spec, specs.DiscreteArray):
+    _check_range(name, array, 0, spec.num_values - 1)
+  array = validation.convert(name, array, np.dtype(spec.dtype))
+  field = name.partition("/")[0]
+  if field == "action" and isinstance(spec, specs.BoundedArray):
+    _check_range(name, array, spec.minimum, spec.maximum)
+  if field == "discount":
+    _check_range(name, array, 0, 1)
+  return array
+
+
+def _check_range(name: str, array: np.ndarray, low: Any, high: Any) -> None:
+  if not ((array >= low) & (array <= high)).all():
+    raise ValueError(f"{name}: expected numbers from {low} to {high}, got {array.min()} to {array.max()}.")
 
 
 def _check_lengths(file: pathlib.Path, episode: Episode) -> None:
