@@ -82,6 +82,23 @@ def test_a_run_that_was_saved_and_restored_goes_on_the_same(kind, path, catch):
   np.testing.assert_array_equal(whole.evaluate(3), again.evaluate(3))
 
 
+@pytest.fixture
+def x64():
+  jax.config.update("jax_enable_x64", True)
+  yield
+  jax.config.update("jax_enable_x64", False)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("kind", ["transitions"])
+def test_numbers_stay_of_single_precision_where_jax_has_double(kind, path, catch):
+  made = make(kind, path, catch)
+  report = made.run(60)
+  assert (report["learner_steps"] > 0).all() and np.isfinite(report["loss"]).all()
+  assert made.evaluate(2).dtype == np.float32
+  assert not any(leaf.dtype in (np.float64, np.int64) for leaf in made.save()["state"])
+
+
 def test_each_of_many_seeds_is_what_it_would_be_alone(path, catch):
   together = make("sequences", path, catch, seeds=(3, 4, 5))
   alone = make("sequences", path, catch, seeds=(4,))

@@ -74,7 +74,7 @@ class Transitions:
     observation, action, extras, one_step = jax.tree.map(
       lambda x: jnp.zeros((self._items.n_step, *x.shape), x.dtype), content
     )
-    zeros = jnp.zeros((self._items.n_step, *example.reward.shape))
+    zeros = jnp.zeros((self._items.n_step, *example.reward.shape), example.reward.dtype)
     length = jnp.zeros(len(example.reward), jnp.int32)
     return OpenTransitions(
       observation,

@@ -232,7 +232,7 @@ class Loop(core.Saveable):
       params = self._program.params(state)
       environment, observation = self._reset(keys.reset, jnp.int32(0))
       core_state, noise = _begin(self._behaviour, params, num_envs)
-      zeros = jnp.zeros(num_envs)
+      zeros = jnp.zeros(num_envs, jnp.float32)
       counts = Finished(jnp.int32(0), jnp.float32(0), jnp.int32(0))
       step = first_step(self._environment, observation)
       acting = Acting(environment, step, core_state, noise, zeros, zeros.astype(jnp.int32), jnp.int32(0), counts)
@@ -299,9 +299,9 @@ class Loop(core.Saveable):
     returns, lengths = acting.returns + reward, acting.lengths + 1
     done = acting.finished
     finished = Finished(
-      done.number + jnp.sum(last.astype(jnp.int32)),
+      done.number + jnp.sum(last, dtype=jnp.int32),
       done.returns + jnp.sum(jnp.where(last, returns, 0)),
-      done.lengths + jnp.sum(jnp.where(last, lengths, 0)),
+      done.lengths + jnp.sum(jnp.where(last, lengths, 0), dtype=jnp.int32),
     )
     acting = Acting(
       environment, after, executed.core, executed.noise, jnp.where(last, 0, returns), jnp.where(last, 0, lengths),
@@ -383,7 +383,7 @@ def rollout(program: Program[Any, Any, Any], environment: Environment, params: A
     step = types.Step(outcome.observation, *led, start_of_episode=jnp.zeros(episodes, bool))
     return outcome.state, step, (executed.core, executed.noise), over | outcome.last, total, t + 1
 
-  over, zeros = jnp.zeros(episodes, bool), jnp.zeros(episodes)
+  over, zeros = jnp.zeros(episodes, bool), jnp.zeros(episodes, jnp.float32)
   carry = (state, step, _begin(policy, params, episodes), over, zeros, jnp.int32(0))
   total: Array = jax.lax.while_loop(go_on, body, carry)[4]
   return total

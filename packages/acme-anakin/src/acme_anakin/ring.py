@@ -50,7 +50,7 @@ def insert(ring: Ring, items: Any, exists: Array, always: bool) -> tuple[Ring, A
     count: int | Array = exists.shape[0]
     place = (ring.inserts + jnp.arange(exists.shape[0])) % capacity(ring)
   else:
-    number = jnp.cumsum(exists.astype(jnp.int32))
+    number = jnp.cumsum(exists, dtype=jnp.int32)
     count = number[-1]
     place = jnp.where(exists, (ring.inserts + number - 1) % capacity(ring), NOWHERE)
   data = jax.tree.map(lambda kept, x: kept.at[place].set(x, mode="drop"), ring.data, items)
@@ -72,7 +72,7 @@ def make_tree(capacity: int) -> Tree:
   sizes = [_whole(capacity)]
   while sizes[-1] > _TOP:
     sizes.append(_whole(sizes[-1] // _FAN_OUT))
-  return Tree(tuple(jnp.zeros(s) for s in sizes), jnp.float32(1))
+  return Tree(tuple(jnp.zeros(s, jnp.float32) for s in sizes), jnp.float32(1))
 
 
 def _whole(length: int) -> int:
@@ -105,7 +105,7 @@ def choose(levels: tuple[Array, ...], key: Array, batch_size: int) -> tuple[Arra
   At least one must be above 0.
   """
   top = jnp.broadcast_to(levels[-1], (batch_size, levels[-1].shape[0]))
-  target = jax.random.uniform(key, (batch_size,)) * total(levels)
+  target = jax.random.uniform(key, (batch_size,), jnp.float32) * total(levels)
   node, target = _child(top, target)
   for level in levels[-2::-1]:
     child, target = _child(level[node[:, None] * _FAN_OUT + jnp.arange(_FAN_OUT)], target)
@@ -128,7 +128,7 @@ def _child(children: Array, target: Array) -> tuple[Array, Array]:
 
 def put_all(levels: tuple[Array, ...], count: int) -> tuple[Array, ...]:
   """Sets the first `count` leaves to 1."""
-  result = [jnp.where(jnp.arange(levels[0].shape[0]) < count, 1.0, 0.0)]
+  result = [(jnp.arange(levels[0].shape[0]) < count).astype(jnp.float32)]
   for level in levels[1:]:
     sums = jnp.sum(jnp.reshape(result[-1], (-1, _FAN_OUT)), axis=-1)
     result.append(jnp.zeros_like(level).at[: sums.shape[0]].set(sums))

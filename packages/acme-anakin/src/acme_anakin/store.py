@@ -214,7 +214,7 @@ class Store:
       else:
         place = jax.random.randint(key, (self._batch_size,), 0, size)
       mass = size.astype(jnp.float32)
-      probabilities = jnp.full(self._batch_size, 1.0) / mass
+      probabilities = jnp.ones(self._batch_size, jnp.float32) / mass
     return jax.tree.map(lambda x: x[place], data), place, probabilities, mass
 
   def _choose_parts(
@@ -230,7 +230,7 @@ class Store:
     owed = sampling.owed[jnp.asarray([self._names.index(name) for name in names])]
     owed = owed + self._batch_size * scale * jnp.asarray(mine, jnp.int32)
     counts = owed[:-1] // total
-    counts = jnp.append(counts, self._batch_size - jnp.sum(counts))
+    counts = jnp.append(counts, self._batch_size - jnp.sum(counts, dtype=jnp.int32))
     left = jnp.append(owed[:-1] - counts[:-1] * total, 0)
     index = jnp.asarray([self._names.index(name) for name in names])
     sampling = sampling._replace(owed=sampling.owed.at[index].set(left))
