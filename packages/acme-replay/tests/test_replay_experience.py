@@ -135,6 +135,23 @@ def test_negative_rewards_are_clipped_too(limit):
   assert [item.reward for item in read()] == wanted
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8])
+def test_whole_rewards_are_clipped_to_whole_numbers(dtype):
+  step = dm_env.transition(dtype(5), np.zeros(2, np.float32), np.float32(1))
+
+  def add(limit):
+    items = experience.Transitions(max_abs_reward=limit, batch_size=1, min_size=1, max_size=50)
+    made = EmbeddedReplay(items, STEP._replace(reward=specs.Array((), dtype)), seed=0)
+    adder = made.adder()
+    adder.add_first(dm_env.restart(np.zeros(2, np.float32)))
+    adder.add(np.int32(0), step)
+    return next(made.dataset()).data.reward.item()
+
+  assert (add(None), add(1.0), add(3)) == (5, 1, 3)
+  with pytest.raises(ValueError, match="clipped reward: expected a number that .*int.* holds, got .*0.5"):
+    add(0.5)
+
+
 RETURNS = [  # Rewards of an episode, γ, the range, the clipping, and the returns that are warned of.
   ([1, 1, 1], 0.5, (0, 2), None, None),
   ([1, 1, 1], 1.0, (0, 2), None, "from 1 to 3"),

@@ -9,7 +9,7 @@ import dm_env
 import numpy as np
 import tree
 
-from acme import experience, replay, types
+from acme import experience, replay, types, validation
 from acme_replay.returns import ArrayReturns, ScalarReturns
 from acme_replay.value_range import ReturnsInRange
 
@@ -99,7 +99,8 @@ class NStepTransitionAdder(_Adder):
       n_step: n, 1 or more.
       discount: γ, in [0, 1].
       table: where the items go.
-      max_abs_reward: clips each step's reward to [−x, x] before it is stored and summed; None leaves it.
+      max_abs_reward: clips each step's reward to [−x, x] before it is stored and summed, in its own dtype, which must
+        hold x; None leaves it.
     """
     super().__init__(writer, table)
     if n_step < 1 or isinstance(n_step, bool) or int(n_step) != n_step:
@@ -121,6 +122,11 @@ class NStepTransitionAdder(_Adder):
     if isinstance(self._returns, ScalarReturns):
       self._returns.reset()
 
+  def _clip(self, reward: Any) -> Any:
+    clipped = np.clip(reward, -self._limit, self._limit)
+    dtype = np.asarray(reward).dtype
+    return clipped if dtype.kind == "f" else validation.convert("clipped reward", clipped, dtype)[()]
+
   def add(
     self,
     action: types.NestedArray,
@@ -129,8 +135,7 @@ class NStepTransitionAdder(_Adder):
     core: types.NestedArray = (),
   ) -> None:
     if self._limit is not None:
-      clipped = _map(lambda r: np.clip(r, -self._limit, self._limit), next_timestep.reward)
-      next_timestep = next_timestep._replace(reward=clipped)
+      next_timestep = next_timestep._replace(reward=_map(self._clip, next_timestep.reward))
     self._append_first(action, next_timestep, extras)
     self._append(action, next_timestep, extras)
     reward, discount = next_timestep.reward, next_timestep.discount
