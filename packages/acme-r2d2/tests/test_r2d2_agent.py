@@ -50,7 +50,7 @@ def test_images_go_through_convolutions():
   spec = SPEC._replace(observations=specs.BoundedArray((42, 42, 1), np.uint8, 0, 255))
   nets = networks.make_networks(spec, SMALL)
   params = jax.eval_shape(nets.init, jax.random.PRNGKey(0))
-  assert params["atari_torso/conv2_d"]["w"].shape == (8, 8, 1, 32)
+  assert params["observation_torso/~_features/atari_torso/conv2_d"]["w"].shape == (8, 8, 1, 32)
   inputs = networks.Inputs(np.zeros((2, 3, 42, 42, 1), np.uint8), np.zeros((2, 3), np.int32), np.zeros((2, 3)))
   q, _ = jax.eval_shape(nets.unroll, params, inputs, np.zeros((2, 3), bool), nets.initial_state(params, 2))
   assert q.shape == (2, 3, spec.actions.num_values)

@@ -16,7 +16,7 @@ AGENT = plugins.AgentPlugin(
   summary="R2D2: Q-learning with a recurrent network from prioritised sequences, for discrete actions.",
   config=R2D2Config,
   actions=("discrete",),
-  backends={"jax": "acme_r2d2.jax"},
+  backends={"jax": "acme_r2d2.jax", "tf": "acme_r2d2.tf"},
   presets={"published": R2D2Config.published},
   references=(
     "Kapturowski et al. 2019, Recurrent experience replay in distributed reinforcement learning (ICLR)",

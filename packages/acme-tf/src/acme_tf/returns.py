@@ -1,9 +1,43 @@
-"""Returns over sequences; the twin of `acme_jax.returns`, for a batch.
+"""Returns over sequences, and transforms of them; the twin of `acme_jax.returns`, for a batch.
 
 Shapes: B batch, T transitions, from o_0, …, o_{T−1} (index tm1) to o_1, …, o_T (index t).
 """
 
 import tensorflow as tf
+
+
+def n_step(r_t: tf.Tensor, discount_t: tf.Tensor, v_t: tf.Tensor, acted_t: tf.Tensor, n: int) -> tf.Tensor:
+  """Bootstrapped n-step returns; near the end of the sequence, of the steps that there are.
+
+    G_t = r_{t+1} + d_{t+1} (r_{t+2} + … + d_{t+m} v_{t+m}),  m = min(n, steps to the end or to one not acted at)
+
+  The returns *of* a step that was not acted at mean nothing. No gradient flows through any.
+
+  Args:
+    r_t: [T, B], rewards.
+    discount_t: d, [T, B], γ times the environment's discounts.
+    v_t: [T, B], values to bootstrap from.
+    acted_t: [T, B], whether an action was taken at o_1, …, o_T: 0 or 1.
+    n: steps.
+
+  Returns:
+    G_0, …, G_{T−1}: [T, B].
+  """
+  size = r_t.shape[0]
+  n = min(n, size)
+
+  def padded(x: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
+    return tf.concat([x, *(n - 1) * [last[None]]], axis=0)  # [T + n − 1, B]
+
+  # Beyond the end nothing is gained or lost, and the value stays the last one.
+  zeros, ones = tf.zeros_like(v_t[-1]), tf.ones_like(v_t[-1])
+  rewards, discounts, acted = padded(r_t, zeros), padded(discount_t, ones), padded(acted_t, ones)
+  values = padded(v_t, v_t[-1])
+  returns = values[n - 1 :]
+  for i in reversed(range(n)):
+    ahead = slice(i, i + size)
+    returns = rewards[ahead] + discounts[ahead] * tf.where(acted[ahead] > 0, returns, values[ahead])
+  return tf.stop_gradient(returns)
 
 
 def retrace(
@@ -40,3 +74,18 @@ def retrace(
   for t in reversed(range(r_t.shape[0] - 1)):
     returns.append(r_t[t] + discount_t[t] * (v_t[t] + c_t[t] * (returns[-1] - q_t[t])))
   return tf.stop_gradient(tf.stack(returns[::-1]))
+
+
+def signed_hyperbolic(x: tf.Tensor, epsilon: float = 1e-3) -> tf.Tensor:
+  """h(x) = sgn(x) (√(|x| + 1) − 1) + ε x, which narrows the range of values (Pohlen et al. 2018, prop. A.2)."""
+  return tf.sign(x) * (tf.sqrt(tf.abs(x) + 1) - 1) + epsilon * x
+
+
+def signed_parabolic(x: tf.Tensor, epsilon: float = 1e-3) -> tf.Tensor:
+  """h⁻¹(x) = sgn(x) (((√(1 + 4ε (|x| + 1 + ε)) − 1) / 2ε)² − 1), the inverse of `signed_hyperbolic`.
+
+  Written as a quotient without a difference, which in float32 would leave four digits for ε = 1e-3.
+  """
+  y = tf.abs(x) + 1 + epsilon
+  root = 2 * y / (1 + tf.sqrt(1 + 4 * epsilon * y))
+  return tf.sign(x) * (tf.square(root) - 1)

@@ -53,12 +53,12 @@ def make_state(nets: networks.Networks, config: r2d2_config.R2D2Config, key: jax
 def unroll(nets: networks.Networks, burn_in: int, params: hk.Params, sequences: types.Sequence) -> jax.Array:
   """Q-values [B, T + 1, A] of the steps after the burn-in, through which no gradient flows."""
   inputs = networks.Inputs(sequences.observation, sequences.previous_action, sequences.previous_reward)
-  steps, core = (inputs, sequences.start_of_episode), sequences.core
+  start, core = sequences.start_of_episode, sequences.core
   if burn_in:
-    early = jax.tree.map(lambda x: x[:, :burn_in], steps)
-    _, core = nets.unroll(jax.lax.stop_gradient(params), *early, core)
-    steps = jax.tree.map(lambda x: x[:, burn_in:], steps)
-  q, _ = nets.unroll(params, *steps, core)
+    early = jax.tree.map(lambda x: x[:, :burn_in], inputs)
+    _, core = nets.unroll(jax.lax.stop_gradient(params), early, start[:, :burn_in], core)
+    inputs = jax.tree.map(lambda x: x[:, burn_in:], inputs)
+  q, _ = nets.unroll(params, inputs, start[:, burn_in:], core)
   return q
 
 
@@ -116,12 +116,13 @@ def make_program(
   """Makes R2D2's program. Raises ValueError where the actions are not discrete, or the network does not fit."""
   space = spaces.make(spec, "R2D2", "discrete")
   nets = networks.make_networks(spec, config, network)
+  make_policy = functools.partial(acting.make_policy, nets, config)
   return Program(
-    init=lambda key: make_state(nets, config, key),
+    init=functools.partial(make_state, nets, config),
     update=make_update(nets, config),
     params=lambda state: state.params,
     variables=lambda state: {"policy": state.params, "target_policy": state.target_params},
-    behaviour=acting.make_policy(nets, config, evaluation=False),
-    evaluation=acting.make_policy(nets, config, evaluation=True),
+    behaviour=make_policy(evaluation=False),
+    evaluation=make_policy(evaluation=True),
     space=space,
   )

@@ -89,7 +89,8 @@ def _default(spec: specs.EnvironmentSpec, config: r2d2_config.R2D2Config, num_ac
   def head(x: jax.Array) -> jax.Array:
     if config.dueling:
       return networks.DuelingHead(num_actions, config.head_hidden_sizes)(x)[..., 0]
-    return hk.Linear(num_actions)(networks.mlp(x, config.head_hidden_sizes))
+    x = networks.mlp(x, config.head_hidden_sizes)
+    return hk.Linear(num_actions)(x)
 
   core = hk.LSTM(config.core_size) if config.core == "lstm" else hk.GRU(config.core_size)
   return torso, core, head
