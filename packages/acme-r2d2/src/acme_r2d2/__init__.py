@@ -24,6 +24,7 @@ AGENT = plugins.AgentPlugin(
     "Horgan et al. 2018, arXiv 1803.00933",
     "Wang et al. 2015, arXiv 1511.06581",
   ),
+  small={"head_hidden_sizes": (16,)},
 )
 
 

@@ -28,7 +28,7 @@ def make_policy(nets: networks.Networks, config: r2d2_config.R2D2Config, *, eval
 
   return Policy(
     act=act,
-    initial=nets.initial_state,
+    initial=lambda params, num_envs: nets.initial_state(params, num_envs),
     explore=exploration.EpsilonGreedy(num_actions=nets.num_actions, epsilon=epsilon, by_stream=ladder),
     reads=("observation", "action", "reward"),
   )
