@@ -38,6 +38,7 @@ class AgentPlugin(Generic[Config]):
     references: papers.
     small: fields of the config, with values that make a run last moments: for tests, where the field's own name does
       not say it (`acme_testing.runs.SMALL` knows the usual ones).
+    num_envs: environments that it acts in at once where nobody says how many.
   """
 
   name: str
@@ -48,6 +49,7 @@ class AgentPlugin(Generic[Config]):
   presets: Mapping[str, Callable[[], Config]] = dataclasses.field(default_factory=dict)
   references: tuple[str, ...] = ()
   small: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  num_envs: int = 1
 
   def __post_init__(self) -> None:
     if not self.actions or not set(self.actions) <= {"discrete", "continuous"}:

@@ -43,8 +43,12 @@ def _run(command: parsing.Run, config: Any = None) -> None:
 
 def _experiment(command: parsing.Run, config: Any) -> Experiment:
   """What a command line asks for."""
+  plugin = plugins.load_agent(command.agent)
   if config is None:
-    config = parsing.default_config(plugins.load_agent(command.agent), command.preset)
+    config = parsing.default_config(plugin, command.preset)
+  envs = command.envs
+  if envs is None:
+    envs = plugin.num_envs if command.dataset is None else 1  # Nobody acts on a dataset.
   steps = _STEPS if command.steps is None and command.episodes is None else command.steps
   eval_every = command.eval_every
   if eval_every is None:
@@ -53,7 +57,7 @@ def _experiment(command: parsing.Run, config: Any) -> Experiment:
     agent=command.agent,
     environment=command.env,
     seed=command.seed,
-    envs=command.envs,
+    envs=envs,
     preset=command.preset,
     config=components.to_json(config),
     backend=command.backend,

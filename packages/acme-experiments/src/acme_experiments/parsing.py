@@ -47,8 +47,8 @@ class Run:
   By default device where it can be, which takes an environment jax:NAME and an agent in JAX, else host."""
   jobs: Number = 1
   """Seeds at once on the host, each in a process of its own."""
-  envs: Number = 1
-  """Environments to act in at once, with one call of the policy for all."""
+  envs: MaybeNumber = None
+  """Environments to act in at once, with one call of the policy for all; by default 1, or what the agent asks for."""
   out: MaybePath = None
   """The run directory, which must not exist; by default runs/AGENT-ENV-SEED-TIME."""
   backend: MaybeName = None

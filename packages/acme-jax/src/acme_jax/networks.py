@@ -98,10 +98,15 @@ class AtariTorso(hk.Module):
     return jnp.reshape(x, (x.shape[0], -1))
 
 
-def mlp(x: jax.Array, sizes: Sequence[int], linear: MakeLinear = hk.Linear) -> jax.Array:
-  """Applies a layer and a ReLU for each of `sizes`: [B, D] to [B, sizes[-1]]."""
+def mlp(
+  x: jax.Array,
+  sizes: Sequence[int],
+  linear: MakeLinear = hk.Linear,
+  activation: Callable[[jax.Array], jax.Array] = jax.nn.relu,
+) -> jax.Array:
+  """Applies a layer and an activation for each of `sizes`: [B, D] to [B, sizes[-1]]."""
   for size in sizes:
-    x = jax.nn.relu(linear(size)(x))
+    x = activation(linear(size)(x))
   return x
 
 

@@ -162,7 +162,9 @@ def repeat(update: Step, num_steps: int) -> Step:
   return repeated
 
 
-def adam(learning_rate: float, parameters: Sequence[tf.Variable], epsilon: float = 1e-8) -> snt.optimizers.Adam:
+def adam(
+  learning_rate: float | tf.Variable, parameters: Sequence[tf.Variable], epsilon: float = 1e-8
+) -> snt.optimizers.Adam:
   """Makes Adam with its slots for `parameters`, all zero, so that they can be saved and restored before the first step.
 
   Reference: Kingma & Ba 2015 (1412.6980), algorithm 1.
@@ -170,6 +172,18 @@ def adam(learning_rate: float, parameters: Sequence[tf.Variable], epsilon: float
   optimizer = snt.optimizers.Adam(learning_rate, epsilon=epsilon)
   optimizer.apply([tf.zeros_like(parameter) for parameter in parameters], parameters)  # Changes nothing but its count.
   optimizer.step.assign(0)
+  return optimizer
+
+
+def rmsprop(
+  learning_rate: float | tf.Variable, parameters: Sequence[tf.Variable], decay: float = 0.99, epsilon: float = 0.1
+) -> snt.optimizers.RMSProp:
+  """Makes RMSProp without momentum, with its slots for `parameters`, all zero; `epsilon` is within the root.
+
+  The defaults are IMPALA's (Espeholt et al. 2018, 1802.01561, appendix G).
+  """
+  optimizer = snt.optimizers.RMSProp(learning_rate, decay=decay, epsilon=epsilon)
+  optimizer.apply([tf.zeros_like(parameter) for parameter in parameters], parameters)  # Changes nothing.
   return optimizer
 
 

@@ -6,7 +6,7 @@ References: Mnih et al. 2015 (Nature 518); Wang et al. 2015 (1511.06581); Abdolm
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -119,10 +119,16 @@ class AtariTorso(snt.Module):
 
 
 class MLP(snt.nets.MLP):
-  """A layer and a ReLU for each of `sizes`: [B, D] to [B, sizes[-1]]; the features themselves where there is none."""
+  """A layer and an activation for each of `sizes`: [B, D] to [B, sizes[-1]]; the features where there is none."""
 
-  def __init__(self, sizes: Sequence[int], activate_final: bool = True, name: str | None = None) -> None:
-    super().__init__(sizes, activate_final=activate_final, name=name)
+  def __init__(
+    self,
+    sizes: Sequence[int],
+    activate_final: bool = True,
+    activation: Callable[[tf.Tensor], tf.Tensor] = tf.nn.relu,
+    name: str | None = None,
+  ) -> None:
+    super().__init__(sizes, activation=activation, activate_final=activate_final, name=name)
 
 
 class LayerNormMLP(snt.Module):
@@ -198,6 +204,10 @@ class Gaussian(NamedTuple):
     z = (x - self.loc) / self.scale
     return -tf.reduce_sum(0.5 * z**2 + tf.math.log(self.scale) + 0.5 * _LOG_2PI, axis=-1)
 
+  def entropy(self) -> tf.Tensor:
+    """Σ_d (log σ + ½ log 2πe): [B]."""
+    return tf.reduce_sum(tf.math.log(self.scale) + 0.5 * (_LOG_2PI + 1), axis=-1)
+
   def kl_per_dimension(self, other: "Gaussian") -> tf.Tensor:
     """KL(self ‖ other), of each dimension: [B, D]."""
     ratio = (self.scale / other.scale) ** 2
@@ -245,8 +255,8 @@ class Categorical(NamedTuple):
     return tf.argmax(self.logits, axis=-1, output_type=tf.int32)
 
   def log_prob(self, action: tf.Tensor) -> tf.Tensor:
-    """Of actions [B]: [B]."""
-    return tf.gather(self.log_probs, action, axis=1, batch_dims=1)
+    """Of actions [B]: [B]; or of [B, T] where the logits are [B, T, A]."""
+    return tf.gather(self.log_probs, action, axis=-1, batch_dims=action.shape.rank)
 
   def entropy(self) -> tf.Tensor:
     """−Σ_a p log p: [B]."""

@@ -3,6 +3,8 @@
 Shapes: B batch, T transitions, from o_0, …, o_{T−1} (index tm1) to o_1, …, o_T (index t).
 """
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
 
@@ -38,6 +40,50 @@ def n_step(r_t: tf.Tensor, discount_t: tf.Tensor, v_t: tf.Tensor, acted_t: tf.Te
     ahead = slice(i, i + size)
     returns = rewards[ahead] + discounts[ahead] * tf.where(acted[ahead] > 0, returns, values[ahead])
   return tf.stop_gradient(returns)
+
+
+class VTrace(NamedTuple):
+  """What V-trace gives for each step."""
+
+  targets: tf.Tensor  # [T, B], of the value function
+  advantages: tf.Tensor  # [T, B], weights of ∇ log π(a_tm1), the clipped ratio included
+
+
+def vtrace(
+  v_tm1: tf.Tensor,
+  v_t: tf.Tensor,
+  r_t: tf.Tensor,
+  discount_t: tf.Tensor,
+  log_pi_tm1: tf.Tensor,
+  log_mu_tm1: tf.Tensor,
+  acted_tm1: tf.Tensor,
+) -> VTrace:
+  """V-trace with ρ̄ = c̄ = 1 (Espeholt et al. 2018, 1802.01561, eq. 1 and §4.2); no gradient flows through it.
+
+    target_t = v_t + ρ_t (r_{t+1} + d_{t+1} target_{t+1} − v_t),  advantage_t the second term,
+    ρ = min(1, π(a|o) / μ(a|o)),  target_T = v_T
+
+  Where `acted` is 0 no action was taken: the target is the value, the advantage 0.
+
+  Args:
+    v_tm1: [T, B], values of o_0, …, o_{T−1}.
+    v_t: [T, B], values of o_1, …, o_T.
+    r_t: [T, B], rewards.
+    discount_t: d, [T, B], γ times the environment's discounts.
+    log_pi_tm1: [T, B], log π of the actions taken at o_0, …, o_{T−1}.
+    log_mu_tm1: [T, B], log μ of the same, as they were stored.
+    acted_tm1: [T, B], whether an action was taken: 0 or 1.
+
+  Returns:
+    Targets and advantages, [T, B] each.
+  """
+  rho_tm1 = acted_tm1 * tf.exp(tf.minimum(log_pi_tm1 - log_mu_tm1, 0.0))  # [T, B], clipped
+  advantages, target = [], v_t[-1]
+  for t in reversed(range(r_t.shape[0])):
+    advantages.append(rho_tm1[t] * (r_t[t] + discount_t[t] * target - v_tm1[t]))
+    target = v_tm1[t] + advantages[-1]
+  advantage = tf.stack(advantages[::-1])
+  return VTrace(tf.stop_gradient(v_tm1 + advantage), tf.stop_gradient(advantage))
 
 
 def retrace(

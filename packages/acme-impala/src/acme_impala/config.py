@@ -1,0 +1,81 @@
+"""Every number and switch of IMPALA, and what it learns from."""
+
+import dataclasses
+from typing import Literal
+
+from acme import configs, experience
+from acme.configs import Fraction, NonNegative, Positive, PositiveInt
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class IMPALAConfig(configs.Config):
+  """IMPALA's hyper-parameters (Espeholt et al. 2018, 1802.01561).
+
+  The defaults are a recipe for small control tasks; `atari()` has the numbers of the paper. An SGD step is one gradient
+  step on one batch of sequences, each of which is learned from once.
+  """
+
+  # What is learned. Losses are means over steps, where the paper has sums.
+  discount: Fraction = 0.99
+  """γ, for each environment step. 1802.01561, table G.1."""
+  max_abs_reward: Positive | None = None
+  """Clips each environment step's reward to [−x, x] where it is learned from; None leaves it. 1 in `atari()`."""
+  baseline_cost: NonNegative = 0.5
+  """The weight of the value's loss, the squared error of V-trace's target. 1802.01561, table G.1."""
+  entropy_cost: NonNegative = 0.01
+  """The weight of the policy's entropy, in nats, which keeps it from settling early. 1802.01561, table G.1."""
+
+  # Network.
+  hidden_sizes: tuple[PositiveInt, ...] = ()
+  """Units of the fully connected layers, with tanh, that policy and value share, after an image's convolutions."""
+  core: Literal["lstm", "gru"] | None = None
+  """What remembers earlier observations, after these layers; None for a policy of the newest observation alone."""
+  core_size: PositiveInt = 64
+  """With `core`: its units; 256 in 1802.01561, table G.1."""
+  head_hidden_sizes: tuple[PositiveInt, ...] = (64, 64)
+  """Units of the layers, with tanh, that policy and value each have of their own, last."""
+  initial_stddev: Positive = 0.7
+  """Of continuous actions: the policy's standard deviation at first, about, in units of half an action's range."""
+  min_stddev: Positive = 1e-3
+  """What it never falls below, in the same units."""
+
+  # Optimiser.
+  optimizer: Literal["adam", "rmsprop"] = "adam"
+  """Adam, or RMSProp without momentum, as the paper has it. 1802.01561, table G.1."""
+  learning_rate: Positive = 3e-3
+  """The optimiser's, per SGD step."""
+  learning_rate_steps: PositiveInt | None = None
+  """SGD steps in which it falls to 0 in a straight line, as in the paper; None leaves it as it is."""
+  rmsprop_decay: Fraction = 0.99
+  """With `optimizer` "rmsprop": the decay of the mean square. 1802.01561, table G.1."""
+  rmsprop_epsilon: Positive = 1e-6
+  """With `optimizer` "rmsprop": added to the mean square, within the root."""
+  max_gradient_norm: Positive | None = 40.0
+  """Gradients are scaled down to this global norm; None leaves them. 1802.01561, table G.1."""
+
+  # Experience.
+  sequence_length: PositiveInt = 6
+  """L, steps of a sequence, the one to bootstrap from included; 2 or more. 20 in 1802.01561, table G.1."""
+  batch_size: PositiveInt = 16
+  """Sequences in an SGD step; 32 in 1802.01561, table G.1."""
+  max_queue_size: PositiveInt = 1_000
+  """Sequences that may wait to be learned from; at least a batch, and two of each environment."""
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    if self.sequence_length < 2:
+      raise ValueError(f"IMPALAConfig.sequence_length: expected 2 or more, got {self.sequence_length!r}.")
+    if self.max_queue_size < self.batch_size:
+      raise ValueError(
+        f"IMPALAConfig.max_queue_size: expected room for a batch, {self.batch_size}, got {self.max_queue_size!r}."
+      )
+
+
+def make_experience(config: IMPALAConfig) -> experience.Queue:
+  """What IMPALA learns from."""
+  return experience.Queue(
+    length=config.sequence_length,
+    stored_state=config.core is not None,
+    batch_size=config.batch_size,
+    max_size=config.max_queue_size,
+  )
