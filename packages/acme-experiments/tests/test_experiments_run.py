@@ -460,3 +460,12 @@ def test_observations_go_to_an_accelerator_where_they_fit(monkeypatch, make_run,
     warnings.simplefilter("always")
     assert make(None, None, 0) == chosen
   assert [str(each.message) for each in caught] == ([] if room else ["No room. Here it is --replay embedded."])
+
+
+@pytest.mark.parametrize(("options", "envs"), [("", 3), ("--envs 2", 2), ("--dataset episodes", 1)])
+def test_an_agent_says_in_how_many_environments_it_acts(acme_command, dataset, tmp_path, monkeypatch, options, envs):
+  load = plugins.load_agent
+  monkeypatch.setattr(plugins, "load_agent", lambda name: dataclasses.replace(load(name), num_envs=3))
+  code, _, error = acme_command(f"run fake gym:CartPole-v1 {options} --steps 40 --eval-every 0 --quiet --out here")
+  assert code == 0, error
+  assert json.loads((tmp_path / "here" / "config.json").read_text())["experiment"]["envs"] == envs
