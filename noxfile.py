@@ -412,9 +412,14 @@ def suites(session: nox.Session) -> None:
 
 
 @nox.session
-def kills(session: nox.Session) -> None:
-  """Kill runs 1,000 times, and DQN's 40 times, anywhere, writes included, and compare with one never stopped."""
-  install(session, "acme-experiments[gym]", "acme-dqn", "acme-testing", others=TESTERS)
+@nox.parametrize("stack", STACKS, ids=STACKS)
+def kills(session: nox.Session, stack: str) -> None:
+  """Kill runs 1,000 times, DQN's 40 times and MCTS's, anywhere, and compare with one never stopped."""
+  agent = "acme-dqn" if stack == "jax" else "acme-mcts"
+  install(session, "acme-experiments[gym]", agent, "acme-testing", constraints=stack, others=TESTERS)
+  if stack == "tf":
+    pytest(session, str(ROOT / "tests" / "test_mcts_runs.py"), marked="long")
+    return
   tests = str(ROOT / "packages" / "acme-experiments" / "tests" / "test_experiments_resume.py")
   session.env["ACME_KILLS"] = session.posargs[0] if session.posargs else "1000"
   pytest(session, tests, "-k", "lose_nothing", "-rP")

@@ -231,3 +231,9 @@ def test_mask_velocity_leaves_positions():
 def test_unknown_names_are_explained(name, message):
   with pytest.raises(ValueError, match=message):
     environments.make(name)
+
+
+def test_wrappers_by_name():
+  assert environments.make("CartPole-v1", ["mask_velocity"]).spec.observations.shape == (2,)
+  with pytest.raises(ValueError, match="No wrapper in JAX is called 'mask'; there are mask_velocity"):
+    environments.make("CartPole-v1", ["mask"])

@@ -19,6 +19,8 @@ import pytest
     ("run fake gym:CartPole-v1 --config.learning-rate fast", "--config.learning-rate"),
     ("run fake gym:CartPole-v1 --preset fats", "has no preset 'fats'. Did you mean fast?"),
     ("run fake gym:CartPool-v1", "Did you mean gym:CartPole-v1"),
+    ("run fake gym:CartPole-v1 --wrap mask", "No wrapper is called 'mask'; there are mask_velocity"),
+    ("run fake gym:FrozenLake-v1 --wrap mask_velocity", "expected one of gym:Acrobot-v1"),
     ("run fake gym:Pendulum-v1", "Expected a discrete action spec"),
     ("run fake gym:CartPole-v1 --backend tf", "backend: expected one of 'numpy', got 'tf'"),
     ("run fake gym:CartPole-v1 --replay reverb", "No replay is called 'reverb'. Installed: "),

@@ -469,3 +469,12 @@ def test_an_agent_says_in_how_many_environments_it_acts(acme_command, dataset, t
   code, _, error = acme_command(f"run fake gym:CartPole-v1 {options} --steps 40 --eval-every 0 --quiet --out here")
   assert code == 0, error
   assert json.loads((tmp_path / "here" / "config.json").read_text())["experiment"]["envs"] == envs
+
+
+def test_wrappers_are_part_of_the_run(acme_command, tmp_path):
+  line = "run fake gym:CartPole-v1 --wrap mask_velocity --steps 40 --eval-every 0 --quiet --out here"
+  assert acme_command(line)[0] == 0
+  directory = RunDirectory(tmp_path / "here")
+  assert directory.read_experiment().wrap == ("mask_velocity",)
+  assert directory.load_checkpoint().state["agent"]["learner"]["weights"].shape == (2, 2)  # Of four numbers two.
+  assert acme_command("resume here --steps 60 --quiet")[0] == 0

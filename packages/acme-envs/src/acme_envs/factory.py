@@ -3,18 +3,21 @@
 import difflib
 import importlib
 import inspect
+from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
 import dm_env
 
-from acme_envs import errors
+from acme_envs import errors, wrappers
 
 SUITES = ("gym", "atari", "dm_control", "bsuite")
 OTHERS = {"jax": "acme-anakin"}  # Suites known to come from other packages.
 
 
-def make(name: str, seed: int | None = None, *, render: bool = False, **options: Any) -> dm_env.Environment:
+def make(
+  name: str, seed: int | None = None, *, render: bool = False, wrap: Sequence[str] = (), **options: Any
+) -> dm_env.Environment:
   """Makes an environment: "gym:CartPole-v1", "atari:Pong", "dm_control:cartpole:swingup" or "bsuite:catch/0".
 
   Other packages offer suites by entry points in the group `acme.environments`, such as acme-anakin's "jax:CartPole-v1":
@@ -28,14 +31,26 @@ def make(name: str, seed: int | None = None, *, render: bool = False, **options:
     seed: of the episodes; None takes the suite's own default, mostly a new one each time.
     render: whether `render()` will be asked for pictures, uint8 [height, width, 3]. Gymnasium needs to know, and MuJoCo
       where there is no screen.
+    wrap: names of wrappers (`wrappers.BY_NAME`), the innermost first.
     **options: of the suite (see the functions `make` of acme_envs.gym, .atari, .dm_control and .bsuite).
 
   Raises:
     UnknownEnvironmentError: no suite or no environment is called so; the message lists near names.
+    ValueError: no wrapper is called so, or it does not fit the environment.
     MissingExtraError: the suite's packages are not installed; the message says what to install.
     TypeError: an option that the suite does not have.
     RuntimeError: `render`, without a screen, after dm_control was imported to draw on one.
   """
+  for each in wrap:
+    if each not in wrappers.BY_NAME:
+      raise ValueError(f"No wrapper is called {each!r}; there are {', '.join(wrappers.BY_NAME)}.")
+  environment = _make(name, seed, render, options)
+  for each in wrap:
+    environment = wrappers.BY_NAME[each](environment, name)
+  return environment
+
+
+def _make(name: str, seed: int | None, render: bool, options: dict[str, Any]) -> dm_env.Environment:
   suite, _, rest = name.partition(":")
   if suite not in suites() or not rest:
     raise errors.UnknownEnvironmentError(_explain(name, suite, rest))

@@ -56,6 +56,7 @@ def _experiment(command: parsing.Run, config: Any) -> Experiment:
   experiment = Experiment(
     agent=command.agent,
     environment=command.env,
+    wrap=command.wrap,
     seed=command.seed,
     envs=envs,
     preset=command.preset,

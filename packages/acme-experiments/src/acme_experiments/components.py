@@ -2,6 +2,7 @@
 
 import contextlib
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import dm_env
@@ -56,13 +57,13 @@ class Components:
     with contextlib.ExitStack() as on_error:
       # First, since it may have to draw, which MuJoCo must know at once.
       evaluation_environment = make_environment(
-        experiment.environment, evaluation_environment_seed, render=video is not None
+        experiment.environment, evaluation_environment_seed, wrap=experiment.wrap, render=video is not None
       )
       on_error.callback(evaluation_environment.close)
       self.environments = []
       for i in range(experiment.envs):
         seed = int(np.random.SeedSequence([environment_seed, i]).generate_state(1)[0])
-        self.environments.append(make_environment(experiment.environment, seed))
+        self.environments.append(make_environment(experiment.environment, seed, wrap=experiment.wrap))
         on_error.callback(self.environments[-1].close)
       try:
         if video is not None:
@@ -111,10 +112,10 @@ def check(checkpoint: checkpointing.Checkpoint, experiment: Experiment) -> None:
       )
 
 
-def make_environment(name: str, seed: int, *, render: bool = False) -> dm_env.Environment:
+def make_environment(name: str, seed: int, *, wrap: Sequence[str] = (), render: bool = False) -> dm_env.Environment:
   """Makes an environment; UsageError where its name or what it needs is unknown."""
   try:
-    return acme_envs.make(name, seed=seed, render=render)
+    return acme_envs.make(name, seed=seed, render=render, wrap=wrap)
   except (ValueError, ImportError) as error:
     raise UsageError(str(error)) from error
   except Exception as error:  # The environment is somebody's: what its constructor raises may be anything.

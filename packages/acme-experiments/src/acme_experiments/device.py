@@ -36,7 +36,7 @@ def find_reason(experiment: Experiment) -> str | None:
   if experiment.needs_host is not None:
     return experiment.needs_host
   with _complaints():
-    reason: str | None = found.fits(_make_builder(experiment), name)
+    reason: str | None = found.fits(_make_builder(experiment), name, **_wrap(experiment))
     return reason
 
 
@@ -280,8 +280,18 @@ def _make_loop(experiment: Experiment) -> Any:
     raise UsageError(f"{experiment.environment} runs on a device by acme-anakin, which is not installed.")
   with _complaints():
     return found.make(
-      _make_builder(experiment), name, steps=experiment.steps, num_envs=experiment.envs, seeds=experiment.seeds
+      _make_builder(experiment),
+      name,
+      steps=experiment.steps,
+      num_envs=experiment.envs,
+      seeds=experiment.seeds,
+      **_wrap(experiment),
     )
+
+
+def _wrap(experiment: Experiment) -> dict[str, Any]:
+  """For a runner that knows wrappers; others are asked only where there are none."""
+  return {"wrap": experiment.wrap} if experiment.wrap else {}
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ class Experiment:
   Attributes:
     agent: the name of an installed agent.
     environment: a name that `acme_envs.make` takes.
+    wrap: names of wrappers around it, the innermost first, which that takes, too.
     seed: what every other seed of the run derives from.
     envs: environments that the agent acts in at once.
     preset: the preset the config began with, if any; a note, since `config` holds every field.
@@ -43,6 +44,7 @@ class Experiment:
 
   agent: str
   environment: str
+  wrap: tuple[str, ...] = ()
   seed: int = 0
   envs: int = 1
   preset: str | None = None
@@ -62,8 +64,9 @@ class Experiment:
   loop: Literal["host", "device"] = "host"
 
   def __post_init__(self) -> None:
-    if isinstance(self.seeds, list):  # As JSON gives it.
-      object.__setattr__(self, "seeds", tuple(self.seeds))
+    for name in ("seeds", "wrap"):
+      if isinstance(getattr(self, name), list):  # As JSON gives it.
+        object.__setattr__(self, name, tuple(getattr(self, name)))
     try:
       configs.validate(self)
     except (TypeError, ValueError) as error:

@@ -34,6 +34,8 @@ class Run:
   """One of the agents that `acme list` shows, such as dqn."""
   env: Environment
   """Such as gym:CartPole-v1, atari:Pong, dm_control:cartpole:swingup or bsuite:catch/0."""
+  wrap: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME...", help_behavior_hint="")] = ()
+  """Wrappers around ENV, the innermost first: mask_velocity leaves velocities out of classic control."""
   steps: MaybeNumber = None
   """Environment steps to train for, with --dataset learner steps; 50000 where neither this nor --episodes is given."""
   episodes: MaybeNumber = None

@@ -94,7 +94,7 @@ def read_curve(directory: RunDirectory) -> Curve:
     raise UsageError(f"{directory.path} has no evaluations yet: nothing to draw. (--eval-every 0 makes none.)")
   return Curve(
     agent=experiment.agent,
-    environment=experiment.environment,
+    environment=" ".join([experiment.environment, *experiment.wrap]),
     config=dict(experiment.config),
     steps=steps,
     returns=returns,

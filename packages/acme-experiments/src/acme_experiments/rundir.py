@@ -221,7 +221,7 @@ def lock(path: pathlib.Path) -> Iterator[None]:
 def default_path(experiment: Experiment) -> pathlib.Path:
   """`runs/<agent>-<environment>-<seed>-<time>`, or the first and the last of many seeds."""
   ends = dict.fromkeys([experiment.seed] if experiment.seeds is None else [experiment.seeds[0], experiment.seeds[-1]])
-  return timed_path("-".join([experiment.agent, experiment.environment, *map(str, ends)]))
+  return timed_path("-".join([experiment.agent, experiment.environment, *experiment.wrap, *map(str, ends)]))
 
 
 def timed_path(name: str) -> pathlib.Path:

@@ -1,6 +1,7 @@
 """Environments written in JAX, by name: `make("CartPole-v1")`, `make("gymnax:Breakout-MinAtar")`."""
 
 import difflib
+from collections.abc import Sequence
 
 from acme_anakin.environments import catch, control, memory, suites
 from acme_anakin.environments.base import Environment, Outcome, mask_velocity, time_limit
@@ -19,16 +20,30 @@ _GAMES = {
 _LENGTHS = {"memory_len": memory.memory_len, "tmaze": memory.tmaze}  # Called with a length: "tmaze/10".
 
 
-def make(name: str) -> Environment:
+_WRAPPERS = {"mask_velocity": mask_velocity}
+
+
+def make(name: str, wrap: Sequence[str] = ()) -> Environment:
   """Makes an environment.
 
   Args:
     name: one of `names()`, any length in "tmaze/10" and "memory_len/10"; or a suite, colon, and its own name for it.
+    wrap: names of wrappers, the innermost first: "mask_velocity".
 
   Raises:
-    ValueError: none is called so, and the message lists near names; or agents cannot play it alone.
+    ValueError: none is called so, and the message lists near names; or agents cannot play it alone; or a wrapper does
+      not fit it.
     ImportError: the suite is not installed; the message names the extra to install.
   """
+  environment = _make(name)
+  for each in wrap:
+    if each not in _WRAPPERS:
+      raise ValueError(f"No wrapper in JAX is called {each!r}; there are {', '.join(_WRAPPERS)}.")
+    environment = _WRAPPERS[each](environment)
+  return environment
+
+
+def _make(name: str) -> Environment:
   suite, colon, rest = name.partition(":")
   if colon:
     return suites.make(suite, rest)
