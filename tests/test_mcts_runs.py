@@ -25,7 +25,20 @@ def test_kills_lose_nothing(tmp_path):
     str(tmp_path),
     "--lazy",
   ]
-  options = ["--kills", "2", "--steps", "60", "--seconds", "3", "--operations", "60", "--config", CONFIG]
+  options = [
+    "--folder",
+    str(tmp_path),
+    "--kills",
+    "2",
+    "--steps",
+    "60",
+    "--seconds",
+    "3",
+    "--operations",
+    "60",
+    "--config",
+    CONFIG,
+  ]
   path = os.pathsep.join([str(TESTS / "fake_agents"), os.environ.get("PYTHONPATH", "")])
   environment = {**os.environ, "PYTHONPATH": path}
   done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=900, env=environment)
