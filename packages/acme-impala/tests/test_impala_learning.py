@@ -174,7 +174,7 @@ def steps_of(params, config, data):
       else:
         softplus = np.logaddexp(0, head(policy, "gaussian_head/stddev"))
         stddev = config.min_stddev + softplus * config.initial_stddev / np.log(2)
-        outputs = [head(policy, "gaussian_head/mean"), stddev]
+        outputs = [np.tanh(head(policy, "gaussian_head/mean")), stddev]
       log_pi, log_mu, entropy = log_probs(outputs, data, b, t)
       discount = config.discount * float(data.discount[b, t])
       result.append((log_pi, log_mu, entropy, value[0], float(data.reward[b, t]), discount, data.acted[b, t]))

@@ -36,7 +36,7 @@ class IMPALAConfig(configs.Config):
   """Units of the layers, with tanh, that policy and value each have of their own, last."""
   initial_stddev: Positive = 0.7
   """Of continuous actions: the policy's standard deviation at first, about, in units of half an action's range."""
-  min_stddev: Positive = 1e-3
+  min_stddev: Positive = 0.05
   """What it never falls below, in the same units."""
 
   # Optimiser.

@@ -48,8 +48,9 @@ class Discrete:
 class Continuous:
   """Any bounded float actions, by a Gaussian policy whose draws are clipped to the bounds when they are executed.
 
-  The draw is kept beside its log-probability, and is what the policy is said to have done: clipping belongs to the
-  environment, so that densities and their ratios are exact at the bounds, too.
+  Its mean is a tanh, within the bounds: beyond them all draws would do the same, and no gradient lead back. The draw is
+  kept beside its log-probability, and is what the policy is said to have done: clipping belongs to the environment, so
+  that densities and their ratios are exact at the bounds, too.
   """
 
   distribution: type = distributions.DiagonalGaussian
@@ -60,7 +61,13 @@ class Continuous:
 
   def make_head(self) -> Callable[[jax.Array], distributions.DiagonalGaussian]:
     """Makes a layer from features [B, L, F] to a policy over [B, L], within `hk.transform`."""
-    return heads.GaussianHead(self.size, *self._scales)
+    head = heads.GaussianHead(self.size, *self._scales)
+
+    def bounded(x: jax.Array) -> distributions.DiagonalGaussian:
+      policy = head(x)
+      return policy._replace(mean=jnp.tanh(policy.mean))
+
+    return bounded
 
   def sample(self, policy: distributions.DiagonalGaussian, key: jax.Array) -> tuple[jax.Array, types.NestedArray]:
     """Actions [N, D] in [−1, 1], and what is kept of them. The key is consumed."""

@@ -56,7 +56,7 @@ class Continuous:
 
   def make_head(self) -> networks.GaussianHead:
     """Makes a layer from features [B, L, F] to a policy over [B, L]."""
-    return networks.GaussianHead(self.size, *self._scales)
+    return BoundedGaussianHead(self.size, *self._scales, name="gaussian_head")
 
   def sample(self, policy: networks.Gaussian, seed: tf.Tensor) -> tuple[tf.Tensor, types.NestedArray]:
     """Actions [N, D] in [−1, 1], and what is kept of them. The seed is consumed."""
@@ -70,6 +70,14 @@ class Continuous:
   def log_probs(self, policy: networks.Gaussian, data: types.Sequence) -> tuple[tf.Tensor, tf.Tensor]:
     """Log π and log μ of the draws, [B, L] each."""
     return policy.log_prob(data.extras["draw"]), data.extras["log_prob"]
+
+
+class BoundedGaussianHead(networks.GaussianHead):
+  """A `GaussianHead` whose mean is within [−1, 1], by tanh."""
+
+  def __call__(self, x: tf.Tensor) -> networks.Gaussian:
+    policy = super().__call__(x)
+    return policy._replace(loc=tf.tanh(policy.loc))
 
 
 class Network(snt.Module):
