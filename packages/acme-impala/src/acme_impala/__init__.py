@@ -17,9 +17,9 @@ AGENT = plugins.AgentPlugin(
   config=IMPALAConfig,
   actions=("discrete", "continuous"),
   backends={"jax": "acme_impala.jax", "tf": "acme_impala.tf"},
-  presets={},
+  presets={"recurrent": IMPALAConfig.recurrent, "control": IMPALAConfig.control, "atari": IMPALAConfig.atari},
   references=("Espeholt et al. 2018, arXiv 1802.01561",),
-  small={"sequence_length": 4},
+  small={"sequence_length": 4, "head_hidden_sizes": (8,)},
   num_envs=16,
 )
 

@@ -70,6 +70,38 @@ class IMPALAConfig(configs.Config):
         f"IMPALAConfig.max_queue_size: expected room for a batch, {self.batch_size}, got {self.max_queue_size!r}."
       )
 
+  @classmethod
+  def recurrent(cls) -> "IMPALAConfig":
+    """For small tasks in which something must be remembered: a GRU, longer sequences, slower steps."""
+    return cls(hidden_sizes=(64,), core="gru", sequence_length=10, batch_size=8, learning_rate=1e-3, entropy_cost=0.02)
+
+  @classmethod
+  def control(cls) -> "IMPALAConfig":
+    """For small continuous tasks with rewards at each step, such as gym:Pendulum-v1: a near horizon."""
+    return cls(discount=0.95, entropy_cost=1e-3, learning_rate=1e-3)
+
+  @classmethod
+  def atari(cls) -> "IMPALAConfig":
+    """The paper's numbers for Atari (1802.01561, table G.1) and its LSTM, with this package's convolutions.
+
+    The paper sums its loss over the 19 · 32 steps of a batch, which is here a mean: the gradients' norm and RMSProp's ε
+    are those that come to the same steps.
+    """
+    steps = 19 * 32
+    return cls(
+      max_abs_reward=1.0,
+      hidden_sizes=(256,),
+      core="lstm",
+      core_size=256,
+      head_hidden_sizes=(),
+      optimizer="rmsprop",
+      learning_rate=6e-4,
+      rmsprop_epsilon=0.01 / steps**2,
+      max_gradient_norm=40.0 / steps,
+      sequence_length=20,
+      batch_size=32,
+    )
+
 
 def make_experience(config: IMPALAConfig) -> experience.Queue:
   """What IMPALA learns from."""
