@@ -20,7 +20,7 @@ CASES = {
   "gru": ("discrete", {"core": "gru"}),
   "continuous": ("continuous", {}),
   "continuous lstm": ("continuous", {"core": "lstm"}),
-  "clipped rewards": ("discrete", {"max_abs_reward": 0.5}),
+  "clipped rewards": ("discrete", {"max_abs_reward": 0.5, "reward_scale": 0.2}),
 }
 
 
@@ -79,7 +79,7 @@ def reference_loss(nets, config, params, data):
         target = value
         continue
       log_pi, log_mu, entropy = log_probs(outputs, data, b, t)
-      reward = np.clip(np.float64(data.reward[b, t]), -limit, limit)
+      reward = config.reward_scale * np.clip(np.float64(data.reward[b, t]), -limit, limit)
       rho = min(1.0, np.exp(log_pi - log_mu))
       advantage = rho * (reward + config.discount * data.discount[b, t] * target - value)
       target = value + advantage

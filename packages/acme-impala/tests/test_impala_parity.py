@@ -28,7 +28,7 @@ B, L, H = 4, 6, 3
 SMALL = IMPALAConfig(hidden_sizes=(5,), head_hidden_sizes=(4,), core_size=H, entropy_cost=0.1, learning_rate=1e-2)
 CASES = {
   "feed-forward": ("discrete", {}),
-  "lstm": ("discrete", {"core": "lstm", "max_abs_reward": 0.5}),
+  "lstm": ("discrete", {"core": "lstm", "max_abs_reward": 0.5, "reward_scale": 0.3}),
   "gru": ("discrete", {"core": "gru", "max_gradient_norm": 1e-2}),
   "continuous": ("continuous", {"optimizer": "rmsprop"}),
   "nested lstm": ("dict", {"core": "lstm", "learning_rate_steps": 4}),

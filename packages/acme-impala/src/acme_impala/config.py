@@ -20,6 +20,8 @@ class IMPALAConfig(configs.Config):
   """γ, for each environment step. 1802.01561, table G.1."""
   max_abs_reward: Positive | None = None
   """Clips each environment step's reward to [−x, x] where it is learned from; None leaves it. 1 in `atari()`."""
+  reward_scale: Positive = 1.0
+  """What rewards are then multiplied by, so that values are of a size that a network is quick to learn, some 10."""
   baseline_cost: NonNegative = 0.5
   """The weight of the value's loss, the squared error of V-trace's target. 1802.01561, table G.1."""
   entropy_cost: NonNegative = 0.01
@@ -78,7 +80,7 @@ class IMPALAConfig(configs.Config):
   @classmethod
   def control(cls) -> "IMPALAConfig":
     """For small continuous tasks with rewards at each step, such as gym:Pendulum-v1: a near horizon."""
-    return cls(discount=0.95, entropy_cost=1e-3, learning_rate=1e-3)
+    return cls(discount=0.95, reward_scale=0.1, entropy_cost=1e-3)
 
   @classmethod
   def atari(cls) -> "IMPALAConfig":

@@ -59,7 +59,7 @@ def make_update(nets: networks.Networks, config: impala_config.IMPALAConfig) -> 
   def loss(params: hk.Params, data: types.Sequence) -> tuple[jax.Array, Metrics]:
     policy, values, _ = nets.unroll.apply(params, data.observation, data.start_of_episode, data.core)  # [B, L]
     log_pi, log_mu = nets.kind.log_probs(policy, data)
-    reward = data.reward if limit is None else jnp.clip(data.reward, -limit, limit)
+    reward = config.reward_scale * (data.reward if limit is None else jnp.clip(data.reward, -limit, limit))
     discount = config.discount * data.discount
     each = jax.vmap(losses.actor_critic)(log_pi, policy.entropy(), values, reward, discount, log_mu, data.acted)  # [B]
     steps = jnp.maximum(jnp.sum(data.acted[:, :-1]), 1)

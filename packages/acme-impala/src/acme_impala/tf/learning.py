@@ -54,7 +54,7 @@ def make_loss(
   def loss(network: snt.Module, data: types.Sequence) -> tuple[tf.Tensor, Metrics]:
     policy, values, _ = network(data.observation, data.start_of_episode, data.core)  # [B, L]
     log_pi, log_mu = nets.kind.log_probs(policy, data)
-    reward = data.reward if limit is None else tf.clip_by_value(data.reward, -limit, limit)
+    reward = config.reward_scale * (data.reward if limit is None else tf.clip_by_value(data.reward, -limit, limit))
     discount = config.discount * data.discount
     sums = losses.actor_critic(log_pi, policy.entropy(), values, reward, discount, log_mu, data.acted)
     steps = tf.maximum(tf.reduce_sum(data.acted[:, :-1]), 1)
