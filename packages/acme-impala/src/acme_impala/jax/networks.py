@@ -128,8 +128,8 @@ def _default(spec: specs.EnvironmentSpec, config: impala_config.IMPALAConfig, ki
     policy, value = (mlp(x, config.head_hidden_sizes) for _ in range(2))
     return kind.make_head()(policy), heads.ValueHead()(value), core
 
-  initial = hk.without_apply_rng(hk.transform(lambda batch: make_core().initial_state(batch)))
-  return hk.transform(unroll), lambda batch: () if config.core is None else initial.apply({}, batch)
+  initial = hk.transform(lambda batch: make_core().initial_state(batch))
+  return hk.transform(unroll), lambda batch: () if config.core is None else initial.apply({}, None, batch)
 
 
 def _with_time(nest: types.NestedArray) -> types.NestedArray:
