@@ -75,12 +75,12 @@ class IMPALAConfig(configs.Config):
   @classmethod
   def recurrent(cls) -> "IMPALAConfig":
     """For small tasks in which something must be remembered: a GRU, longer sequences, slower steps."""
-    return cls(hidden_sizes=(64,), core="gru", sequence_length=10, batch_size=8, learning_rate=1e-3, entropy_cost=0.02)
+    return cls(reward_scale=0.1, hidden_sizes=(64,), core="gru", learning_rate=1e-3, sequence_length=10, batch_size=8)
 
   @classmethod
   def control(cls) -> "IMPALAConfig":
     """For small continuous tasks with rewards at each step, such as gym:Pendulum-v1: a near horizon."""
-    return cls(discount=0.95, reward_scale=0.1, entropy_cost=1e-3)
+    return cls(discount=0.95, reward_scale=0.1, entropy_cost=3e-3, min_stddev=0.2, learning_rate=5e-4)
 
   @classmethod
   def atari(cls) -> "IMPALAConfig":
