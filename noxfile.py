@@ -282,7 +282,7 @@ def isolation(session: nox.Session) -> None:
 
 @nox.session
 def lowest(session: nox.Session) -> None:
-  """The tests of agents, and of what lies below them, on the lowest versions that they declare, all in one environment.
+  """What lies below agents, and that agents resume, on the lowest versions that they declare, all in one environment.
 
   Their lower bounds agree (tests/test_repository.py), so it is each one's own. TensorFlow's are the Reverb stack's.
   """
@@ -296,8 +296,7 @@ def lowest(session: nox.Session) -> None:
     requirement for name in LOWEST for requirement in declared(name) if requirement_name(requirement) not in wheels
   }
   session.install("-q", "--resolution=lowest-direct", *fresh, *wheels.values(), *sorted(direct), "pytest-xdist>=3.5")
-  learns = "--ignore-glob=*_learns.py"  # Whether it learns is seen with other versions.
-  pytest(session, *quick_tests(packages), learns, *options, quickly=True, marked=QUICK)
+  resumes(session, packages, options)
 
 
 def declared(name: str) -> list[str]:
@@ -305,13 +304,19 @@ def declared(name: str) -> list[str]:
   return project(name).get("dependencies", []) + sum(extras(name).values(), [])
 
 
-def quick_tests(packages: list[str]) -> list[str]:
-  """All tests of what lies below agents; of agents those of the whole, whose equations do not depend on versions."""
+def resumes(session: nox.Session, packages: list[str], options: list[str], tf: bool = False) -> None:
+  """Of other versions: all tests of what lies below agents; of agents, whose equations do not change, that they resume.
 
-  def pattern(name: str) -> str:
-    return tool(name).get("quick-tests", "test_*agent.py" if name in AGENTS else "test_*.py")
-
-  return [file for name in packages for file in tests_of(name, pattern(name))]
+  That takes all of an agent: it acts, learns, saves, restores, and does so again. With `tf` on both backends.
+  """
+  below = [name for name in packages if name not in AGENTS]
+  files = [file for name in below for file in tests_of(name, tool(name).get("quick-tests", "test_*.py"))]
+  if files:
+    pytest(session, *files, *options, quickly=True, marked=QUICK)
+  agents = [AGENTS[name] for name in packages if name in AGENTS]
+  agents += [f"{AGENTS[name]}@tf" for name in packages if tf and name in BOTH]
+  if agents:
+    battery(session, *agents, options=["-k", "check_resume", *options])
 
 
 @nox.session(python=["3.12", "3.13"])
@@ -320,7 +325,7 @@ def pythons(session: nox.Session) -> None:
   packages, options = chosen(session, [name for name in of_stack("jax") if name == "acme-core" or name in AGENTS])
   names = [name for name in of_stack("jax") if name == "acme-core" or name in AGENTS]
   install(session, *names, "acme-testing", "acme-envs[gym,bsuite]", constraints=None, others=TESTERS)
-  pytest(session, *quick_tests(packages), *options, quickly=True, marked=QUICK)
+  resumes(session, packages, options)
 
 
 @nox.session
@@ -330,7 +335,7 @@ def reverb_stack(session: nox.Session) -> None:
   packages, options = chosen(session, names)
   wanted = [f"{name}[tf]" if name in BOTH else name for name in names]
   install(session, *wanted, "acme-testing", "acme-envs[gym,bsuite]", constraints="reverb", others=TESTERS)
-  pytest(session, *quick_tests(packages), *options, quickly=True, marked=QUICK)
+  resumes(session, packages, options, tf=True)
 
 
 @nox.session

@@ -153,52 +153,56 @@ def changes_something(
   two configs' programs in JAX differ, as traced, no run is needed.
   """
   plugin = subject.plugin
-  usual = repr(subject.experience())
-
-  def outcome(config: Any, spec: specs.EnvironmentSpec) -> str:
-    key = repr((config, spec))
-    if key not in outcomes:
-      same = repr((subject.config, subject.spec)) == key
-      done = subject.trained.outcome if same else _outcome(subject, config, spec)
-      outcomes[key] = runs.digest(done)
-    return outcomes[key]
-
-  def traced(config: Any) -> str | None:
-    """What its program computes, as text; None where it is none in JAX."""
-    key = f"traced {config!r}"
-    if key not in outcomes:
-      builder = runs.make_builder(plugin, config, subject.spec)
-      program = builder.make_program(subject.spec)
-      if not programs.is_program(program):
-        return None
-      outcomes[key] = programs.text(program, subject.sample, builder.step_spec(subject.spec, program))
-    return outcomes[key]
-
-  tried: list[Any] = []
   lacking = _lacking_switches(plugin)
   documented = documentation(plugin).get(field, "")
   if field in lacking or any(f"With `{switch}`" in documented for switch in lacking):
-    return True, tried
-  for actions in plugin.actions:
-    spec = runs.default_spec(plugin, actions)
-    for base in (base for base in bases(plugin, field) if taken(plugin, base, spec)):
-      value = getattr(base, field)
-      values = alternatives.get(field) or other_values(hint_of(plugin, field), value)
-      accepted = [(v, c) for v in values if (c := replaced(base, field, v)) is not None and taken(plugin, c, spec)]
+    return True, []
+  kinds = [subject.of_kind(actions) for actions in plugin.actions]
+  tried: list[Any] = []
+  pairs: list[tuple[runs.Subject, Any, Any]] = []
+  for base in bases(plugin, field):
+    for kind in (kind for kind in kinds if taken(plugin, base, kind.spec)):
+      values = alternatives.get(field) or other_values(hint_of(plugin, field), getattr(base, field))
+      accepted = [(v, c) for v in values if (c := replaced(base, field, v)) is not None and taken(plugin, c, kind.spec)]
       for other, config in accepted[:MAX_RUNS]:
         tried.append(other)
-        experiences = {repr(runs.make_experience(plugin, c, spec)) for c in (base, config)}
-        if len(experiences) > 1:
+        if _differ(kind, base, config, outcomes):
           return True, tried
-        if experiences == {usual} and repr(spec) == repr(subject.spec) and traced(base) != traced(config):
-          return True, tried
-        if outcome(config, spec) != outcome(base, spec):
-          return True, tried
-  return False, tried
+        pairs.append((kind, base, config))
+  # What tracing does not show, a run may.
+  return any(_outcome(kind, base, outcomes) != _outcome(kind, other, outcomes) for kind, base, other in pairs), tried
 
 
-def _outcome(subject: runs.Subject, config: Any, spec: specs.EnvironmentSpec) -> Any:
-  return subject.run(config=config, spec=spec).train(subject.num_steps).outcome()
+def _differ(subject: runs.Subject, base: Any, config: Any, outcomes: dict[str, str]) -> bool:
+  """Whether two configs differ in experience, or in what their programs compute, which no run is needed to see."""
+  experiences = {repr(runs.make_experience(subject.plugin, each, subject.spec)) for each in (base, config)}
+  if len(experiences) > 1:
+    return True
+  if experiences != {repr(subject.experience())}:
+    return False  # Of which there is no sample to trace with.
+  return _traced(subject, base, outcomes) != _traced(subject, config, outcomes)
+
+
+def _traced(subject: runs.Subject, config: Any, outcomes: dict[str, str]) -> str | None:
+  """What a config's program computes, as text; None where it is none in JAX."""
+  key = f"traced {(config, subject.spec)!r}"
+  if key not in outcomes:
+    builder = runs.make_builder(subject.plugin, config, subject.spec)
+    program = builder.make_program(subject.spec)
+    if not programs.is_program(program):
+      return None
+    outcomes[key] = programs.text(program, subject.sample, builder.step_spec(subject.spec, program))
+  return outcomes[key]
+
+
+def _outcome(subject: runs.Subject, config: Any, outcomes: dict[str, str]) -> str:
+  """What a short run comes to."""
+  key = repr((config, subject.spec))
+  if key not in outcomes:
+    same = repr(subject.config) == repr(config)
+    done = subject.trained if same else subject.run(config=config).train(subject.num_steps)
+    outcomes[key] = runs.digest(done.outcome if same else done.outcome())  # type: ignore[operator]
+  return outcomes[key]
 
 
 def taken(plugin: Plugin, config: Any, spec: specs.EnvironmentSpec | None = None) -> bool:

@@ -222,10 +222,18 @@ class Subject:
     self.plugin, self.label = plugin, label
     self.config = small_config(plugin) if config is None else config
     self.spec = default_spec(plugin) if spec is None else spec
+    self._others: dict[str, Subject] = {}
 
   def run(self, **options: Any) -> Run:
     """Makes a run of its own; options are those of `Run`."""
     return Run(self.plugin, **{"config": self.config, "spec": self.spec, **options})
+
+  def of_kind(self, actions: str) -> "Subject":
+    """The same with another kind of action, or itself."""
+    spec = default_spec(self.plugin, actions)
+    if repr(spec) == repr(self.spec):
+      return self
+    return self._others.setdefault(actions, Subject(self.plugin, self.label, config=self.config, spec=spec))
 
   def experience(self) -> experience.Experience:
     """What the agent stores and samples."""
