@@ -145,6 +145,6 @@ def where(mask: tf.Tensor, one: Any, other: Any) -> Any:
   """Leaves [N, …] of `one` where `mask` [N], of `other` elsewhere."""
 
   def leaf(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    return tf.where(tf.reshape(mask, (-1, *[1] * (y.shape.rank - 1))), x, y)
+    return tf.where(tf.reshape(mask, (-1, *[1] * (len(y.shape) - 1))), x, y)
 
   return tf.nest.map_structure(leaf, one, other)
