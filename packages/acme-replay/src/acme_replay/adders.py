@@ -123,6 +123,7 @@ class NStepTransitionAdder(_Adder):
       self._returns.reset()
 
   def _clip(self, reward: Any) -> Any:
+    assert self._limit is not None
     clipped = np.clip(reward, -self._limit, self._limit)
     dtype = np.asarray(reward).dtype
     return clipped if dtype.kind == "f" else validation.convert("clipped reward", clipped, dtype)[()]
