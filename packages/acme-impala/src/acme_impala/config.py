@@ -74,8 +74,20 @@ class IMPALAConfig(configs.Config):
 
   @classmethod
   def recurrent(cls) -> "IMPALAConfig":
-    """For small tasks in which something must be remembered: a GRU, longer sequences, slower steps."""
-    return cls(reward_scale=0.1, hidden_sizes=(64,), core="gru", learning_rate=1e-3, sequence_length=10, batch_size=8)
+    """For small tasks in which something must be remembered: a GRU, small values, and small steps of all gradients.
+
+    Without the latter one sudden failure makes a step of Adam, whose scale has become small, that ends all exploration.
+    """
+    return cls(
+      reward_scale=0.1,
+      entropy_cost=0.02,
+      hidden_sizes=(64,),
+      core="gru",
+      learning_rate=1e-3,
+      max_gradient_norm=0.5,
+      sequence_length=10,
+      batch_size=8,
+    )
 
   @classmethod
   def control(cls) -> "IMPALAConfig":
