@@ -317,7 +317,7 @@ def resumes(session: nox.Session, packages: list[str], options: list[str], tf: b
   agents = [AGENTS[name] for name in packages if name in AGENTS]
   agents += [f"{AGENTS[name]}@tf" for name in packages if tf and name in BOTH]
   if agents:
-    battery(session, *agents, options=["-k", "check_resume", *options])
+    battery(session, *agents, options=["-k", "check_resume_is_exact]", *options])  # By default; of no preset.
 
 
 @nox.session(python=["3.12", "3.13"])
