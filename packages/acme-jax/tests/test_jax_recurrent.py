@@ -73,3 +73,23 @@ def test_no_gradient_crosses_the_start_of_an_episode(core):
 def test_parameters_are_the_core_s_alone(core):
   params, *_ = core
   assert len(jax.tree.leaves(params)) in (2, 3)  # LSTM w, b; GRU w_i, w_h, b
+
+
+@pytest.fixture
+def x64():
+  jax.config.update("jax_enable_x64", True)
+  yield
+  jax.config.update("jax_enable_x64", False)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("kind", [hk.LSTM, hk.GRU])
+def test_the_state_stays_single_where_jax_has_double(kind):
+  def run(x, starts):
+    core = recurrent.Core(kind(H))
+    return core.unroll(x, starts, core.initial_state(B))
+
+  network = hk.transform(run)
+  x = np.ones((B, T, F), np.float32)
+  outputs, state = network.apply(network.init(jax.random.PRNGKey(0), x, np.ones((B, T), bool)), None, x, NEVER)
+  assert {leaf.dtype for leaf in jax.tree.leaves((outputs, state))} == {np.dtype(np.float32)}

@@ -19,7 +19,7 @@ class Core:
   """
 
   def __init__(self, core: hk.RNNCore) -> None:
-    self._core = core
+    self._core = _Single(core)
 
   def initial_state(self, batch: int) -> State:
     """The state in which every episode begins, [B, H]; a constant."""
@@ -44,3 +44,17 @@ class Core:
     steps = inputs, start_of_episode.astype(jnp.bool_)
     outputs, state = hk.dynamic_unroll(resetting, steps, state, time_major=False)  # type: ignore[no-untyped-call]
     return outputs, state
+
+
+class _Single(hk.RNNCore):
+  """A core whose state stays in single precision where JAX has double: Haiku makes zeros of the default dtype."""
+
+  def __init__(self, core: hk.RNNCore) -> None:
+    super().__init__()
+    self._core = core
+
+  def __call__(self, inputs: Any, state: Any) -> tuple[Any, Any]:
+    return self._core(inputs, state)
+
+  def initial_state(self, batch_size: int | None) -> Any:
+    return jax.tree.map(lambda x: x.astype(jnp.float32), self._core.initial_state(batch_size))
