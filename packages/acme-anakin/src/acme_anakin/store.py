@@ -248,7 +248,7 @@ class Store:
         continue
       items, tree = self._parts[name], sampling.trees[name]
       mine = batch.part == number
-      priority = priorities + items.priority_bonus
+      priority = priorities.astype(jnp.float32) + items.priority_bonus
       place = jnp.where(mine, batch.place, ring.NOWHERE)
       levels = ring.put(tree.levels, place, priority ** self._exponent(name))
       largest = jnp.maximum(tree.largest, jnp.max(jnp.where(mine, priority, 0)))

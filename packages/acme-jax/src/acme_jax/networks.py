@@ -83,7 +83,7 @@ class ObservationTorso(hk.Module):
     if is_image(spec):
       return AtariTorso()(channels_last(spec, leaf))
     if isinstance(spec, specs.DiscreteArray):
-      return jax.nn.one_hot(leaf, spec.num_values)  # [B, num_values]
+      return jax.nn.one_hot(leaf, spec.num_values, dtype=jnp.float32)  # [B, num_values]
     flat = jnp.reshape(leaf, (leaf.shape[0], math.prod(spec.shape))).astype(jnp.float32)
     return flat / 255 if spec.dtype == np.uint8 else flat
 

@@ -55,7 +55,7 @@ def make_networks(
     core = recurrent.Core(inner)
 
     def features(inputs: Inputs) -> jax.Array:
-      return torso(inputs.observation, jax.nn.one_hot(inputs.action, num_actions), inputs.reward)
+      return torso(inputs.observation, jax.nn.one_hot(inputs.action, num_actions, dtype=jnp.float32), inputs.reward)
 
     def step(inputs: Inputs, state: Any) -> tuple[jax.Array, Any]:
       outputs, state = core.step(features(inputs), state)

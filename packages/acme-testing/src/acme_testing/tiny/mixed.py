@@ -104,7 +104,7 @@ def make_program(spec: specs.EnvironmentSpec, config: Config) -> Program[Trainin
     q_tm1 = network.apply(params, data.observation)  # [B, A]
     q_t = network.apply(target_params, data.next_observation)
     td_error = jax.vmap(rlax.q_learning)(q_tm1, data.action, data.reward, config.discount * data.discount, q_t)  # [B]
-    others = config.margin * (1 - jax.nn.one_hot(data.action, num_actions))  # [B, A]
+    others = config.margin * (1 - jax.nn.one_hot(data.action, num_actions, dtype=jnp.float32))  # [B, A]
     margin = jnp.max(q_tm1 + others, axis=1) - rlax.batched_index(q_tm1, data.action)  # [B]
     losses = 0.5 * td_error**2 + config.margin_cost * (sample.table == _DEMONSTRATIONS) * margin
     if config.prioritized:

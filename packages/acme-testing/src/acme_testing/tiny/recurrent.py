@@ -79,7 +79,7 @@ def make_network(spec: specs.EnvironmentSpec, num_actions: int, size: int) -> hk
     observation: types.NestedArray, action: jax.Array, reward: jax.Array, start: jax.Array, core: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
     features = hk.BatchApply(networks.ObservationTorso(spec.observations))(observation)  # [B, L, D]
-    inputs = [features, jax.nn.one_hot(action, num_actions), reward[..., None].astype(jnp.float32)]
+    inputs = [features, jax.nn.one_hot(action, num_actions, dtype=jnp.float32), reward[..., None].astype(jnp.float32)]
     outputs, core = recurrent.Core(hk.GRU(size)).unroll(jnp.concatenate(inputs, axis=-1), start, core)
     return hk.BatchApply(hk.Linear(num_actions))(outputs), core
 
