@@ -110,6 +110,22 @@ def test_a_signal_ends_all_seeds_saved_and_resuming_goes_on(tmp_path, acme_comma
   assert [directory.seed(seed).read_summary()["episodes"] for seed in range(3)] == [max(done) + 1] * 3
 
 
+def test_killed_it_leaves_no_seed_running_and_all_saved(tmp_path, acme_command):
+  command = [sys.executable, "-m", "acme_experiments.cli", "run", "fake", "gym:CartPole-v1", "--seeds", "0-1"]
+  options = ["--jobs", "2", "--episodes", "100000", "--eval-every", "0", "--out", "many", "--checkpoint-every", "500"]
+  process = subprocess.Popen(command + options, cwd=tmp_path, stdout=subprocess.DEVNULL)
+  directory, deadline = tmp_path / "many", time.monotonic() + 60
+  while not all((directory / f"seed-{seed}" / "saved.json").exists() for seed in (0, 1)):
+    assert time.monotonic() < deadline and process.poll() is None
+    time.sleep(0.05)
+  process.kill()
+  process.wait()
+  said = [directory / f"seed-{seed}" / "output.txt" for seed in (0, 1)]
+  while not all("Stopped and saved" in path.read_text() for path in said):
+    assert time.monotonic() < deadline, [path.read_text() for path in said]
+    time.sleep(0.05)
+
+
 class FakeRunner:
   """Runs what is called fake:NAME; a step is counted, and nothing else happens."""
 

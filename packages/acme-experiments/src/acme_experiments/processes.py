@@ -1,5 +1,7 @@
 """Runs in processes, so many at once: the seeds of a run on the host, the trials of a sweep."""
 
+import contextlib
+import ctypes
 import os
 import signal
 import subprocess
@@ -13,6 +15,7 @@ from acme_experiments.rundir import RunDirectory, UsageError
 from acme_experiments.stopping import Stopped
 
 _SECONDS = 0.1  # Between two looks at the processes.
+_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG.
 
 
 class SeedsFailed(RuntimeError):  # noqa: N818 - what happened, in two words.
@@ -117,9 +120,13 @@ class Pool:
     command = [sys.executable, "-m", "acme_experiments.cli", "resume", str(path), "--quiet"]
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW  # What a link leads to would be written to.
     with open(os.open(path / "output.txt", flags, 0o644), "ab") as output:
-      # In a session of its own, or Ctrl-C would reach it twice.
       self._running[name] = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,  # Or Ctrl-C would reach it twice.
+        preexec_fn=_stop_with_parent,
       )
 
   def _tell(self, number: int) -> None:
@@ -136,3 +143,9 @@ class Pool:
     elif not told:
       self.failed[name] = code, lines[-1]
       print(f"acme: {name.capitalize()} failed (exit code {code}): {lines[-1]}", file=sys.stderr)
+
+
+def _stop_with_parent() -> None:
+  """Has the system send SIGTERM, upon which it saves, when the process that began it is killed; on Linux alone."""
+  with contextlib.suppress(OSError, AttributeError):
+    ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGTERM)
