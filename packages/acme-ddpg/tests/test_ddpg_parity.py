@@ -145,7 +145,7 @@ def check(config, actions, monkeypatch):
         moved = step > 0 or config.policy_period == 1 or kind != "policy moments"
         assert "moments" not in kind or np.any(value) == moved, f"the gradient of {name}"
         # Biases begin at 0, and may come back near to it: what they are made of are steps of the learning rate.
-        largest = max(np.max(np.abs(value)), 0 if "moments" in kind else STEPS * config.critic_learning_rate)
+        largest = max(np.max(np.abs(value)), 0 if "moments" in kind else config.critic_learning_rate)
         error = {"rtol": 0, "atol": 1e-5 * largest, "err_msg": f"step {step}: {kind} {name}"}
         np.testing.assert_allclose(result[step][kind][name], value, **error)
 

@@ -36,13 +36,20 @@ class SignalAt(progress.Progress):
         self.update(steps, episodes)
 
 
+@pytest.fixture
+def without_nohup():
+  """Under `nohup` SIGHUP is ignored, which runs heed."""
+  before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+  yield
+  signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("without_nohup")
 @pytest.mark.parametrize("envs", [1, 3])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_signals_save_and_stop_and_resuming_is_exact(make_run, acme_command, monkeypatch, number, code, envs):
   directory, whole = (make_run(name, checkpoint_every=None, envs=envs) for name in ("run", "whole"))
   run(whole)
-  if signal.getsignal(number) is signal.SIG_IGN:
-    pytest.skip("These tests run under nohup, which runs heed.")
   with monkeypatch.context() as patch:
     patch.setattr("acme_experiments.progress.choose", lambda quiet: SignalAt(333, number))
     found, text, _ = acme_command(f"resume {directory.path}")

@@ -1,6 +1,5 @@
 """A server in another process: the same answers, and clear errors within seconds where it is not what it should be."""
 
-import signal
 import socket
 import subprocess
 import sys
@@ -264,10 +263,7 @@ def test_the_interpreter_ends_with_everything_left_open(server):
   done = subprocess.run(
     [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=90, check=False
   )
-  # On a busy machine a thread of Reverb's own may still run when its server is taken down, which aborts the process
-  # after all is done. It ends, which is what is asked here.
-  aborted = done.returncode == -signal.SIGABRT and "terminate called without an active exception" in done.stderr
-  assert "reached the end" in done.stdout and (done.returncode == 0 or aborted), done.stderr[-2000:]
+  assert "reached the end" in done.stdout and done.returncode == 0, done.stderr[-2000:]
 
 
 def test_importing_the_package_loads_neither_tensorflow_nor_reverb():
