@@ -220,7 +220,7 @@ class Sequences:
     here, after = (jax.tree.map(lambda x, s=part: x[:, s], rows) for part in (slice(None, -1), slice(1, None)))
     exists = number[:, 1:] < state.total[stream][:, None]
     acted = mask & exists & ~after.start_of_episode
-    zero = _zero_unless
+    zero = zero_unless
     return types.Sequence(
       observation=zero(mask, here.observation),
       action=zero(acted, after.action),
@@ -236,6 +236,8 @@ class Sequences:
     )
 
 
-def _zero_unless(mask: Array, nest: Any) -> Any:
-  """Leaves [K, L, …], zeros where not `mask` [K, L]."""
-  return jax.tree.map(lambda x: jnp.where(mask.reshape(mask.shape + (1,) * (x.ndim - 2)), x, jnp.zeros_like(x)), nest)
+def zero_unless(mask: Array, nest: Any) -> Any:
+  """Leaves [*mask.shape, …], zeros where not `mask`."""
+  return jax.tree.map(
+    lambda x: jnp.where(mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim)), x, jnp.zeros_like(x)), nest
+  )

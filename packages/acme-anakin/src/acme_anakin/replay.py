@@ -15,8 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from acme import experience, specs, types
-from acme_replay import StoreReplay, embedded
+from acme import specs
+from acme_anakin.adders import zero_unless
+from acme_replay import EmbeddedReplay
 from acme_replay.columns import LeafColumn, Rows
 from acme_replay.embedded import free_memory
 
@@ -110,7 +111,8 @@ def _gather(array: jax.Array, rows: jax.Array, where: jax.Array | None = None) -
   values = array[rows]
   if where is None:
     return values
-  return jnp.where(where.reshape(where.shape + (1,) * (values.ndim - where.ndim)), values, jnp.zeros_like(values))
+  zeroed: jax.Array = zero_unless(where, values)
+  return zeroed
 
 
 @jax.jit
@@ -127,34 +129,12 @@ def _free_memory() -> int:
   return int(found["bytes_limit"] - found["bytes_in_use"])
 
 
-class DeviceReplay(StoreReplay):
-  """An experience whose observations lie on JAX's default device, for agents in JAX; deterministic by seed."""
+class DeviceReplay(EmbeddedReplay):
+  """An experience whose observations lie on JAX's default device, for agents in JAX; deterministic by seed.
+
+  `available_memory` is the host's, for all but the observations. Besides the errors of `EmbeddedReplay` it raises
+  MemoryError where the device has no room, and ValueError where observations have integers of 64 bits.
+  """
 
   backend = "jax"
-
-  def __init__(
-    self,
-    description: experience.Experience,
-    step_spec: types.Step,
-    seed: int = 0,
-    *,
-    frame_stack: int | None = None,
-    available_memory: int | None = None,
-  ) -> None:
-    """Makes an empty one, but for what datasets hold.
-
-    Args:
-      description: the experience, from which its size follows.
-      step_spec: the spec of one step (acme.builders.step_spec).
-      seed: of all that is drawn.
-      frame_stack: how many consecutive frames lie on the last axis of the observation; each frame is then stored once.
-      available_memory: bytes that may be taken on the host, by all but the observations; None for what is to spare.
-
-    Raises:
-      MemoryError: it would not fit.
-      ValueError: the observation is no stack of `frame_stack` frames, or has integers of 64 bits; or a dataset does not
-        fit the specs.
-      FileNotFoundError: there is no such dataset.
-    """
-    make = embedded(frame_stack, available_memory, DeviceColumn)
-    super().__init__(description, step_spec, seed, make, make)
+  observation_column = DeviceColumn

@@ -158,7 +158,13 @@ def of_actors(description: experience.Experience) -> tuple[experience.Items, rep
 
 
 class EmbeddedReplay(StoreReplay):
-  """An experience in this process: NumPy only, deterministic by seed."""
+  """An experience in this process: NumPy only, deterministic by seed.
+
+  Attributes:
+    observation_column: what keeps each leaf of the observations; a subclass may keep them elsewhere.
+  """
+
+  observation_column: type[LeafColumn] = LeafColumn
 
   def __init__(
     self,
@@ -184,7 +190,7 @@ class EmbeddedReplay(StoreReplay):
       ValueError: the observation is no stack of `frame_stack` frames, or a dataset does not fit the specs.
       FileNotFoundError: there is no such dataset.
     """
-    make = embedded(frame_stack, available_memory)
+    make = embedded(frame_stack, available_memory, self.observation_column)
     super().__init__(description, step_spec, seed, make, make)
 
   @property
