@@ -81,9 +81,7 @@ def _experiment(command: parsing.Run, config: Any) -> Experiment:
 def _sweep(command: parsing.Sweep, config: Any = None) -> None:
   processes.check_jobs(command.jobs)
   plan = sweep.read_plan(command.file)
-  shared = plan.options.get("config", {})
-  if not isinstance(shared, dict):
-    raise UsageError(f"{command.file}: expected a table [config], got {shared!r}.")
+  shared = parsing.config_table(command.file, plan.options)
   experiments = []
   for values in plan.trials:  # All of them, so that none is found wrong when others have run for hours.
     content = {**plan.options, "config": {**shared, **values}}

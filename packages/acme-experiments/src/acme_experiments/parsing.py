@@ -312,11 +312,17 @@ def read_toml(path: str, source: str) -> dict[str, Any]:
     raise UsageError(f"{source} cannot be read: {error}") from error
 
 
-def to_options(source: str, content: Mapping[str, Any]) -> list[str]:
-  """Options of `acme run` by name, and the table `config`, as a command line; UsageError names their source."""
+def config_table(source: str, content: Mapping[str, Any]) -> dict[str, Any]:
+  """The table `config` of a file, which may be left out; UsageError where it is something else."""
   config = content.get("config", {})
   if not isinstance(config, dict):
     raise UsageError(f"{source}: expected a table [config], got {config!r}.")
+  return config
+
+
+def to_options(source: str, content: Mapping[str, Any]) -> list[str]:
+  """Options of `acme run` by name, and the table `config`, as a command line; UsageError names their source."""
+  config = config_table(source, content)
   if reserved := [name for name in content if name.replace("-", "_") in _NOT_IN_FILES]:
     raise UsageError(f"{source}: {reserved[0]} is for the command line of `acme run`, and not for a file.")
   for table in (content, config):

@@ -64,10 +64,8 @@ class RunDirectory:
       UsageError: something is there already.
     """
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    try:
-      temporary.chmod(0o755)
+    taken = f"{path} exists and is not empty: give another --out, or go on with the run in it by `acme resume {path}`."
+    with at_one_stroke(path, taken) as folder:
       content = {
         "format": FORMAT,
         "experiment": dataclasses.asdict(experiment),
@@ -75,15 +73,7 @@ class RunDirectory:
         "command": [pathlib.Path(sys.argv[0]).name, *sys.argv[1:]],
         "written": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
       }
-      write_json(temporary / "config.json", content)
-      temporary.rename(path)
-    except OSError as error:
-      shutil.rmtree(temporary, ignore_errors=True)
-      if not path.exists():
-        raise
-      raise UsageError(
-        f"{path} exists and is not empty: give another --out, or go on with the run in it by `acme resume {path}`."
-      ) from error
+      write_json(folder / "config.json", content)
     return cls(path)
 
   def seed_path(self, seed: int) -> pathlib.Path:
@@ -195,6 +185,26 @@ class RunDirectory:
   def lock(self) -> contextlib.AbstractContextManager[None]:
     """Holds the directory, as `lock` does."""
     return lock(self.path)
+
+
+@contextlib.contextmanager
+def at_one_stroke(path: pathlib.Path, taken: str) -> Iterator[pathlib.Path]:
+  """Gives a folder with another name, which becomes `path` at the end; killed on the way, it leaves none.
+
+  Raises:
+    UsageError: something is there already; the message is `taken`.
+  """
+  path.parent.mkdir(parents=True, exist_ok=True)
+  temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+  try:
+    temporary.chmod(0o755)
+    yield temporary
+    temporary.rename(path)
+  except OSError as error:
+    shutil.rmtree(temporary, ignore_errors=True)
+    if not path.exists():
+      raise
+    raise UsageError(taken) from error
 
 
 @contextlib.contextmanager

@@ -17,8 +17,6 @@ import json
 import math
 import os
 import pathlib
-import shutil
-import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -127,19 +125,11 @@ def create(path: str | os.PathLike[str], plan: Plan, experiments: list[Experimen
     UsageError: something is there already.
   """
   path = pathlib.Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-  try:
-    temporary.chmod(0o755)
+  taken = f"{path} exists: give another --out, or go on with what is in it by `acme resume`."
+  with rundir.at_one_stroke(path, taken) as folder:
     for i, experiment in enumerate(experiments):
-      RunDirectory.create(temporary / _name(i), experiment)
-    write_json(temporary / _FILE, dataclasses.asdict(plan))
-    temporary.rename(path)
-  except OSError as error:
-    shutil.rmtree(temporary, ignore_errors=True)
-    if not path.exists():
-      raise
-    raise UsageError(f"{path} exists: give another --out, or go on with what is in it by `acme resume`.") from error
+      RunDirectory.create(folder / _name(i), experiment)
+    write_json(folder / _FILE, dataclasses.asdict(plan))
   return path
 
 
