@@ -52,10 +52,7 @@ def train(arguments: argparse.Namespace, others: list[str], seed: int, out: path
   ]  # fmt: skip
   if (out / "checkpoints").exists():
     command = ["acme", "resume", str(out), "--quiet"]
-  one_core = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-  environment = {**os.environ, "XLA_FLAGS": one_core, "OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
-  environment["PATH"] = f"{pathlib.Path(sys.executable).parent}:{environment['PATH']}"
-  done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+  done = subprocess.run(command, env=one_core(), capture_output=True, text=True, check=False)
   if done.returncode:
     print(f"seed {seed} failed: {done.stderr.strip()[-500:]}", file=sys.stderr, flush=True)
     return {"seed": seed, "eval_return_mean": float("-inf"), "wall_seconds": float("nan")}
@@ -64,6 +61,13 @@ def train(arguments: argparse.Namespace, others: list[str], seed: int, out: path
     f"seed {seed}: {summary['eval_return_mean']:.4g} in {summary['wall_seconds']:.0f} s", file=sys.stderr, flush=True
   )
   return {"seed": seed, **summary}
+
+
+def one_core() -> dict[str, str]:
+  """The environment of a process that computes in one thread, and finds `acme` beside this Python."""
+  flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+  path = f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
+  return {**os.environ, "XLA_FLAGS": flags, "OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "PATH": path}
 
 
 def report(arguments: argparse.Namespace, results: list[dict]) -> str:

@@ -11,7 +11,6 @@ A task's runs lie in runs/results, its result in benchmarks/results/tasks. On `j
 import argparse
 import csv
 import json
-import os
 import pathlib
 import re
 import shlex
@@ -23,6 +22,7 @@ import tomllib
 
 import numpy as np
 from anakin import interval
+from learning import one_core
 
 HERE = pathlib.Path(__file__).parent
 RESULTS = HERE / "results" / "tasks"
@@ -78,10 +78,7 @@ def train(task: dict, out: pathlib.Path, jobs: str) -> dict:
   command = [*command_of(task), "--out", str(out), "--quiet", "--jobs", jobs]
   if (out / "config.json").exists():
     command = ["acme", "resume", str(out), "--quiet", "--jobs", jobs]
-  one_core = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-  environment = {"XLA_FLAGS": one_core, "OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", **os.environ}
-  environment["PATH"] = f"{pathlib.Path(sys.executable).parent}:{environment['PATH']}"
-  done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+  done = subprocess.run(command, env=one_core(), capture_output=True, text=True, check=False)
   if done.returncode in (129, 130, 143):
     sys.exit(done.returncode)  # Stopped, and saved.
   if not (out / "summary.json").exists():
