@@ -228,36 +228,12 @@ def test_own_networks_are_checked():
     IMPALA(_spec(ACTIONS["discrete"]), network=hk.transform(unroll))
 
 
-class Reach(dm_env.Environment):
-  """One step: the reward is how near the action comes to the observation, or whether it tells its sign."""
-
-  def __init__(self, discrete):
-    self._rng, self._discrete = np.random.default_rng(0), discrete
-
-  def seed(self, seed):
-    self._rng = np.random.default_rng(seed)
-
-  def reset(self):
-    self._goal = self._rng.uniform(-0.8, 0.8, size=1).astype(np.float32)
-    return dm_env.restart(self._goal)
-
-  def step(self, action):
-    reward = (action == (self._goal[0] > 0)) - 1 if self._discrete else -abs(action - self._goal[0])
-    return dm_env.termination(np.float32(reward), self._goal)
-
-  def observation_spec(self):
-    return BoundedArray((1,), np.float32, -1, 1)
-
-  def action_spec(self):
-    return DiscreteArray(2) if self._discrete else BoundedArray((), np.float32, -1, 1)
-
-
 @pytest.mark.parametrize(("discrete", "least"), [(True, -0.1), (False, -0.2)])
 def test_learns(discrete, least):
   """At random the reward is some −0.5, or −0.6."""
   config = IMPALAConfig(head_hidden_sizes=(16,), sequence_length=3, batch_size=16, learning_rate=1e-2)
-  environments = [Reach(discrete) for _ in range(16)]
+  environments = [fakes.Reach(discrete) for _ in range(16)]
   agent = IMPALA(acme.make_environment_spec(environments[0]), config=config, num_envs=16, seed=100)
   acme.VectorEnvironmentLoop(environments, agent, logger=loggers.NullLogger(), seed=0).run(num_steps=4_000)
-  results = acme.evaluate(Reach(discrete), agent.make_evaluator(), 50, seed=1)
+  results = acme.evaluate(fakes.Reach(discrete), agent.make_evaluator(), 50, seed=1)
   assert np.mean([result["episode_return"] for result in results]) >= least

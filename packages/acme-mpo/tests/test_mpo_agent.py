@@ -156,30 +156,6 @@ def test_own_networks():
     MPO(_spec(ACTIONS["discrete"]), config=SMALL, network=(policy, critic))
 
 
-class Reach(dm_env.Environment):
-  """One step: the reward is how near the action comes to the observation, or whether it tells its sign."""
-
-  def __init__(self, discrete):
-    self._rng, self._discrete = np.random.default_rng(0), discrete
-
-  def seed(self, seed):
-    self._rng = np.random.default_rng(seed)
-
-  def reset(self):
-    self._goal = self._rng.uniform(-0.8, 0.8, size=1).astype(np.float32)
-    return dm_env.restart(self._goal)
-
-  def step(self, action):
-    reward = (action == (self._goal[0] > 0)) - 1 if self._discrete else -abs(action - self._goal[0])
-    return dm_env.termination(np.float32(reward), self._goal)
-
-  def observation_spec(self):
-    return BoundedArray((1,), np.float32, -1, 1)
-
-  def action_spec(self):
-    return DiscreteArray(2) if self._discrete else BoundedArray((), np.float32, -1, 1)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
   ("discrete", "retrace", "least"),
@@ -192,8 +168,8 @@ def test_learns(discrete, retrace, least):
     policy_learning_rate=3e-3, critic_learning_rate=3e-3, retrace=retrace, sequence_length=2, sequence_period=1,
     initial_log_temperature=1.0, initial_log_alpha_mean=1.0, max_replay_size=10_000,
   )  # fmt: skip
-  environment = Reach(discrete)
+  environment = fakes.Reach(discrete)
   agent = MPO(acme.make_environment_spec(environment), config=config, seed=100)
   acme.EnvironmentLoop(environment, agent, logger=loggers.NullLogger(), seed=0).run(num_steps=2_500)
-  results = acme.evaluate(Reach(discrete), agent.make_evaluator(), 50, seed=1)
+  results = acme.evaluate(fakes.Reach(discrete), agent.make_evaluator(), 50, seed=1)
   assert np.mean([result["episode_return"] for result in results]) >= least

@@ -19,6 +19,7 @@ __all__ = [
   "OBSERVATIONS",
   "FakeEnvironment",
   "RandomActor",
+  "Reach",
   "ScriptedEnvironment",
   "make_spec",
   "random_value",
@@ -225,6 +226,35 @@ def _spec_of(observation: types.NestedArray) -> specs.EnvironmentSpec:
   return make_spec()._replace(
     observations=tree.map_structure(leaf, observation), actions=specs.DiscreteArray(2, np.int32, name="action")
   )
+
+
+class Reach(dm_env.Environment):
+  """An episode of one step, for quick tests of learning: the observation says which action is best.
+
+  Of continuous actions in [−1, 1] the reward is −|a − o|, some −0.6 at random; of two discrete ones 0 for the one that
+  tells the observation's sign, else −1. Observations are uniform in [−0.8, 0.8].
+  """
+
+  def __init__(self, discrete: bool) -> None:
+    self._rng, self._discrete = np.random.default_rng(0), discrete
+
+  def seed(self, seed: int) -> None:
+    """Makes the next observations depend on `seed` alone."""
+    self._rng = np.random.default_rng(seed)
+
+  def reset(self) -> dm_env.TimeStep:
+    self._goal = self._rng.uniform(-0.8, 0.8, size=1).astype(np.float32)
+    return dm_env.restart(self._goal)
+
+  def step(self, action: types.NestedArray) -> dm_env.TimeStep:
+    reward = (action == (self._goal[0] > 0)) - 1 if self._discrete else -abs(action - self._goal[0])
+    return dm_env.termination(np.float32(reward), self._goal)
+
+  def observation_spec(self) -> specs.BoundedArray:
+    return specs.BoundedArray((1,), np.float32, -1, 1)
+
+  def action_spec(self) -> specs.Array:
+    return specs.DiscreteArray(2) if self._discrete else specs.BoundedArray((), np.float32, -1, 1)
 
 
 class RandomActor(core.Actor):

@@ -200,8 +200,8 @@ def _outcome(subject: runs.Subject, config: Any, outcomes: dict[str, str]) -> st
   key = repr((config, subject.spec))
   if key not in outcomes:
     same = repr(subject.config) == repr(config)
-    done = subject.trained if same else subject.run(config=config).train(subject.num_steps)
-    outcomes[key] = runs.digest(done.outcome if same else done.outcome())  # type: ignore[operator]
+    outcome = subject.trained.outcome if same else subject.run(config=config).train(subject.num_steps).outcome()
+    outcomes[key] = runs.digest(outcome)
   return outcomes[key]
 
 
