@@ -20,19 +20,22 @@ import subprocess
 import sys
 import tomllib
 
+import acme_experiments
 import numpy as np
+from acme_experiments import RunDirectory
 from anakin import interval
 from learning import one_core
 
 HERE = pathlib.Path(__file__).parent
 RESULTS = HERE / "results" / "tasks"
+STARTS = 2026  # The seed of those of the episodes evaluated.
 RUNS = pathlib.Path("runs", "results")
 PAGE = HERE.parent / "docs" / "results.md"
 HEAD = """# Results
 
 Written by `python benchmarks/results.py`, which trains what [tasks.toml](../benchmarks/tasks.toml) lists; the numbers
-of every seed are in `benchmarks/results/tasks`. A return is the mean of a seed's final evaluation: greedy episodes on
-starts of their own, after the last step. No seed is left out, and none was tuned on. IQM is the mean of the middle half
+of every seed are in `benchmarks/results/tasks`. A return is the mean over greedy episodes after the last step, on the
+same starts for every seed and agent: `acme evaluate DIR --episodes N --seed 2026`. No seed is left out, and none was tuned on. IQM is the mean of the middle half
 of the seeds, with a bootstrap interval of 95 % over seeds. On `jax:` tasks all seeds train at once in one jitted
 program on the CPU; minutes are those of all seeds together, on a machine of two cores that others used, too.
 
@@ -88,7 +91,7 @@ def train(task: dict, out: pathlib.Path, jobs: str) -> dict:
   if seconds is None:  # Of seeds in processes the sum.
     seconds = sum(json.loads(path.read_text())["wall_seconds"] for path in out.glob("seed-*/summary.json"))
   result = {
-    "seeds": summary["seeds"],
+    "seeds": evaluate(out, task["episodes"], summary),
     "diverged": summary.get("diverged", {}),
     "wall_seconds": seconds,
     "loop": config["experiment"]["loop"],
@@ -97,6 +100,12 @@ def train(task: dict, out: pathlib.Path, jobs: str) -> dict:
   }
   shutil.rmtree(out)
   return result
+
+
+def evaluate(out: pathlib.Path, episodes: int, summary: dict) -> dict[str, float]:
+  """The mean return of each seed that has not diverged, over the starts that all have."""
+  found = acme_experiments.evaluate(RunDirectory(out), episodes, seed=STARTS)
+  return {seed: mean for seed, mean in found["seeds"].items() if seed in summary["seeds"]}
 
 
 def curve(out: pathlib.Path) -> list[tuple[int, float]]:

@@ -82,6 +82,15 @@ def test_a_run_that_was_saved_and_restored_goes_on_the_same(kind, path, catch):
   np.testing.assert_array_equal(whole.evaluate(3), again.evaluate(3))
 
 
+def test_evaluations_of_one_seed_have_the_same_starts_for_all(path, catch):
+  made = make("transitions", path, catch)
+  alike = jax.tree.map(lambda leaf: leaf[np.array([0, 0])], made._state.learning)  # One policy for both.
+  made._state = made._state._replace(learning=alike)
+  given, own = made.evaluate(20, seed=5), made.evaluate(20)
+  np.testing.assert_array_equal(given[0], given[1])
+  assert (own[0] != own[1]).any() and (made.evaluate(20, seed=6) != given).any()
+
+
 @pytest.fixture
 def x64():
   jax.config.update("jax_enable_x64", True)

@@ -159,6 +159,23 @@ def test_evaluate_repeats_the_final_evaluation(make_run):
   assert sorted(path.stat().st_mtime_ns for path in directory.path.rglob("*")) == before
 
 
+def test_evaluations_of_one_seed_have_the_same_starts_in_every_run(make_run, monkeypatch):
+  starts = set()
+  real = wrappers.GymWrapper.seed
+  directories = [make_run(f"run-{seed}", seed=seed, steps=100) for seed in (0, 1)]
+  for directory in directories:
+    run(directory)
+  monkeypatch.setattr(wrappers.GymWrapper, "seed", lambda self, seed: (starts.add(seed), real(self, seed))[1])
+
+  def starts_of(directory, seed):
+    starts.clear()
+    evaluate(directory, 3, seed=seed)
+    return set(starts)  # With those that the environments of a run are made with.
+
+  one, other, own = starts_of(directories[0], 5), starts_of(directories[1], 5), starts_of(directories[0], None)
+  assert len(one & other) == 3 and not one & other & own
+
+
 def test_evaluating_leaves_a_checkpoint_that_is_being_written_alone(make_run):
   directory = make_run()
   run(directory)

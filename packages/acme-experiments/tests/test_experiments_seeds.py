@@ -159,8 +159,9 @@ class FakeLoop:
       "diverged": -ones,
     }
 
-  def evaluate(self, episodes):
-    return np.full((len(self.seeds), episodes), np.array(self.seeds)[:, None] * 1.0)
+  def evaluate(self, episodes, seed=None):
+    means = [own if seed is None else 100 * seed for own in self.seeds]
+    return np.full((len(means), episodes), np.array(means)[:, None] * 1.0)
 
   def save(self):
     state = [np.full(len(self.seeds), value) for value in (self.steps, self.since)]
@@ -180,6 +181,7 @@ def test_a_runner_of_another_package_runs_all_seeds(acme_command, monkeypatch, t
   assert [line.split(",")[0] for line in lines] == ["steps", "40.0", "80.0", "100.0"]
   code, text, _ = acme_command("evaluate many/seed-2 --episodes 3")
   assert code == 0 and "evaluation return 2.00 ± 0.00 over 3 episodes, with the parameters of step 100" in text
+  assert "evaluation return 700.00" in acme_command("evaluate many --episodes 3 --seed 7")[1]
   config = tmp_path / "many" / "seed-2" / "config.json"
   config.write_text(config.read_text().replace('"seed": 2', '"seed": 9'))
   code, _, error = acme_command("evaluate many/seed-2 --episodes 3")

@@ -179,9 +179,15 @@ class Loop(core.Saveable):
     self._state = self._pretrain(self._state, self._datasets, -(-steps // self._repeated), acting=not self.acts)
     return self.report()
 
-  def evaluate(self, episodes: int) -> np.ndarray:
-    """Returns of E episodes [S, E], by the evaluation policy, from starts that differ from evaluation to evaluation."""
-    return np.asarray(self._evaluate(self._state, episodes=episodes)).reshape(len(self.seeds), episodes)
+  def evaluate(self, episodes: int, seed: int | None = None) -> np.ndarray:
+    """Returns of E episodes [S, E], by the evaluation policy.
+
+    Args:
+      episodes: E.
+      seed: of their starts, the same for all S; None for starts that differ by seed and evaluation.
+    """
+    key = None if seed is None else jax.random.PRNGKey(seed)
+    return np.asarray(self._evaluate(self._state, key, episodes=episodes)).reshape(len(self.seeds), episodes)
 
   def get_variables(self, names: Sequence[str]) -> list[types.NestedArray]:
     """The program's variables by name, each leaf [S, …]. Raises KeyError for an unknown name."""
@@ -343,10 +349,10 @@ class Loop(core.Saveable):
 
     return seeds._replace(learning=jax.lax.fori_loop(0, num_steps, update, seeds.learning))
 
-  def _evaluate_all(self, seeds: Seed, episodes: int) -> Array:
+  def _evaluate_all(self, seeds: Seed, key: Array | None, episodes: int) -> Array:
     def evaluate(keys: Keys, state: Any, steps: Array) -> Array:
-      key = jax.random.fold_in(keys.evaluate, steps)
-      return rollout(self._program, self._environment, self._program.params(state), key, episodes)
+      own = jax.random.fold_in(keys.evaluate, steps) if key is None else key
+      return rollout(self._program, self._environment, self._program.params(state), own, episodes)
 
     taken = seeds.acting.steps if self.acts else seeds.learning.steps
     return self._lift(evaluate)(seeds.keys, seeds.learning.state, taken)

@@ -169,10 +169,12 @@ def _extend(directory: RunDirectory, experiment: Experiment, steps: int | None, 
 def _evaluate(command: parsing.Evaluate, config: Any = None) -> None:
   if command.episodes < 1:
     raise UsageError(f"--episodes: expected 1 or more, got {command.episodes}.")
+  if command.seed is not None and not 0 <= command.seed < 2**32:
+    raise UsageError(f"--seed: expected 0 or more, below 2^32, got {command.seed}.")
   directory = RunDirectory(command.directory)
   video = pathlib.Path(command.video) if command.video is not None else None
   try:
-    result = runs.evaluate(directory, command.episodes, video, best=command.which == "best")
+    result = runs.evaluate(directory, command.episodes, video, command.which == "best", command.seed)
   except (UsageError, plugins.PluginError, checkpointing.CheckpointError, OSError):
     raise
   except Exception as error:  # Whatever an environment raises, or a config that is no longer the checkpoint's.

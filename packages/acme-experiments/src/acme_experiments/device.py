@@ -57,8 +57,8 @@ def run(directory: RunDirectory, display: progress.Progress | None = None) -> di
   return runner.attempt(directory, lambda stop: _Run(directory, display or progress.Progress(), stop))
 
 
-def evaluate(directory: RunDirectory, episodes: int) -> dict[int, dict[str, Any]]:
-  """Evaluates the newest checkpoint of all seeds, or of one seed whose directory it is.
+def evaluate(directory: RunDirectory, episodes: int, seed: int | None = None) -> dict[int, dict[str, Any]]:
+  """Evaluates the newest checkpoint of all seeds, or of one seed whose directory it is; arguments as `runs.evaluate`.
 
   Returns:
     By seed what `runner.evaluate` gives.
@@ -83,8 +83,8 @@ def evaluate(directory: RunDirectory, episodes: int) -> dict[int, dict[str, Any]
   rows = [saved["seeds"].index(seed) for seed in seeds]
   loop = _make_loop(dataclasses.replace(experiment, seeds=seeds))
   loop.restore({"seeds": list(seeds), "state": [leaf[rows] for leaf in saved["state"]]})
-  returns = loop.evaluate(episodes)  # [S, E]
-  return {seed: _statistics(returns[i]) | {"steps": checkpoint.step} for i, seed in enumerate(seeds)}
+  returns = loop.evaluate(episodes, seed)  # [S, E]
+  return {each: _statistics(returns[i]) | {"steps": checkpoint.step} for i, each in enumerate(seeds)}
 
 
 def parent(directory: RunDirectory) -> RunDirectory:

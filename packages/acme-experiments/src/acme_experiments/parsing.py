@@ -105,6 +105,8 @@ class Evaluate:
   """The run directory."""
   episodes: Number = 20
   """Greedy episodes."""
+  seed: MaybeNumber = None
+  """Of their starts, so that several runs are evaluated on the same ones; else those of the run's final evaluation."""
   which: Annotated[Literal["newest", "best"], tyro.conf.arg(metavar="WHICH")] = "newest"
   """The newest parameters, or the best: those of the evaluation with the highest mean return."""
   video: MaybePath = None

@@ -64,7 +64,7 @@ def attempt(directory: RunDirectory, make: Callable[[stopping.StopRequest], Any]
 
 
 def evaluate(
-  directory: RunDirectory, episodes: int, video: pathlib.Path | None = None, best: bool = False
+  directory: RunDirectory, episodes: int, video: pathlib.Path | None = None, best: bool = False, seed: int | None = None
 ) -> dict[str, Any]:
   """Evaluates the newest checkpoint of a run, which may be going on; with as many episodes, as its final evaluation.
 
@@ -73,6 +73,7 @@ def evaluate(
     episodes: how many.
     video: a file for a film of the first episode; None for none.
     best: evaluates the parameters of the best evaluation in place of the newest.
+    seed: of the starts, whatever the run's is; None for those of its final evaluation.
 
   Returns:
     Statistics named as in summary.json, `eval_returns` and the checkpoint's `steps`.
@@ -87,7 +88,8 @@ def evaluate(
   with contextlib.closing(Components(experiment, video=video)) as parts:
     components.check(checkpoint, experiment)
     parts.agent.learner.restore(checkpoint.state["agent"]["learner"])
-    results = parts.evaluator.run(evaluation.FINAL, episodes, video=video)
+    evaluator = parts.evaluator if seed is None else dataclasses.replace(parts.evaluator, seed=seed)
+    results = evaluator.run(evaluation.FINAL, episodes, video=video)
   return evaluation.statistics(results) | {"steps": checkpoint.step}
 
 

@@ -43,7 +43,7 @@ def check_whole(directory: RunDirectory) -> None:
 
 
 def evaluate(
-  directory: RunDirectory, episodes: int, video: pathlib.Path | None = None, best: bool = False
+  directory: RunDirectory, episodes: int, video: pathlib.Path | None = None, best: bool = False, seed: int | None = None
 ) -> dict[str, Any]:
   """Evaluates the newest checkpoint of a run, or of each of its seeds.
 
@@ -52,6 +52,7 @@ def evaluate(
     episodes: how many, for each seed.
     video: a file for a film of the first episode; None for none.
     best: evaluates the parameters of the best evaluation in place of the newest.
+    seed: of the starts, whatever the run's is; None for those of its final evaluation.
 
   Returns:
     Statistics named as in summary.json, and the checkpoint's `steps`: of one seed, with `eval_returns`; or of the
@@ -63,15 +64,17 @@ def evaluate(
   """
   experiment = directory.read_experiment()
   if experiment.loop == "host" and experiment.seeds is None:
-    return runner.evaluate(directory, episodes, video, best)
+    return runner.evaluate(directory, episodes, video, best, seed)
   if video is not None:
     raise UsageError(f"--video: {directory.path} holds no run of one seed on the host, which alone can be filmed.")
   if experiment.loop == "host":
-    results = {seed: runner.evaluate(directory.seed(seed), episodes, best=best) for seed in experiment.seeds or ()}
+    results = {
+      each: runner.evaluate(directory.seed(each), episodes, best=best, seed=seed) for each in experiment.seeds or ()
+    }
   elif best:
     raise UsageError("--which best: a run on a device keeps its newest parameters only.")
   else:
-    results = device.evaluate(directory, episodes)
+    results = device.evaluate(directory, episodes, seed)
   if experiment.seeds is None:
     return results[experiment.seed]
   return evaluation.of_seeds(results) | {"steps": min(result["steps"] for result in results.values())}
