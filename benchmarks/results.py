@@ -20,11 +20,12 @@ import subprocess
 import sys
 import tomllib
 
-import acme_experiments
 import numpy as np
-from acme_experiments import RunDirectory
 from anakin import interval
 from learning import one_core
+
+import acme_experiments
+from acme_experiments import RunDirectory
 
 HERE = pathlib.Path(__file__).parent
 RESULTS = HERE / "results" / "tasks"
@@ -35,9 +36,10 @@ HEAD = """# Results
 
 Written by `python benchmarks/results.py`, which trains what [tasks.toml](../benchmarks/tasks.toml) lists; the numbers
 of every seed are in `benchmarks/results/tasks`. A return is the mean over greedy episodes after the last step, on the
-same starts for every seed and agent: `acme evaluate DIR --episodes N --seed 2026`. No seed is left out, and none was tuned on. IQM is the mean of the middle half
-of the seeds, with a bootstrap interval of 95 % over seeds. On `jax:` tasks all seeds train at once in one jitted
-program on the CPU; minutes are those of all seeds together, on a machine of two cores that others used, too.
+same starts for every seed and agent: `acme evaluate DIR --episodes N --seed 2026`. No seed is left out, and none was
+tuned on. IQM is the mean of the middle half of the seeds, with a bootstrap interval of 95 % over seeds. On `jax:` tasks
+all seeds train at once in one jitted program on the CPU; minutes are those of all seeds together, on a machine of two
+cores that others used, too.
 
 | agent | task | steps | bar | IQM | interval | at the bar | every seed | minutes |
 | --- | --- | ---: | ---: | ---: | --- | ---: | --- | ---: |"""
