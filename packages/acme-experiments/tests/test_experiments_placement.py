@@ -40,9 +40,9 @@ def test_a_library_that_may_not_know_the_flag_is_left_alone(monkeypatch, version
   assert placement.choose("jax", {"hidden_sizes": [64, 64]}) is None
 
 
-def test_what_the_user_says_holds(monkeypatch):
-  monkeypatch.setenv("XLA_FLAGS", PLAIN.replace("false", "true"))
-  assert placement.choose("jax", {"hidden_sizes": [64, 64]}) is None
+def test_what_the_user_or_an_earlier_run_set_holds_and_is_said(monkeypatch):
+  monkeypatch.setenv("XLA_FLAGS", given := PLAIN.replace("false", "true"))
+  assert placement.choose("jax", {"hidden_sizes": [64, 64]}) == given
 
 
 def test_other_flags_stay(monkeypatch):

@@ -18,9 +18,13 @@ _SMALL = 10_000  # Weights between two hidden layers: 64-64 has 4,096, and gains
 
 
 def choose(backend: str, config: Mapping[str, Any]) -> str | None:
-  """XLA's flag for an agent with such a config, by field; None for what XLA does by itself."""
+  """XLA's flag for an agent with such a config, by field: what is set already, else None for what XLA does by itself."""
   sizes = [value for name, value in config.items() if name.endswith("hidden_sizes")]
-  if backend != "jax" or not sizes or SCHEDULER in os.environ.get("XLA_FLAGS", ""):
+  if backend != "jax":
+    return None
+  if given := [flag for flag in os.environ.get("XLA_FLAGS", "").split() if flag.startswith(SCHEDULER)]:
+    return given[-1]  # By the user, or by the run before in this process.
+  if not sizes:
     return None
   largest = max((a * b for each in sizes for a, b in itertools.pairwise(each)), default=max(map(sum, sizes)))
   with contextlib.suppress(metadata.PackageNotFoundError, ValueError):
