@@ -18,7 +18,7 @@ _SMALL = 10_000  # Weights between two hidden layers: 64-64 has 4,096, and gains
 
 
 def choose(backend: str, config: Mapping[str, Any]) -> str | None:
-  """XLA's flag for an agent with such a config, by field: what is set already, else None for what XLA does by itself."""
+  """XLA's flag for an agent with such a config, by field: what is set, else None for what XLA does by itself."""
   sizes = [value for name, value in config.items() if name.endswith("hidden_sizes")]
   if backend != "jax":
     return None
