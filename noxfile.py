@@ -266,19 +266,24 @@ def battery(session: nox.Session, *agents: str, options: list[str] | None = None
 def isolation(session: nox.Session) -> None:
   """Each package alone with what it declares: all its modules import, and no more came than it may bring."""
   packages, _ = chosen(session, PACKAGES)
-  for package in packages:
-    folder = pathlib.Path(session.create_tmp()).resolve() / package
-    shutil.rmtree(folder, ignore_errors=True)
-    wheels = [wheel(need) for need in needs(package)]
-    python = str(folder / "bin" / "python")
-    if UV:
-      session.run(UV, "venv", "-q", str(folder), external=True)
-      session.run(UV, "pip", "install", "-q", "--python", python, *wheels, external=True)
-    else:
-      session.run("python", "-m", "venv", str(folder))
-      session.run(python, "-m", "pip", "install", "-q", *wheels, external=True)
-    session.run(python, str(ROOT / "tests" / "isolation.py"), package, external=True)
-    shutil.rmtree(folder)
+  folder = pathlib.Path(session.create_tmp()).resolve()
+  own = str(pathlib.Path(session.bin) / "python")
+  built()
+
+  def check(package: str) -> None:
+    target = folder / package
+    shutil.rmtree(target, ignore_errors=True)
+    python, wheels = str(target / "bin" / "python"), [wheel(need) for need in needs(package)]
+    make = [UV, "venv", "-q", "--python", own, str(target)] if UV else [own, "-m", "venv", str(target)]
+    pip = [UV, "pip", "install", "-q", "--python", python] if UV else [python, "-m", "pip", "install", "-q"]
+    for command in (make, [*pip, *wheels], [python, str(ROOT / "tests" / "isolation.py"), package]):
+      subprocess.run(command, check=True)
+    shutil.rmtree(target)
+
+  with futures.ThreadPoolExecutor(2) as pool:  # Two cores.
+    for package, done in [(package, pool.submit(check, package)) for package in packages]:
+      if error := done.exception():
+        session.error(f"{package}: {error}")
 
 
 @nox.session

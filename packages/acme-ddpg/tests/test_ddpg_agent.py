@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import subprocess
 import sys
 
 import numpy as np
@@ -109,10 +108,3 @@ def test_missing_tensorflow_is_named(monkeypatch):
   monkeypatch.setitem(sys.modules, "tensorflow", None)
   with pytest.raises(ImportError, match=r'pip install "acme-ddpg\[tf\]"'):
     AGENT.builder(backend="tf")
-
-
-@pytest.mark.parametrize(("backend", "other"), [("jax", "tensorflow"), ("tf", "jax")])
-def test_a_backend_does_without_the_other(backend, other):
-  pytest.importorskip(FRAMEWORKS[backend], reason="this backend is not installed")
-  code = f"import sys; sys.modules[{other!r}] = None; import acme_ddpg.{backend}"
-  subprocess.run([sys.executable, "-c", code], check=True, timeout=300)

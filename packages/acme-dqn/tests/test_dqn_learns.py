@@ -69,8 +69,8 @@ SWITCHES = {
 }
 
 
-QUICK = ("default", "rainbow")  # Between them all switches, which each train every parameter in other tests.
-NAMES = [pytest.param(name, marks=pytest.mark.slow if name in QUICK else pytest.mark.long) for name in SWITCHES]
+# Each switch trains every parameter in other tests.
+NAMES = [pytest.param(n, marks=pytest.mark.slow if n == "default" else pytest.mark.long) for n in SWITCHES]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,8 +1,6 @@
 """IMPALA's TensorFlow half as an agent: learning, what it stores of its actions, and that it stands alone."""
 
 import dataclasses
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -71,11 +69,3 @@ def test_evaluation_takes_the_mode():
   one, other = (evaluator.select_action(observation)["arm"] for _ in range(2))
   np.testing.assert_array_equal(one, other)
   assert not np.array_equal(agent.select_action(observation)["arm"], one)
-
-
-@pytest.mark.parametrize(("backend", "other"), [("jax", "tensorflow"), ("tf", "jax")])
-def test_a_backend_does_without_the_other(backend, other):
-  """TensorFlow and rlax look for each other's frameworks where both are installed; neither half may need it."""
-  pytest.importorskip("haiku" if backend == "jax" else "sonnet", reason="this backend is not installed")
-  code = f"import sys; sys.modules[{other!r}] = None; import acme_impala.{backend}"
-  subprocess.run([sys.executable, "-c", code], check=True, timeout=300)

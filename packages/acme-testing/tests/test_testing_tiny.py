@@ -203,11 +203,8 @@ def test_offline_resumes_exactly(tmp_path):
   assert not runs.difference(agent.save(), again.save())
 
 
-# Agents of the first two kinds are held to it by `nox -s conformance`.
-KINDS = [pytest.param(recurrent, marks=pytest.mark.long), pytest.param(actor_critic, marks=pytest.mark.long)]
-
-
-@pytest.mark.parametrize("module", [*KINDS, mixed, offline])
+@pytest.mark.long  # Agents of each kind are held to it by `nox -s conformance`.
+@pytest.mark.parametrize("module", [recurrent, actor_critic, mixed, offline])
 def test_the_battery(module):
   """Whole but for what takes long: other observations, and each field's effect."""
   for name, run in conformance.items(module.AGENT):
