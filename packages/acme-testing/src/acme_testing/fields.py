@@ -10,7 +10,7 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from acme import configs, plugins, specs
+from acme import configs, experience, plugins, specs
 from acme_testing import programs, runs
 
 MAX_RUNS = 3  # Values tried for a field in each of the configs that `bases` gives.
@@ -175,12 +175,22 @@ def changes_something(
 
 def _differ(subject: runs.Subject, base: Any, config: Any, outcomes: dict[str, str]) -> bool:
   """Whether two configs differ in experience, or in what their programs compute, which no run is needed to see."""
-  experiences = {repr(runs.make_experience(subject.plugin, each, subject.spec)) for each in (base, config)}
-  if len(experiences) > 1:
+  one, other = (runs.make_experience(subject.plugin, each, subject.spec) for each in (base, config))
+  if repr(one) != repr(other):
     return True
-  if experiences != {repr(subject.experience())}:
+  if repr(_as_sampled(one)) != repr(_as_sampled(subject.experience())):
     return False  # Of which there is no sample to trace with.
   return _traced(subject, base, outcomes) != _traced(subject, config, outcomes)
+
+
+def _as_sampled(described: experience.Experience) -> experience.Experience:
+  """The same samples, however they were chosen."""
+  if isinstance(described, experience.Mixed):
+    parts = {name: _as_sampled(part) for name, part in described.parts.items()}
+    return dataclasses.replace(described, parts=parts, samples_per_insert=None)
+  if isinstance(described, experience.Queue):
+    return described
+  return dataclasses.replace(described, priority_exponent=None, min_size=1, samples_per_insert=None)
 
 
 def _traced(subject: runs.Subject, config: Any, outcomes: dict[str, str]) -> str | None:

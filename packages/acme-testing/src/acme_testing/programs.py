@@ -102,7 +102,7 @@ def _functions(program: Any, sample: replay.Sample, step_spec: types.Step) -> It
 
 
 def _trace(name: str, function: Callable[..., Any], inputs: Any, loop: Callable[..., Any], loop_inputs: Any) -> None:
-  """Traces a function twice, then compiled and many at once, then in a loop."""
+  """Traces a function twice, then many loops of it at once, compiled."""
   import jax
 
   def once(*inputs: Any) -> Any:
@@ -113,9 +113,9 @@ def _trace(name: str, function: Callable[..., Any], inputs: Any, loop: Callable[
 
   try:
     with jax.checking_leaks():
-      one, other = (jax.make_jaxpr(each)(*inputs) for each in (once, again))
-    jax.eval_shape(jax.jit(jax.vmap(function)), *map(_stack, inputs))
-    jax.eval_shape(loop, *loop_inputs)
+      one = jax.make_jaxpr(once)(*inputs)
+    other = jax.make_jaxpr(again)(*inputs)
+    jax.eval_shape(jax.jit(jax.vmap(loop)), *map(_stack, loop_inputs))
   except Exception as error:
     raise AssertionError(f"{name} does not trace with inputs that have no values: {error!r}") from error
   if _text(one) != _text(other):
