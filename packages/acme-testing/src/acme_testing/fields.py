@@ -185,12 +185,15 @@ def _differ(subject: runs.Subject, base: Any, config: Any, outcomes: dict[str, s
 
 def _as_sampled(described: experience.Experience) -> experience.Experience:
   """The same samples, however they were chosen."""
-  if isinstance(described, experience.Mixed):
-    parts = {name: _as_sampled(part) for name, part in described.parts.items()}
-    return dataclasses.replace(described, parts=parts, samples_per_insert=None)
-  if isinstance(described, experience.Queue):
-    return described
-  return dataclasses.replace(described, priority_exponent=None, min_size=1, samples_per_insert=None)
+
+  def plain(items: experience.Items) -> experience.Items:
+    queue = isinstance(items, experience.Queue)
+    return items if queue else dataclasses.replace(items, priority_exponent=None, min_size=1, samples_per_insert=None)
+
+  if isinstance(described, experience.Items):
+    return plain(described)
+  parts = {name: plain(part) for name, part in described.parts.items()}
+  return dataclasses.replace(described, parts=parts, samples_per_insert=None)
 
 
 def _traced(subject: runs.Subject, config: Any, outcomes: dict[str, str]) -> str | None:
