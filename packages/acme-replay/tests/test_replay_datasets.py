@@ -255,6 +255,28 @@ def test_items_of_a_dataset_are_those_made_online(folder, kind):
     golden.assert_items_equal([got], [want], rtol=1e-6)
 
 
+@pytest.mark.parametrize("recorded", [True, False])
+def test_recurrent_states_of_a_dataset_are_those_recorded_or_zeros(tmp_path, recorded):
+  core = (specs.Array((2,), np.float32), {"c": SCALAR})
+  spec = specs.EnvironmentSpec(SCALAR, specs.DiscreteArray(4), SCALAR, SCALAR)
+  state = (np.arange(1, 13, dtype=np.float32).reshape(6, 2), {"c": np.arange(1, 7, dtype=np.float32)})
+  floats = np.ones(6, np.float32)
+  episode = datasets.Episode(np.arange(7, dtype=np.float32), np.zeros(6, np.int32), floats, floats, (), state)
+  with datasets.Writer(tmp_path / "data", datasets.Index(spec=spec, core=core if recorded else ())) as writer:
+    writer.write(episode if recorded else episode._replace(core=()))
+  items = experience.Sequences(length=3, period=2, stored_state=True, dataset=str(tmp_path / "data")).with_core(core)
+  replay = EmbeddedReplay(items, datasets.read_index(tmp_path / "data").step_spec)
+  data = next(replay.dataset()).data
+  start = data.observation[:, 0].astype(int)
+  for i, t in enumerate(start):
+    if t < 6:  # At the final observation nothing is done.
+      wanted = tree.map_structure(lambda leaf, t=t: leaf[t] if recorded else np.zeros_like(leaf[t]), state)
+      tree.map_structure(
+        np.testing.assert_array_equal, tree.map_structure(lambda leaf, i=i: leaf[i], data.core), wanted
+      )
+  assert len(set(start.tolist())) > 1
+
+
 def test_a_dataset_too_short_for_one_item(folder):
   items = experience.Sequences(length=40, period=1, end_of_episode="write", dataset=str(folder))
   with pytest.raises(ValueError, match="its 3 episodes are too short for one item"):

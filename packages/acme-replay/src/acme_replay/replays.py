@@ -16,6 +16,7 @@ from acme.experience import exact
 from acme_replay import datasets
 from acme_replay.adders import make_adder
 from acme_replay.columns import LeafColumn
+from acme_replay.datasets.index import agree
 from acme_replay.embedded import EmbeddedStore, is_small
 
 TABLE = "replay"  # What the table of an experience without parts is called.
@@ -298,17 +299,30 @@ def _read(name: str, items: experience.Items, step_spec: types.Step, seed: int, 
   # A stack of frames, of 16 at the most, may take rows of its own where an episode begins.
   store = make(items, table, step_spec, seed, rows + 16 * (episodes + 1))
   adder = make_adder(items, store.writer(), name)
-  # No dataset has the recurrent state of the network that learns from it: zeros stand for it.
-  core = tree.map_structure(lambda leaf: np.zeros((1, *leaf.shape), leaf.dtype), getattr(items, "core_spec", ()))
-  for episode in datasets.read(items.dataset, step_spec):
-    for action, timestep, extras in datasets.play(episode):
-      if timestep.first():
+  core_spec = getattr(items, "core_spec", ())
+  recorded = core_spec if _has_core(items.dataset, core_spec) else ()
+  zeros = tree.map_structure(lambda leaf: np.zeros((1, *leaf.shape), leaf.dtype), core_spec)
+  for episode in datasets.read(items.dataset, step_spec, recorded):
+    for t, (action, timestep, extras) in enumerate(datasets.play(episode), start=-1):
+      if t < 0:
         adder.add_first(timestep)
-      else:
-        adder.add(action, timestep, extras, core)
+        continue
+      core = tree.map_structure(lambda leaf, t=t: leaf[t : t + 1], episode.core) if recorded else zeros
+      adder.add(action, timestep, extras, core)
   if not store.info()[name].size:
     raise ValueError(f"{items.dataset}: its {episodes} episodes are too short for one item of {items!r}.")
   return _Part(name, items, store, datasets.checksum(items.dataset))
+
+
+def _has_core(path: str, core_spec: types.NestedSpec) -> bool:
+  """Whether a dataset has such recurrent states; else zeros stand for them."""
+  if not tree.flatten(core_spec):
+    return False
+  try:
+    found = datasets.read_index(path).core
+  except FileNotFoundError:
+    return False
+  return agree(found, core_spec)
 
 
 class _NoAdder(replay.Adder):

@@ -1,17 +1,9 @@
-"""Recorded episodes on disk, read one after the other.
+"""Episodes, alone and joined in one array a leaf: named, held to specs, cut apart, played.
 
-A dataset is a folder of files `*.npz`, in the order of their names, each an episode of T steps:
-
-  observation  [T + 1, …] o_0 … o_T        action    [T, …] a_0 … a_{T-1}
-  reward       [T, …] r_1 … r_T            discount  [T, …] d_1 … d_T, 0 at the end of one that terminated
-
-A nest has an array for each leaf, named `observation/position`, `action/0`, by the keys that lead to it; extras, of
-each action, are `extras/…` [T, …]. Nothing in such a file can execute code.
+Shapes: T steps, E episodes.
 """
 
-import hashlib
-import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import dm_env
@@ -20,7 +12,7 @@ import tree
 
 from acme import specs, types, validation
 
-__all__ = ["Episode", "checksum", "num_rows", "play", "read", "write"]
+LENGTH = "length"  # The array that says how many steps each of several episodes has.
 
 
 class Episode(NamedTuple):
@@ -31,43 +23,17 @@ class Episode(NamedTuple):
   reward: types.NestedArray  # [T, …]
   discount: types.NestedArray  # [T, …]
   extras: types.NestedArray = ()  # [T, …]
+  core: types.NestedArray = ()  # [T, …], the recurrent state before each action
 
 
-def write(path: str | pathlib.Path, episode: Episode) -> None:
-  """Writes one episode to a new file.
-
-  Raises:
-    FileExistsError: there is one already.
-    ValueError: the file is no `*.npz`, an array is of objects, or they differ in length.
-  """
-  path = pathlib.Path(path)
-  if path.suffix != ".npz":
-    raise ValueError(f"{path}: expected a name that ends in .npz, which is what is read.")
-  arrays = {
-    name: np.asarray(leaf)
-    for field, nest in zip(Episode._fields, episode, strict=True)
-    for name, leaf in zip(_names(field, nest), tree.flatten(nest), strict=True)
-  }
-  objects = [name for name, array in arrays.items() if array.dtype.hasobject]
-  if objects:
-    raise ValueError(f"{path}: expected arrays of numbers, got objects in {', '.join(objects)}.")
-  _check_lengths(path, episode)
-  with path.open("xb") as file:
-    np.savez(file, **arrays)  # type: ignore[arg-type]
+def num_steps(episode: Episode) -> int:
+  """T."""
+  return len(tree.flatten(episode.reward)[0])
 
 
-def read(path: str | pathlib.Path, spec: types.Step) -> Iterator[Episode]:
-  """Reads the episodes of a dataset, of the dtypes that the step spec has.
-
-  Raises:
-    FileNotFoundError: there is no such folder, or no episode in it.
-    ValueError: a file is damaged, lacks an array, has one that does not fit the spec or is not finite, or its arrays
-      differ in length; an action is out of bounds, or a discount out of [0, 1]. The message names the file.
-  """
-  for file in _files(path):
-    episode = Episode(*_read(file, spec, Episode._fields))
-    _check_lengths(file, episode)
-    yield episode
+def total_return(episode: Episode) -> float:
+  """Σ_t r_t; where rewards are nested or arrays, the sum of them all."""
+  return float(sum(np.sum(leaf, dtype=np.float64) for leaf in tree.flatten(episode.reward)))
 
 
 def play(episode: Episode) -> Iterator[tuple[types.NestedArray, dm_env.TimeStep, types.NestedArray]]:
@@ -76,7 +42,7 @@ def play(episode: Episode) -> Iterator[tuple[types.NestedArray, dm_env.TimeStep,
   def at(nest: types.NestedArray, t: int) -> types.NestedArray:
     return tree.map_structure(lambda leaf: leaf[t], nest)
 
-  length = len(tree.flatten(episode.reward)[0])
+  length = num_steps(episode)
   yield None, dm_env.restart(at(episode.observation, 0)), ()
   for t in range(length):
     step_type = dm_env.StepType.LAST if t == length - 1 else dm_env.StepType.MID
@@ -86,52 +52,45 @@ def play(episode: Episode) -> Iterator[tuple[types.NestedArray, dm_env.TimeStep,
     yield at(episode.action, t), timestep, at(episode.extras, t)
 
 
-def num_rows(path: str | pathlib.Path, spec: types.Step) -> tuple[int, int]:
-  """How many observations a dataset has, and how many episodes; raises as `read`."""
-  lengths = [len(tree.flatten(reward)[0]) + 1 for file in _files(path) for reward in _read(file, spec, ["reward"])]
-  return sum(lengths), len(lengths)
+def episode_spec(step_spec: types.Step, core: types.NestedSpec = ()) -> Episode:
+  """The specs of an episode's leaves at one step, from those of a step and of a recurrent state."""
+  return Episode(step_spec.observation, step_spec.action, step_spec.reward, step_spec.discount, step_spec.extras, core)
 
 
-def checksum(path: str | pathlib.Path) -> str:
-  """A digest of the names and contents of a dataset's files."""
-  digest = hashlib.sha256()
-  for file in _files(path):
-    digest.update(file.name.encode())
-    with file.open("rb") as contents:
-      digest.update(hashlib.file_digest(contents, "sha256").digest())
-  return digest.hexdigest()
-
-
-def _files(path: str | pathlib.Path) -> list[pathlib.Path]:
-  files = sorted(pathlib.Path(path).glob("*.npz"))
-  if not files:
-    raise FileNotFoundError(f"{path}: expected a folder with episodes in files *.npz, found none.")
-  return files
-
-
-def _names(field: str, nest: Any) -> list[str]:
+def names(field: str, nest: Any) -> list[str]:
+  """What the arrays of a field are called, by the keys that lead to them: `observation/position`."""
   return ["/".join([field, *map(str, path)]) for path, _ in tree.flatten_with_path(nest)]
 
 
-def _read(file: pathlib.Path, spec: types.Step, fields: Sequence[str]) -> list[types.NestedArray]:
-  """Reads some fields of an episode, as the spec has them."""
-  nests = []
-  try:
-    with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
-      for field in fields:
-        wanted = getattr(spec, field)
-        names = _names(field, wanted)
-        missing = [name for name in names if name not in arrays.files]
-        if missing:
-          raise ValueError(f"it lacks {', '.join(missing)}; it has {', '.join(arrays.files)}.")
-        leaves = [_fit(name, leaf, arrays[name]) for name, leaf in zip(names, tree.flatten(wanted), strict=True)]
-        nests.append(tree.unflatten_as(wanted, leaves))
-  except Exception as error:  # Whatever a damaged file makes zipfile and NumPy raise.
-    raise ValueError(f"{file} is no episode that fits: {error}") from error
-  return nests
+def to_arrays(episode: Episode) -> dict[str, np.ndarray]:
+  """The arrays of an episode, or of several joined, by name."""
+  return {
+    name: np.asarray(leaf)
+    for field, nest in zip(Episode._fields, episode, strict=True)
+    for name, leaf in zip(names(field, nest), tree.flatten(nest), strict=True)
+  }
 
 
-def _fit(name: str, spec: specs.Array, array: np.ndarray) -> np.ndarray:
+def from_arrays(arrays: Mapping[str, np.ndarray], spec: Episode) -> Episode:
+  """Takes an episode, or several joined, out of arrays, as the specs have it.
+
+  Raises:
+    ValueError: one is missing, or does not fit its spec.
+  """
+  return Episode(*(take(arrays, field, getattr(spec, field)) for field in Episode._fields))
+
+
+def take(arrays: Mapping[str, np.ndarray], field: str, spec: types.NestedSpec) -> types.NestedArray:
+  """Takes one field; raises as `from_arrays`."""
+  wanted = names(field, spec)
+  missing = [name for name in wanted if name not in arrays]
+  if missing:
+    raise ValueError(f"it lacks {', '.join(missing)}; it has {', '.join(arrays)}.")
+  leaves = [fit(name, leaf, arrays[name]) for name, leaf in zip(wanted, tree.flatten(spec), strict=True)]
+  return tree.unflatten_as(spec, leaves)
+
+
+def fit(name: str, spec: specs.Array, array: np.ndarray) -> np.ndarray:
   """An array [T, …] of the spec's dtype. Raises ValueError where it does not fit the spec."""
   if array.ndim == 0 or array.shape[1:] != tuple(spec.shape):
     raise ValueError(f"{name}: expected shape [T, *{tuple(spec.shape)}] as the spec says, got {array.shape}.")
@@ -156,11 +115,53 @@ def _check_range(name: str, array: np.ndarray, low: Any, high: Any) -> None:
     raise ValueError(f"{name}: expected numbers from {low} to {high}, got {array.min()} to {array.max()}.")
 
 
-def _check_lengths(file: pathlib.Path, episode: Episode) -> None:
+def check_lengths(episode: Episode) -> None:
+  """Raises ValueError where an episode's arrays differ in length, or there is no step."""
   steps = {len(leaf) for leaf in tree.flatten(episode[1:])}
   observations = {len(leaf) for leaf in tree.flatten(episode.observation)}
   if len(steps) != 1 or observations != {max(steps) + 1} or 0 in steps:
     raise ValueError(
-      f"{file}: expected T + 1 observations and T of all else, T of 1 or more, got {sorted(observations)} and "
-      f"{sorted(steps)}."
+      f"expected T + 1 observations and T of all else, T of 1 or more, got {sorted(observations)} and {sorted(steps)}."
     )
+
+
+def join(episodes: Sequence[Episode]) -> dict[str, np.ndarray]:
+  """Several episodes of one structure as arrays by name: one array a leaf, end to end, and their lengths."""
+  arrays = [to_arrays(episode) for episode in episodes]
+  joined = {name: np.concatenate([each[name] for each in arrays]) for name in arrays[0]}
+  return {LENGTH: np.array([num_steps(episode) for episode in episodes], np.int64)} | joined
+
+
+def cut(joined: Episode, lengths: np.ndarray, spec: Episode) -> Iterator[Episode]:
+  """Cuts joined episodes apart; each is a view.
+
+  Raises:
+    ValueError: the lengths are not those of the arrays.
+  """
+  if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or not len(lengths) or lengths.min() < 1:
+    raise ValueError(f"{LENGTH}: expected [E] whole numbers of 1 or more, got {validation.brief(lengths)}.")
+  total, count = int(lengths.sum()), len(lengths)
+  for name, array in to_arrays(joined).items():
+    wanted = total + count if name.partition("/")[0] == "observation" else total
+    if len(array) != wanted:
+      raise ValueError(f"{name}: expected {wanted} rows in {count} episodes of {total} steps, got {len(array)}.")
+  return _cut(joined, lengths.tolist(), spec)
+
+
+def _cut(joined: Episode, lengths: list[int], spec: Episode) -> Iterator[Episode]:
+  first, *others = [(tree.flatten(nest), _rebuild(each)) for nest, each in zip(joined, spec, strict=True)]
+  start = 0
+  for i, length in enumerate(lengths):
+    end = start + length
+    observation = first[1]([leaf[start + i : end + i + 1] for leaf in first[0]])
+    yield Episode(observation, *[rebuild([leaf[start:end] for leaf in leaves]) for leaves, rebuild in others])
+    start = end
+
+
+def _rebuild(spec: types.NestedSpec) -> Callable[[list[np.ndarray]], types.NestedArray]:
+  """What makes a nest of its leaves."""
+  if isinstance(spec, specs.Array):
+    return lambda leaves: leaves[0]
+  if not tree.flatten(spec):
+    return lambda leaves: spec
+  return lambda leaves: tree.unflatten_as(spec, leaves)

@@ -19,8 +19,6 @@ import tree
 
 from acme import builders, specs, types
 
-__all__ = ["INDEX", "Index", "Part", "agree", "environment_spec", "read_index", "write_index"]
-
 INDEX = "dataset.json"
 _FORMAT, _VERSION = "acme-dataset", 1
 _LARGEST = 2**31  # Numbers in an observation: a damaged shape should not take all memory.
@@ -63,24 +61,14 @@ class Index:
     return builders.step_spec(self.spec, self.extras)
 
 
-def environment_spec(path: str | os.PathLike[str]) -> specs.EnvironmentSpec:
-  """The specs of the environment that a dataset was recorded in.
-
-  Raises:
-    FileNotFoundError: the folder has no index.
-    ValueError: the index is damaged, or of a newer format.
-  """
-  return read_index(path).spec
-
-
-def read_index(path: str | os.PathLike[str]) -> Index:
-  """Reads a dataset's index; raises as `environment_spec`."""
-  file = pathlib.Path(path) / INDEX
+def load(folder: pathlib.Path) -> Index:
+  """Reads the index of a folder; raises as `environment_spec`."""
+  file = folder / INDEX
   try:
     content = json.loads(file.read_bytes())
   except (FileNotFoundError, NotADirectoryError):
     raise FileNotFoundError(
-      f"{path}: expected a dataset with an index, found no {INDEX} in it. Where the specs of the episodes are known, "
+      f"{folder}: expected a dataset with an index, found no {INDEX} in it. Where the specs of the episodes are known, "
       "acme_replay.datasets.write_index makes one."
     ) from None
   except (ValueError, RecursionError) as error:
