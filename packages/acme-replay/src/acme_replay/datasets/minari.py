@@ -28,7 +28,7 @@ PREFIX = "minari:"
 DATA = "data"  # The folder within that of a dataset in which its files lie.
 FILE, _METADATA = "main_data.hdf5", "metadata.json"
 _VERSION = "0.5.4"  # Whose format this is.
-_NAME = re.compile(r"([-\w]+/)*[-\w]+-v\d+")
+_NAME = re.compile(r"([-\w]{2,}/)*[-\w]{2,}-v\d+")
 _SINGLE = {np.dtype(np.float64): np.dtype(np.float32), np.dtype(np.int64): np.dtype(np.int32)}
 
 
@@ -168,7 +168,7 @@ def write(path: pathlib.Path, index: Index, episodes: Iterable[Episode], name: s
     path: an empty folder for its files.
     index: says what the episodes are.
     episodes: their rewards are single numbers; extras and recurrent states are left out.
-    name: its Minari id.
+    name: its Minari id, to which a version is added where it has none.
 
   Returns:
     How many episodes and steps were written.
@@ -183,9 +183,11 @@ def write(path: pathlib.Path, index: Index, episodes: Iterable[Episode], name: s
     "jpeg_encoding": False,
     "observation_space": json.dumps(_to_space(index.spec.observations)),
     "action_space": json.dumps(_to_space(index.spec.actions)),
-    "dataset_id": name,
+    "dataset_id": name if _NAME.fullmatch(name) else f"{name}-v0",
     "minari_version": _VERSION,
   }
+  if (env_spec := _env_spec(index.environment)) is not None:
+    metadata["env_spec"] = env_spec
   count = total = 0
   with _opened(path / FILE, "x") as file:
     for episode in episodes:
@@ -203,6 +205,18 @@ def write(path: pathlib.Path, index: Index, episodes: Iterable[Episode], name: s
   metadata |= {"total_episodes": count, "total_steps": total, "dataset_size": size}
   (path / _METADATA).write_text(json.dumps(metadata))
   return count, total
+
+
+def _env_spec(environment: str | None) -> str | None:
+  """What Minari knows an environment `gym:NAME` by; None of others, and where Gymnasium cannot say."""
+  if environment is None or not environment.startswith("gym:"):
+    return None
+  try:
+    import gymnasium
+
+    return str(gymnasium.spec(environment.removeprefix("gym:")).to_json())
+  except Exception:  # It is not installed, or does not know the name.
+    return None
 
 
 def _put(group: Any, name: str, nest: types.NestedArray) -> None:
