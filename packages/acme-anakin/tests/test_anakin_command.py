@@ -69,6 +69,17 @@ def test_a_run_has_a_directory_for_each_seed(whole):
   assert list(summary["seeds"]) == ["3", "5"] and summary["eval_episodes"] == 40
 
 
+def test_the_policy_of_a_seed_is_recorded(whole, tmp_path, capsys):
+  from acme_replay import datasets
+
+  code, text, error = call(f"record {whole / 'seed-5'} --episodes 2 --out {tmp_path / 'data'}", capsys)
+  assert code == 0 and "2 episodes" in text, error
+  (origin,) = datasets.read_index(tmp_path / "data").origin
+  assert origin["checkpoint"] >= 240 and datasets.check(tmp_path / "data") == []
+  code, _, error = call(f"record {whole} --episodes 2 --out {tmp_path / 'data'}", capsys)
+  assert code == 2 and "give the directory of one, such as" in error
+
+
 @pytest.mark.parametrize("step", [80, 170])  # Just where rows are due, and within what the next ones tell of.
 def test_a_run_that_was_stopped_goes_on_bit_for_bit(whole, tmp_path, monkeypatch, capsys, step):
   path = tmp_path / "run"

@@ -345,16 +345,17 @@ def test_extras_go_with_their_action():
     assert np.asarray(adder.seen[0][2]["sum"]).tolist() == wanted
 
 
-def test_evaluation_has_a_policy_of_its_own_and_records_nothing():
+@pytest.mark.parametrize("recorded", [False, True])
+def test_evaluation_has_a_policy_of_its_own_and_records_where_it_is_given_an_adder(recorded):
   adder = Adder()
   behaviour, evaluation = Policy(act=greedy, explore=epsilon(1.0)), Policy(act=greedy)
   a = acting.Actor(
     make_program(behaviour, evaluation),
     DISCRETE,
-    builders.ActorInputs(variables=Source(), evaluation=True, adder=adder),
+    builders.ActorInputs(variables=Source(), evaluation=True, adder=adder if recorded else None),
   )
   a.observe_first(timestep(0, W[0]))
-  assert {int(a.select_action(W[2])) for _ in range(30)} == {2} and adder.seen == []
+  assert {int(a.select_action(W[2])) for _ in range(30)} == {2} and len(adder.seen) == recorded
 
 
 def test_a_program_without_policies_is_refused():

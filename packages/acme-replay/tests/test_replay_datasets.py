@@ -1,5 +1,6 @@
 """Recorded episodes: written, read, played, and refused with the name of the file."""
 
+import dataclasses
 import zipfile
 
 import dm_env
@@ -253,6 +254,42 @@ def test_items_of_a_dataset_are_those_made_online(folder, kind):
     if isinstance(got, types.Transition):
       got = got._replace(one_step=())
     golden.assert_items_equal([got], [want], rtol=1e-6)
+
+
+CORE = {"h": specs.Array((2,), np.float32)}
+
+
+STATEFUL = [kind for kind, items in ITEMS.items() if isinstance(items, experience.Sequences)]
+
+
+@pytest.mark.parametrize(
+  ("kind", "stored_state"), [*((kind, False) for kind in ITEMS), *((kind, True) for kind in STATEFUL)]
+)
+def test_samples_of_a_dataset_are_those_of_acting(tmp_path, kind, stored_state):
+  """The same episodes, acted out and read, are the same items to the bit: what came first, and recurrent state."""
+  items = ITEMS[kind]
+  if stored_state:
+    items = dataclasses.replace(items, stored_state=True).with_core(CORE)
+  spec = specs.EnvironmentSpec(SPEC.observation, SPEC.action, SPEC.reward, SPEC.discount)
+  online = EmbeddedReplay(items, SPEC)
+  adder = online.adder()
+  index = datasets.Index(spec=spec, extras=SPEC.extras, core=CORE if stored_state else ())
+  with datasets.Writer(tmp_path / "data", index, part_bytes=500) as writer:
+    for seed, (num_steps, end) in enumerate([(5, 0), (1, 1), (2, 0), (8, 1), (3, 0), (9, 0)]):
+      episode = make_episode(num_steps, seed, end)
+      core = {"h": np.random.default_rng(seed).random((num_steps, 2), np.float32)} if stored_state else ()
+      writer.write(episode._replace(core=core))
+      for t, (action, timestep, extras) in enumerate(datasets.play(episode), start=-1):
+        state = tree.map_structure(lambda leaf, t=t: leaf[t : t + 1], core)
+        adder.add_first(timestep) if t < 0 else adder.add(action, timestep, extras, state)
+  assert len(datasets.read_index(tmp_path / "data").parts) > 1
+  read = EmbeddedReplay(items.from_dataset(str(tmp_path / "data")), SPEC)
+  tables = [replay._parts["replay"].store.table("replay") for replay in (online, read)]
+  sizes = [replay.info()["replay"].size for replay in (online, read)]
+  assert sizes[0] == sizes[1] > 0
+  for key in range(sizes[0]):
+    acted, found = (table.items.take(np.array([key])) for table in tables)
+    tree.map_structure(np.testing.assert_array_equal, found, acted)
 
 
 @pytest.mark.parametrize("recorded", [True, False])

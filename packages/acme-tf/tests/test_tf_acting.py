@@ -213,7 +213,7 @@ def test_extras_go_to_the_adder():
   np.testing.assert_array_equal(adder.calls[0][1]["logits"], X[:2])
   evaluating = make(program.Policy(act=sampling), evaluation=True, adder=adder)
   evaluating.observe_first(dm_env.restart(X[0]))
-  assert len(adder.calls) == 1
+  assert len(adder.calls) == 2
 
 
 def test_extras_are_given_where_epsilon_chooses_too():

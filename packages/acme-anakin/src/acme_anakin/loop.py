@@ -19,7 +19,7 @@ from acme import builders, configs, core, types
 from acme_anakin import adders, store
 from acme_anakin.environments import Environment
 from acme_jax import exploration, learning, networks
-from acme_jax.program import Executed, Policy, Program, execute, where
+from acme_jax.program import PARAMS, Executed, Policy, Program, execute, where
 
 Array = jax.Array
 
@@ -191,7 +191,8 @@ class Loop(core.Saveable):
 
   def get_variables(self, names: Sequence[str]) -> list[types.NestedArray]:
     """The program's variables by name, each leaf [S, …]. Raises KeyError for an unknown name."""
-    found = jax.jit(self._lift(self._program.variables))(self._state.learning.state)
+    known = lambda state: {PARAMS: self._program.params(state), **self._program.variables(state)}  # noqa: E731
+    found = jax.jit(self._lift(known))(self._state.learning.state)
     for name in names:
       if name not in found:
         raise KeyError(f"No variables are called {name!r}; known: {', '.join(found)}.")

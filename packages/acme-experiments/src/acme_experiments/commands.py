@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import importlib.util
 import pathlib
 import shutil
 import warnings
@@ -64,7 +65,7 @@ def _experiment(command: parsing.Run, config: Any) -> Experiment:
     backend=command.backend,
     replay=command.replay,
     listen_everywhere=command.listen_everywhere,
-    dataset=None if command.dataset is None else str(pathlib.Path(command.dataset).absolute()),
+    dataset=None if command.dataset is None else _whole_path(command.dataset),
     steps=steps,
     episodes=command.episodes,
     eval_every=eval_every,
@@ -106,6 +107,11 @@ def _try_all(path: pathlib.Path, quiet: bool, jobs: int) -> None:
   print(f"all {len(rows)} trials: {path / 'results.csv'}")
   if failed := [row["trial"] for row in rows if row["failed"]]:
     raise Failed(f"Of {len(rows)} trials {len(failed)} failed: {', '.join(failed)}. output.txt in each says why.")
+
+
+def _whole_path(dataset: str) -> str:
+  """Where a dataset lies, whatever folder the run is resumed from; one of Minari's has a name of its own."""
+  return dataset if dataset.startswith("minari:") else str(pathlib.Path(dataset).absolute())
 
 
 def _place(experiment: Experiment, loop: str | None) -> Experiment:
@@ -182,6 +188,52 @@ def _evaluate(command: parsing.Evaluate, config: Any = None) -> None:
   print(f"{_evaluation(result)}, with the parameters of step {result['steps']:,}")
   if video is not None:
     print(f"video: {video}")
+
+
+@execute.register
+def _record(command: parsing.Record, config: Any = None) -> None:
+  _need_replay()
+  from acme_experiments import recording
+
+  if (command.episodes is None) == (command.steps is None) or (command.episodes or command.steps or 0) < 1:
+    raise UsageError("Expected either --episodes or --steps, of 1 or more: give one of them.")
+  directory = RunDirectory(command.directory)
+  options = {
+    field.name: getattr(command, field.name)
+    for field in dataclasses.fields(recording.Recording)[2:]
+    if field.name != "best"
+  }
+  asked = recording.Recording(directory=directory, out=command.out, best=command.which == "best", **options)
+  try:
+    done = recording.record(asked)
+  except (UsageError, plugins.PluginError, checkpointing.CheckpointError, OSError):
+    raise
+  except Exception as error:  # As in `_evaluate`.
+    raise Failed(f"{directory.path} cannot be recorded: {_describe(error)} Whole episodes are kept.") from error
+  print(
+    f"{done.episodes:,} episodes, {done.steps:,} steps, return {done.mean_return:,.2f}, by step {done.checkpoint:,}"
+  )
+  print(f"dataset: {command.out}")
+
+
+@execute.register
+def _dataset(command: parsing.Dataset, config: Any = None) -> None:
+  _need_replay()
+  from acme_experiments import dataset_commands
+
+  try:
+    dataset_commands.execute(command)
+  except (FileExistsError, FileNotFoundError) as error:
+    raise UsageError(str(error)) from error
+  except UsageError:
+    raise
+  except ValueError as error:  # A damaged file, which it names.
+    raise Failed(str(error)) from error
+
+
+def _need_replay() -> None:
+  if importlib.util.find_spec("acme_replay") is None:
+    raise UsageError("Datasets are read and written by acme-replay: pip install acme-replay.")
 
 
 @execute.register

@@ -9,11 +9,13 @@ import dataclasses
 import pathlib
 import time
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import tree
 
-from acme import checkpointing, configs, plugins
+from acme import checkpointing, configs, core, plugins, types
 from acme_experiments import components, evaluation, progress, records, rundir, runner, saving, stopping
 from acme_experiments.experiment import Experiment, UsageError
 from acme_experiments.rundir import RunDirectory
@@ -67,6 +69,13 @@ def evaluate(directory: RunDirectory, episodes: int, seed: int | None = None) ->
     CheckpointError: there is no checkpoint, or it is of another agent, version or environment.
     UsageError: the seed's directory does not lie in the run's, which has the checkpoints.
   """
+  loop, seeds, steps = _load(directory)
+  returns = loop.evaluate(episodes, seed)  # [S, E]
+  return {each: _statistics(returns[i]) | {"steps": steps} for i, each in enumerate(seeds)}
+
+
+def _load(directory: RunDirectory) -> tuple[Any, tuple[int, ...], int]:
+  """The loop of a run's seeds, or of the one whose directory it is, at the newest checkpoint; the seeds; its step."""
   experiment = directory.read_experiment()
   if experiment.seeds is not None:
     run_directory, seeds = directory, experiment.seeds
@@ -83,8 +92,27 @@ def evaluate(directory: RunDirectory, episodes: int, seed: int | None = None) ->
   rows = [saved["seeds"].index(seed) for seed in seeds]
   loop = _make_loop(dataclasses.replace(experiment, seeds=seeds))
   loop.restore({"seeds": list(seeds), "state": [leaf[rows] for leaf in saved["state"]]})
-  returns = loop.evaluate(episodes, seed)  # [S, E]
-  return {each: _statistics(returns[i]) | {"steps": checkpoint.step} for i, each in enumerate(seeds)}
+  return loop, seeds, checkpoint.step
+
+
+def load_variables(directory: RunDirectory) -> tuple[core.VariableSource, int]:
+  """What one seed of a run has learnt by the newest checkpoint, and the step of that; raises as `evaluate`."""
+  loop, seeds, steps = _load(directory)
+  if len(seeds) != 1:
+    raise UsageError(
+      f"{directory.path} holds many seeds: give the directory of one, such as {directory.seed_path(seeds[0])}."
+    )
+  return _OfOneSeed(loop), steps
+
+
+class _OfOneSeed(core.VariableSource):
+  """The variables of a loop that has one seed."""
+
+  def __init__(self, loop: Any) -> None:
+    self._loop = loop
+
+  def get_variables(self, names: Sequence[str]) -> list[types.NestedArray]:
+    return [tree.map_structure(lambda leaf: leaf[0], nest) for nest in self._loop.get_variables(names)]
 
 
 def parent(directory: RunDirectory) -> RunDirectory:

@@ -114,6 +114,48 @@ class Evaluate:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Record:
+  """Play the policy of a run, and write whole episodes to a dataset, which `acme run --dataset` learns from."""
+
+  directory: Directory
+  """The run directory, of one seed."""
+  out: Path
+  """The dataset: a new folder, or a dataset of the same specs, to which the episodes are added."""
+  episodes: MaybeNumber = None
+  """How many."""
+  steps: MaybeNumber = None
+  """Environment steps, in place of --episodes; the episode in progress is played to its end."""
+  which: Annotated[Literal["newest", "best"], tyro.conf.arg(metavar="WHICH")] = "newest"
+  """As for `acme evaluate`."""
+  seed: Number = 0
+  """Of the episodes and of what is drawn: another seed gives other episodes."""
+  epsilon: Annotated[float, tyro.conf.arg(metavar="X")] = 0.0
+  """With this probability an action is drawn uniformly, where actions are discrete."""
+  noise: Annotated[float, tyro.conf.arg(metavar="X")] = 0.0
+  """Standard deviation of Gaussian noise on continuous actions, in halves of their range; they are clipped to it."""
+  explore: Flag = False
+  """Act as in training, by the agent's own exploration, and record its extras, which some agents learn from."""
+  core: Flag = False
+  """Record the recurrent state before each action, with which stored sequences then begin."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dataset:
+  """Say what is in a dataset, check it, convert it to or from Minari's format, or merge several into one."""
+
+  what: Annotated[
+    Literal["info", "check", "convert", "merge"],
+    tyro.conf.Positional,
+    tyro.conf.arg(metavar="info|check|convert|merge"),
+  ]
+  """info: specs, episodes, steps, returns; check: checksums, lengths, dtypes, bounds, NaN, discounts."""
+  paths: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PATH...", help_behavior_hint="")]
+  """The dataset, of either format, or minari:NAME; to merge, several, whose specs must agree."""
+  out: MaybePath = None
+  """What convert and merge write, which must not exist; convert may write minari:NAME."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Plot:
   """Draw learning curves: a median over seeds for each agent and config, with its interquartile band."""
 
@@ -185,7 +227,7 @@ class Sweep:
   """Print the result only."""
 
 
-Command = Run | Sweep | Resume | Evaluate | Plot | ReplayServer | List | CheckEnv | NewAgent
+Command = Run | Sweep | Resume | Evaluate | Record | Dataset | Plot | ReplayServer | List | CheckEnv | NewAgent
 _MOST_SEEDS = 100_000  # In one range.
 _NOT_IN_FILES = ("agent", "env", "config_file", "help")
 _COMMANDS: dict[str, type] = {
@@ -193,6 +235,8 @@ _COMMANDS: dict[str, type] = {
   "sweep": Sweep,
   "resume": Resume,
   "evaluate": Evaluate,
+  "record": Record,
+  "dataset": Dataset,
   "plot": Plot,
   "replay-server": ReplayServer,
   "list": List,

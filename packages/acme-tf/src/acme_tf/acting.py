@@ -33,7 +33,7 @@ class Actor(core.Actor):
       raise ValueError("This program has no policy, as its acting is no TF function: its builder makes its actors.")
     self._policy: program.Policy[Any, Any] = policy
     self._space = agent.space
-    self._adder = None if inputs.evaluation else inputs.adder
+    self._adder = inputs.adder
     self._one = inputs.num_envs is None
     self._num_envs = inputs.num_envs or 1
     self._num_actors = inputs.num_actors

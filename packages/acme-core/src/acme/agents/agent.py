@@ -52,7 +52,8 @@ class Agent(core.Actor, core.VariableSource):
     self._spec = spec
     self._program = builder.make_program(spec)
     described = builder.make_experience(spec, self._program)
-    self.replay = _make_replay(replay, described, builder.step_spec(spec, self._program), replay_seed)
+    self.step_spec = builder.step_spec(spec, self._program)  # Of what it stores of a step, its actor's extras included.
+    self.replay = _make_replay(replay, described, self.step_spec, replay_seed)
     if self.replay.backend not in (None, builder.backend):
       raise ValueError(
         f"{type(self.replay).__name__} is for agents with the backend {self.replay.backend!r}, and this one's is "
@@ -85,7 +86,10 @@ class Agent(core.Actor, core.VariableSource):
 
   def make_evaluator(self) -> core.Actor:
     """Makes an actor that acts greedily with this agent's newest parameters and records nothing."""
-    inputs = builders.ActorInputs(variables=self.learner, seed=self._evaluator_seed, evaluation=True)
+    return self.make_actor(builders.ActorInputs(variables=self.learner, seed=self._evaluator_seed, evaluation=True))
+
+  def make_actor(self, inputs: builders.ActorInputs) -> core.Actor:
+    """Makes one more actor, which may read other variables than this agent's and record elsewhere."""
     return self._builder.make_actor(self._spec, self._program, inputs)
 
   def select_action(self, observation: types.NestedArray) -> types.NestedArray:
