@@ -9,7 +9,7 @@ import pytest
 import tree
 
 from acme import experience, specs, types
-from acme_replay import EmbeddedReplay, datasets, make_adder
+from acme_replay import EmbeddedReplay, MappedReplay, datasets, make_adder
 from acme_testing import golden
 
 SCALAR = specs.Array((), np.float32)
@@ -331,3 +331,38 @@ def test_a_dataset_in_a_file_that_a_timestep_wrote():
   """dm_env's last timestep of an episode that was cut off keeps its discount."""
   steps = list(datasets.play(make_episode(2, end=1.0)))
   assert steps[-1][1] == dm_env.truncation(*(steps[-1][1][i] for i in (1, 3)), discount=steps[-1][1].discount)
+
+
+@pytest.mark.parametrize("frame_stack", [None, 2])
+def test_a_mapped_replay_gives_the_samples_of_the_embedded_one(folder, frame_stack, tmp_path):
+  """Its observations lie in a file, which is not counted as memory."""
+  step_spec, path = SPEC, str(folder)
+  if frame_stack is not None:
+    spec = specs.EnvironmentSpec(specs.Array((2, 3, 2), np.uint8), SPEC.action, SPEC.reward, SPEC.discount)
+    path, step_spec = str(tmp_path / "stacks"), datasets.Index(spec=spec).step_spec
+    frames = np.arange(54, dtype=np.uint8).reshape(9, 2, 3)
+    stacks = np.stack([frames[:-1], frames[1:]], axis=-1)
+    ones = np.ones(7, np.float32)
+    with datasets.Writer(path, datasets.Index(spec=spec)) as writer:
+      writer.write(datasets.Episode(stacks, np.zeros(7, np.int32), ones, ones))
+  items = experience.Transitions(n_step=2, batch_size=8, priority_exponent=0.5, dataset=path)
+  embedded, mapped = (
+    make(items, step_spec, seed=3, frame_stack=frame_stack) for make in (EmbeddedReplay, MappedReplay)
+  )
+  for _ in range(5):
+    wanted, found = next(embedded.dataset()), next(mapped.dataset())
+    tree.map_structure(np.testing.assert_array_equal, found, wanted)
+  large = SPEC._replace(observation=specs.Array((1000,), np.float32))
+  items = experience.Transitions(max_size=10_000)
+  with pytest.raises(MemoryError):
+    EmbeddedReplay(items, large, available_memory=10_000_000)
+  assert MappedReplay(items, large, available_memory=10_000_000).max_steps > 10_000
+
+
+def test_a_mapped_replay_that_the_disk_does_not_hold(monkeypatch):
+  def full(*_):
+    raise OSError(28, "No space left on device")
+
+  monkeypatch.setattr("os.posix_fallocate", full)
+  with pytest.raises(OSError, match="No space left"):
+    MappedReplay(experience.Transitions(max_size=10), SPEC)

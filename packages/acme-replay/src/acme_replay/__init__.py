@@ -6,11 +6,11 @@ adder, dataset = replay.adder(), replay.dataset()
 
 from acme_replay.adders import EpisodeAdder, NStepTransitionAdder, SequenceAdder, make_adder
 from acme_replay.embedded import EmbeddedStore, size_in_bytes
-from acme_replay.replays import EmbeddedReplay, MakeStore, StoreReplay, embedded, of_actors
+from acme_replay.replays import EmbeddedReplay, MakeStore, MappedReplay, StoreReplay, embedded, of_actors
 
 __version__ = "0.2.0"
 
 __all__ = [
-  "EmbeddedReplay", "EmbeddedStore", "EpisodeAdder", "MakeStore", "NStepTransitionAdder", "SequenceAdder",
-  "StoreReplay", "embedded", "make_adder", "of_actors", "size_in_bytes",
+  "EmbeddedReplay", "EmbeddedStore", "EpisodeAdder", "MakeStore", "MappedReplay", "NStepTransitionAdder",
+  "SequenceAdder", "StoreReplay", "embedded", "make_adder", "of_actors", "size_in_bytes",
 ]  # fmt: skip

@@ -3,6 +3,9 @@
 Shapes: C capacity, B batch.
 """
 
+import math
+import os
+import tempfile
 from typing import Any
 
 import numpy as np
@@ -131,6 +134,23 @@ class LeafColumn:
         f"{self.name}: expected numbers that fit in {self._dtype} as the spec says, got {array[place]}"
         f"{f' at {place}' if place else ''}, which would become {cast[place]}."
       )
+
+
+class MappedColumn(LeafColumn):
+  """The same in a file without a name, of which the system keeps in memory what it has room for."""
+
+  elsewhere = True
+
+  def allocate(self, capacity: int) -> None:
+    """Makes room, in the folder for temporary files. Raises OSError where the disk has none."""
+    shape = (capacity, *self._shape)
+    size = math.prod(shape) * self._dtype.itemsize
+    if not size:
+      super().allocate(capacity)
+      return
+    with tempfile.TemporaryFile() as file:
+      os.posix_fallocate(file.fileno(), 0, size)  # Now, and not when it is written.
+      self.array = np.asarray(np.memmap(file, self._dtype, "r+", shape=shape))
 
 
 def _bounds(kind: str, target: np.dtype) -> _Bounds:

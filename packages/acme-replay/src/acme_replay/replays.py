@@ -15,7 +15,7 @@ from acme import experience, replay, types
 from acme.experience import exact
 from acme_replay import datasets
 from acme_replay.adders import make_adder
-from acme_replay.columns import LeafColumn
+from acme_replay.columns import LeafColumn, MappedColumn
 from acme_replay.datasets.index import agree
 from acme_replay.embedded import EmbeddedStore, is_small
 
@@ -203,6 +203,15 @@ class EmbeddedReplay(StoreReplay):
   def max_steps(self) -> int:
     """Steps that it holds."""
     return sum(part.store.max_steps for part in self._parts.values())  # type: ignore[attr-defined]
+
+
+class MappedReplay(EmbeddedReplay):
+  """The same samples, with the observations in a file that is mapped into memory: for more than memory holds.
+
+  The file lies in the folder for temporary files (TMPDIR), without a name, so that it goes when the process does.
+  """
+
+  observation_column = MappedColumn
 
 
 def embedded(

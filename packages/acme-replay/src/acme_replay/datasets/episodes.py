@@ -3,6 +3,7 @@
 Shapes: T steps, E episodes.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -38,18 +39,22 @@ def total_return(episode: Episode) -> float:
 
 def play(episode: Episode) -> Iterator[tuple[types.NestedArray, dm_env.TimeStep, types.NestedArray]]:
   """An episode as an adder takes it: (action, timestep, extras) of each step, the first without an action."""
+  observations = _rows(episode.observation)
+  yield None, dm_env.restart(next(observations)), ()
+  types_ = itertools.chain(itertools.repeat(dm_env.StepType.MID, num_steps(episode) - 1), [dm_env.StepType.LAST])
+  fields = map(_rows, (episode.action, episode.reward, episode.discount, episode.extras))
+  for step_type, observation, action, reward, discount, extras in zip(types_, observations, *fields, strict=False):
+    yield action, dm_env.TimeStep(step_type, reward, discount, observation), extras
 
-  def at(nest: types.NestedArray, t: int) -> types.NestedArray:
-    return tree.map_structure(lambda leaf: leaf[t], nest)
 
-  length = num_steps(episode)
-  yield None, dm_env.restart(at(episode.observation, 0)), ()
-  for t in range(length):
-    step_type = dm_env.StepType.LAST if t == length - 1 else dm_env.StepType.MID
-    timestep = dm_env.TimeStep(
-      step_type, at(episode.reward, t), at(episode.discount, t), at(episode.observation, t + 1)
-    )
-    yield at(episode.action, t), timestep, at(episode.extras, t)
+def _rows(nest: types.NestedArray) -> Iterator[types.NestedArray]:
+  """What lies at 0, 1, … of each leaf; for ever, where there is no leaf."""
+  if isinstance(nest, np.ndarray):
+    return iter(nest)
+  leaves = tree.flatten(nest)
+  if not leaves:
+    return itertools.repeat(nest)
+  return (tree.unflatten_as(nest, row) for row in zip(*leaves, strict=True))
 
 
 def episode_spec(step_spec: types.Step, core: types.NestedSpec = ()) -> Episode:
