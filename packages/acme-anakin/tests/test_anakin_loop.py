@@ -136,6 +136,23 @@ def test_pretraining_leaves_the_environment_alone(path, catch):
     make("transitions", path, catch).pretrain(1)
 
 
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
+def test_pretraining_that_the_agent_asks_for_comes_before_acting_and_may_be_interrupted(path, catch, seeds, monkeypatch):
+  make_experience = mixed.make_experience
+  monkeypatch.setattr(
+    mixed, "make_experience", lambda config: dataclasses.replace(make_experience(config), pretraining_batches=7)
+  )
+  whole, parted, other = (make("by priority", path, catch, seeds=seeds) for _ in range(3))
+  parted.pretrain(3)
+  assert (whole.pretraining, parted.pretraining) == (7, 4)
+  other.restore(parted.save())
+  for each in (whole, other):
+    each.run(4)  # Too few to be learned from.
+    assert each.pretraining == 0 and (each.report()["learner_steps"] == 7).all()
+    each.run(20)
+  jax.tree.map(np.testing.assert_array_equal, whole.save(), other.save())
+
+
 def test_a_share_is_exact_over_time(path, catch):
   """Of batches of 4 three tenths are demonstrations: 1.2 in each, 12 in ten."""
   made = make("shares", path, catch, seeds=(0,))

@@ -19,7 +19,7 @@ class CountingReplay(replay.Replay):
   def __init__(self, description, step_spec, seed):
     self.description, self.step_spec, self.seed = description, step_spec, seed
     self.limiter = description.table("replay").rate_limiter
-    self.inserts = self.samples = 0
+    self.inserts = self.samples = self.before = 0
 
   def adder(self, num_streams=None):
     self.num_streams = num_streams
@@ -29,6 +29,7 @@ class CountingReplay(replay.Replay):
     batch_size = self.description.batch_size
     while True:
       self.samples += batch_size
+      self.before -= self.before > 0
       yield replay.Sample((), np.zeros(batch_size, np.int64), np.ones(batch_size))
 
   def update_priorities(self, keys, priorities):
@@ -39,6 +40,9 @@ class CountingReplay(replay.Replay):
 
   def available(self):
     return self.limiter.allowed(self.inserts, self.samples)
+
+  def pretraining(self):
+    return self.before
 
   def save(self):
     return [self.inserts, self.samples]
@@ -131,6 +135,15 @@ def test_without_a_ratio_one_step_an_update():
     agent.replay.inserts = inserts
     agent.update()
   assert agent.learner.steps == 5
+
+
+def test_what_comes_before_acting_is_learned_when_the_first_episode_begins():
+  agent = make(batch_size=4, min_size=1000)
+  agent.replay.before = 5
+  agent.learner.step()  # As a LearningLoop does.
+  for _ in range(2):
+    agent.observe_first(dm_env.restart(SPEC.observations.generate_value()))
+    assert agent.learner.steps == 5
 
 
 def test_the_actor_is_updated_after_learner_steps_only():

@@ -420,6 +420,31 @@ def test_a_dataset_is_learned_from_and_a_run_on_it_resumes_exactly(make_run, dat
   assert evaluate(directories[0], 20)["eval_returns"] == summary["eval_returns"]  # It needs the parameters only.
 
 
+def test_pretraining_is_interrupted_saved_and_resumed_exactly(make_run, dataset, monkeypatch):
+  import fake_agents  # On the path by a fixture.
+
+  config = {"learning_rate": 0.01, "demonstrations": str(dataset)}
+  directories = [make_run(name, config=config, steps=100, eval_every=50) for name in ("whole", "stopped")]
+  run(directories[0])
+  step = fake_agents.FakeLearner.step
+
+  def step_and_stop(self):
+    step(self)
+    if self.steps == 123:
+      signal.raise_signal(signal.SIGTERM)
+
+  monkeypatch.setattr(fake_agents.FakeLearner, "step", step_and_stop)
+  with pytest.raises(Stopped, match="saved at step 0"):
+    run(directories[1])
+  saved = directories[1].load_checkpoint()
+  assert (saved.step, saved.state["agent"]["learner"]["steps"]) == (0, 123)
+  assert saved.state["loop"]["counts"]["pretraining_steps"] == 123
+  run(directories[1])
+  whole, stopped = (facts(directory.path) for directory in directories)
+  assert whole == stopped
+  assert {row["pretraining_steps"] for row in whole["train"]} == {"300"}
+
+
 def test_a_dataset_that_has_changed_is_named(make_run, dataset, acme_command):
   directory = make_run(dataset=str(dataset), steps=100, eval_every=0)
   run(directory)

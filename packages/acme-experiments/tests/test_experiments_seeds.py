@@ -140,10 +140,16 @@ class FakeRunner:
 
 
 class FakeLoop:
+  pretraining = 0
+
   def __init__(self, seeds):
     self.seeds, self.steps, self.since = seeds, 0, 0
 
+  def pretrain(self, steps):
+    self.pretraining -= steps
+
   def advance(self, steps):
+    assert not self.pretraining
     self.steps += steps
     self.since += steps
 
@@ -164,11 +170,11 @@ class FakeLoop:
     return np.full((len(means), episodes), np.array(means)[:, None] * 1.0)
 
   def save(self):
-    state = [np.full(len(self.seeds), value) for value in (self.steps, self.since)]
+    state = [np.full(len(self.seeds), value) for value in (self.steps, self.since, self.pretraining)]
     return {"seeds": list(self.seeds), "state": state}
 
   def restore(self, state):
-    self.steps, self.since = (int(leaf[0]) for leaf in state["state"])
+    self.steps, self.since, self.pretraining = (int(leaf[0]) for leaf in state["state"])
 
 
 def test_a_runner_of_another_package_runs_all_seeds(acme_command, monkeypatch, tmp_path):
@@ -186,6 +192,24 @@ def test_a_runner_of_another_package_runs_all_seeds(acme_command, monkeypatch, t
   config.write_text(config.read_text().replace('"seed": 2', '"seed": 9'))
   code, _, error = acme_command("evaluate many/seed-2 --episodes 3")
   assert code == 1 and "is of the seeds [1, 2, 3], and not of [9]" in error
+
+
+def test_pretraining_on_a_device_is_saved_when_a_signal_comes(acme_command, monkeypatch, tmp_path):
+  class Pretrained(FakeLoop):
+    pretraining = 100
+
+    def pretrain(self, steps):
+      super().pretrain(steps)
+      if self.pretraining == 92:  # After the first piece.
+        signal.raise_signal(signal.SIGTERM)
+
+  runner = FakeRunner()
+  runner.make = lambda builder, name, *, steps, num_envs, seeds: Pretrained(seeds)
+  monkeypatch.setattr(plugins, "load_runner", lambda suite: runner)
+  code, text, _ = acme_command("run fake fake:any --seeds 1-2 --steps 100 --out many")
+  assert code == 143 and "pre-training: 100 SGD steps" in text and "Stopped and saved at step 0" in text
+  code, text, _ = acme_command("resume many")
+  assert code == 0 and "pre-training: 92 SGD steps" in text
 
 
 def test_a_seed_that_diverges_is_noted_in_no_file_that_a_link_leads_to(acme_command, monkeypatch, tmp_path):

@@ -503,6 +503,21 @@ def test_before_there_is_enough_batches_are_of_demonstrations_alone(recorded, sh
   assert not of_demos(sample(made)).all()
 
 
+def test_pretraining_counts_batches_and_goes_on_where_it_was_saved(recorded):
+  description = dataclasses.replace(mixed(recorded, "priority", ratio=4.0, min_size=5), pretraining_batches=4)
+  made, other = EmbeddedReplay(description, STEP), EmbeddedReplay(description, STEP)
+  for left in (4, 3, 2):
+    assert made.pretraining() == left and of_demos(sample(made)).all()
+  assert made.available() == 0  # It is not of the ratio.
+  other.restore(made.save())
+  np.testing.assert_array_equal(sample(made).keys, sample(other).keys)
+  for each in (made, other):
+    assert each.pretraining() == 0
+    Streams(each.adder(), mean_length=1e9).play(8)
+    assert each.available() == 8
+  assert EmbeddedReplay(description.from_dataset(recorded), STEP).pretraining() == 0
+
+
 def test_the_ratio_counts_the_whole_batch_against_what_is_inserted(recorded):
   made = EmbeddedReplay(mixed(recorded, {"acting": 0.5, "demos": 0.5}, ratio=3.3, min_size=5), STEP)
   streams, batches = Streams(made.adder(), mean_length=1e9), 0

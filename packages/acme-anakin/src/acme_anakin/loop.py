@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import tree
 
-from acme import builders, configs, core, types
+from acme import builders, configs, core, experience, types
 from acme_anakin import adders, store
 from acme_anakin.environments import Environment
 from acme_jax import exploration, learning, networks
@@ -120,8 +120,10 @@ class Loop(core.Saveable):
     description = builder.make_experience(spec, program)
     self._datasets = store.read_datasets(description, builder.step_spec(spec, program))
     self._store = store.Store(description, num_envs, steps)
+    batches = description.pretraining_batches if isinstance(description, experience.Mixed) else 0
     repeated = builder.config.num_sgd_steps_per_step if isinstance(builder.config, configs.ReplayConfig) else 1
     self._repeated = repeated
+    self._pretraining = batches * repeated if self.acts else 0  # SGD steps.
     self._update = learning.checked(program.update if repeated == 1 else learning.scan(program.update, repeated))
     self._lift: Callable[..., Any] = jax.vmap if len(self.seeds) > 1 else lambda f, in_axes=0: f
     self._run = jax.jit(self._ticks, donate_argnums=0)
@@ -168,16 +170,28 @@ class Loop(core.Saveable):
   def advance(self, steps: int) -> None:
     """`run` without its report: in how many calls steps are taken changes nothing."""
     if self.acts:
+      self._learn_before(self.pretraining)
       self._state = self._run(self._state, self._datasets, -(-steps // self._num_envs))
     else:
       self._state = self._pretrain(self._state, self._datasets, -(-steps // self._repeated), acting=True)
+
+  @property
+  def pretraining(self) -> int:
+    """SGD steps still to take before acting, of those that the agent asks for; `run` takes them, too."""
+    if not self._pretraining:
+      return 0
+    return max(0, self._pretraining - int(np.max(np.asarray(self._state.learning.steps))))
 
   def pretrain(self, steps: int) -> dict[str, np.ndarray]:
     """Takes so many SGD steps on datasets alone, before acting. Raises ValueError where there is none."""
     if not self._datasets:
       raise ValueError("There is nothing to learn from before acting: this agent's experience has no dataset.")
-    self._state = self._pretrain(self._state, self._datasets, -(-steps // self._repeated), acting=not self.acts)
+    self._learn_before(steps)
     return self.report()
+
+  def _learn_before(self, steps: int) -> None:
+    if steps:
+      self._state = self._pretrain(self._state, self._datasets, -(-steps // self._repeated), acting=not self.acts)
 
   def evaluate(self, episodes: int, seed: int | None = None) -> np.ndarray:
     """Returns of E episodes [S, E], by the evaluation policy.

@@ -159,8 +159,8 @@ class Queue(Items):
 class Mixed(configs.Config):
   """One batch from several tables: one that actors add to, and one or more of datasets, such as demonstrations.
 
-  Until the actors' table has its `min_size`, batches come from the datasets alone: that is pre-training. From then on
-  the ratio counts the whole batch against the actors' inserts.
+  Until the actors' table has its `min_size`, batches come from the datasets alone: that is pre-training, of which the
+  ratio knows nothing. From then on it counts the whole batch against the actors' inserts.
   """
 
   parts: Mapping[str, Items]
@@ -171,6 +171,8 @@ class Mixed(configs.Config):
   """B, items in a sample, from all parts together."""
   samples_per_insert: configs.Positive | None = None
   """Items sampled, from all parts, for each one that actors insert after the first `min_size`; None leaves it free."""
+  pretraining_batches: configs.NonNegativeInt = 0
+  """Batches of the datasets that are learned from before anyone acts."""
 
   def __post_init__(self) -> None:
     super().__post_init__()
@@ -208,7 +210,7 @@ class Mixed(configs.Config):
   def from_dataset(self, path: str) -> Self:
     """The same, the part of the actors taken from recorded episodes."""
     parts = {name: part if part.dataset is not None else part.from_dataset(path) for name, part in self.parts.items()}
-    return dataclasses.replace(self, parts=parts, samples_per_insert=None)
+    return dataclasses.replace(self, parts=parts, samples_per_insert=None, pretraining_batches=0)
 
 
 Experience = Items | Mixed

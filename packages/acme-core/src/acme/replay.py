@@ -231,6 +231,10 @@ class Replay(core.Saveable):
   def available(self) -> float:
     """How many items may be sampled now, by the experience's ratio and what is there; may be infinity."""
 
+  def pretraining(self) -> int:
+    """How many batches are still to be learned from before anyone acts."""
+    return 0
+
   def close(self) -> None:
     """Frees what it holds outside this process."""
 

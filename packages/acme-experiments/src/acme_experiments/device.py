@@ -150,6 +150,7 @@ class _Run:
   def run(self) -> dict[str, Any]:
     """Trains to the end, evaluates, and returns the summary."""
     self._display.start(self._experiment, self._loop.steps)
+    self._pretrain()
     while not self._over or self._rows_due:
       self._train()
       if self._stop:
@@ -180,6 +181,19 @@ class _Run:
   def _rows_due(self) -> bool:
     steps = self._loop.steps
     return steps // self._every > self._reported // self._every or (self._over and steps > self._reported)
+
+  def _pretrain(self) -> None:
+    """Takes the SGD steps that come before acting, in pieces as `_train` does."""
+    if self._loop.pretraining:
+      self._display.message(f"pre-training: {self._loop.pretraining:,} SGD steps")
+    piece = 8
+    while not self._stop and (left := self._loop.pretraining):
+      start = time.perf_counter()
+      self._loop.pretrain(min(piece, left))
+      rate = (left - self._loop.pretraining) / (time.perf_counter() - start)
+      piece = max(1, min(4 * piece, int(rate * _PIECE_SECONDS)))
+      if self._stop or self._saver.due_by_time():
+        self._save(again=True)
 
   def _train(self) -> None:
     """Takes the steps up to the next event; the last one of several environments may go beyond it."""
@@ -257,9 +271,10 @@ class _Run:
     self._directory.write_summary(summary)
     return summary
 
-  def _save(self) -> None:
+  def _save(self, again: bool = False) -> None:
+    """Writes a checkpoint; `again`, even where the newest one is of this step, as all are in pre-training."""
     steps = self._loop.steps
-    if self._saver.has(steps, self._reported):
+    if self._saver.has(steps, self._reported) and not again:
       return
     for each in self._records:
       each.flush()

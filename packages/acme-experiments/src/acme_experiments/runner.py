@@ -119,6 +119,7 @@ class _Run:
       # Before the first episode, and in one environment for all. What it tries has no effect on those that repeat.
       offline = self._experiment.dataset is not None
       self._repeats = offline or repeats(self._parts.environments[0], self._parts.train_seed)
+      self._counter = counter
       self._loop = self._make_loop(counter)
       self._records.steps = lambda: self._loop.steps
       self._saver = saving.Saver(directory, self._experiment.checkpoint_every)
@@ -153,6 +154,7 @@ class _Run:
         stacklevel=2,
       )
     self._display.start(self._experiment, self._loop.steps)
+    self._pretrain()
     while not self._over or self._evaluation_due:
       self._train()
       if self._stop:
@@ -196,18 +198,35 @@ class _Run:
     between_episodes = self._loop.steps == self._loop.counter.get("steps")
     return self._repeats or between_episodes
 
+  def _pretrain(self) -> None:
+    """Takes the learner steps that come before acting, in pieces as `_train` does; they count as no steps of the run."""
+    left = self._parts.agent.replay.pretraining
+    if not left():
+      return
+    self._display.message(f"pre-training: {left():,} learner steps")
+    loop = acme.LearningLoop(self._parts.agent.learner, counter=self._counter, label="pretraining")
+    with self._stop.watching(loop):
+      while not self._stop and left():
+        self._run_piece(loop, left())
+        if self._stop or self._saver.due_by_time():
+          self._save(again=True)
+
   def _train(self) -> None:
     """Runs the loop to the next event, in pieces short enough to show progress; their lengths decide nothing else."""
     until = self._experiment.next_event(self._loop.steps, self._tally.done)
     with self._stop.watching(self._loop):
       while not self._stop and not self._over and self._loop.steps < until:
-        start = time.perf_counter()
-        steps = self._loop.run(num_steps=int(min(self._chunk, until - self._loop.steps)))
-        rate = steps / (time.perf_counter() - start)
-        self._chunk = max(1, min(2 * self._chunk, int(rate * _CHUNK_SECONDS)))
+        self._run_piece(self._loop, until - self._loop.steps)
         self._display.update(self._loop.steps, self._episodes)
         if self._save_due or self._saver.due_by_time():
           self._save()
+
+  def _run_piece(self, loop: acme.EnvironmentLoop | acme.VectorEnvironmentLoop | acme.LearningLoop, most: float) -> None:
+    """Runs a loop for so long as is to pass between two looks at the clock, and for `most` steps at the most."""
+    start = time.perf_counter()
+    steps = loop.run(num_steps=int(min(self._chunk, most)))
+    rate = steps / (time.perf_counter() - start)
+    self._chunk = max(1, min(2 * self._chunk, int(rate * _CHUNK_SECONDS)))
 
   def _on_episode(self, row: loggers.Row) -> None:
     """Stops the loop at the end of an episode, where something waits for one."""
@@ -268,10 +287,14 @@ class _Run:
       assert not isinstance(self._loop, acme.LearningLoop)  # It can always be saved.
       self._loop.run(num_episodes=1)
 
-  def _save(self) -> None:
-    """Writes a checkpoint, or leaves it for the end of the episode where it cannot be now."""
+  def _save(self, again: bool = False) -> None:
+    """Writes a checkpoint, or leaves it for the end of the episode where it cannot be now.
+
+    Args:
+      again: even where the newest one is of this step, as all are in pre-training.
+    """
     self._save_due = not self._can_save
-    if self._save_due or self._saver.has(self._loop.steps, self._tally.done):
+    if self._save_due or (self._saver.has(self._loop.steps, self._tally.done) and not again):
       return
     self._records.flush()
     parts = {"agent": self._parts.agent, "loop": self._loop, "records": self._records, "evaluations": self._tally}

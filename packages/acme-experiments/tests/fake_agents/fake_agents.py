@@ -18,6 +18,8 @@ class FakeConfig(configs.Config):
   """Read by nothing."""
   queue: bool = False
   """Whether it learns from a queue."""
+  demonstrations: str | None = None
+  """What it learns from in its first 300 steps, before it acts, and later, too."""
   nan_at: int | None = None
   """The learner step whose loss is NaN."""
 
@@ -32,7 +34,13 @@ class FakeBuilder(builders.Builder):
   def make_experience(self, spec, program):
     if self.config.queue:
       return experience.Queue(batch_size=2, max_size=8, length=3)
-    return experience.Transitions(batch_size=4, max_size=100, samples_per_insert=4.0)
+    acting = experience.Transitions(batch_size=4, max_size=100, samples_per_insert=4.0)
+    if self.config.demonstrations is None:
+      return acting
+    parts = {"demonstrations": acting.from_dataset(self.config.demonstrations), "acting": acting}
+    return experience.Mixed(
+      parts=parts, share="priority", batch_size=4, samples_per_insert=4.0, pretraining_batches=300
+    )
 
   def make_learner(self, spec, program, inputs):
     return FakeLearner(self.config, program, inputs)

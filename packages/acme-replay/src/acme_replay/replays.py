@@ -110,6 +110,9 @@ class StoreReplay(replay.Replay):
     (part,) = self._parts.values()
     return part.store.available(part.name)
 
+  def pretraining(self) -> int:
+    return 0 if self._mixture is None else self._mixture.pretraining
+
   @property
   def store(self) -> replay.Store:
     """The store that actors add to. Raises ValueError where there is none."""
@@ -372,6 +375,7 @@ class _Mixture(Iterator[replay.Sample]):
     self._shares = None if isinstance(mixed.share, str) else {name: exact(s) for name, s in mixed.share.items()}
     self._owed = {name: Fraction(0) for name in parts}  # What each part still has to give, below 1.
     self._online_samples = 0  # Those that count against what actors inserted.
+    self.pretraining = mixed.pretraining_batches  # Batches to come before that.
     self._limiter = None
     self._iterators: dict[tuple[str, int], Iterator[replay.Sample]] = {}
     if mixed.online is not None:
@@ -405,6 +409,7 @@ class _Mixture(Iterator[replay.Sample]):
     counts, chances = self._by_mass(names) if self._shares is None else self._by_share(names, self._shares)
     drawn = [(name, self._draw(name, n)) for name, n in zip(names, counts, strict=True) if n]
     self._online_samples += self._mixed.batch_size if counted else 0
+    self.pretraining = max(0, self.pretraining - 1)
     return self._join(drawn, dict(zip(names, chances, strict=True)))
 
   def _by_mass(self, names: Sequence[str]) -> tuple[list[int], list[float]]:
@@ -451,12 +456,14 @@ class _Mixture(Iterator[replay.Sample]):
       "random": self._random.bit_generator.state,
       "owed": {name: [owed.numerator, owed.denominator] for name, owed in self._owed.items()},
       "online_samples": self._online_samples,
+      "pretraining": self.pretraining,
     }
 
   def restore(self, state: types.State) -> None:
     self._random.bit_generator.state = state["random"]
     self._owed = {name: Fraction(*owed) for name, owed in state["owed"].items()}
     self._online_samples = state["online_samples"]
+    self.pretraining = state["pretraining"]
 
 
 def _concatenate(parts: Sequence[Any], order: np.ndarray) -> Any:

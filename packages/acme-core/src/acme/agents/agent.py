@@ -17,6 +17,9 @@ class Agent(core.Actor, core.VariableSource):
 
   After I inserts the learner has taken floor(ratio · (I − min_size) / batch_size) steps: an exact fraction, so that no
   ratio is rounded and the same seed gives the same parameters, bit for bit.
+
+  What is to be learned before anyone acts, `replay.pretraining()` learner steps, is learned when the first episode
+  begins; or earlier, piece by piece, where an `acme.LearningLoop` runs the learner.
   """
 
   def __init__(
@@ -59,24 +62,15 @@ class Agent(core.Actor, core.VariableSource):
         f"{type(self.replay).__name__} is for agents with the backend {self.replay.backend!r}, and this one's is "
         f"{builder.backend!r}: take another replay, such as the embedded one, or the agent's other backend."
       )
-    self.learner = builder.make_learner(
-      spec,
-      self._program,
-      builders.LearnerInputs(
-        dataset=self.replay.dataset(),
-        seed=learner_seed,
-        replay=self.replay if described.prioritized else None,
-        logger=logger,
-        counter=counter,
-      ),
+    back = self.replay if described.prioritized else None
+    learning = builders.LearnerInputs(
+      dataset=self.replay.dataset(), seed=learner_seed, replay=back, logger=logger, counter=counter
     )
-    self.actor = builder.make_actor(
-      spec,
-      self._program,
-      builders.ActorInputs(
-        variables=self.learner, seed=actor_seed, adder=self.replay.adder(num_envs), num_envs=num_envs
-      ),
+    self.learner = builder.make_learner(spec, self._program, learning)
+    acting = builders.ActorInputs(
+      variables=self.learner, seed=actor_seed, adder=self.replay.adder(num_envs), num_envs=num_envs
     )
+    self.actor = builder.make_actor(spec, self._program, acting)
     self._batch_size = described.batch_size
     self._check_observation = validation.Validator("observation", spec.observations, num_envs)
     self._check_reward = validation.Validator("reward", spec.rewards, num_envs)
@@ -98,6 +92,8 @@ class Agent(core.Actor, core.VariableSource):
   def observe_first(self, timestep: dm_env.TimeStep) -> None:
     """Begins an episode. Raises ValueError where the observation does not fit its spec or is not finite."""
     self._check_observation(timestep.observation)
+    while self.replay.pretraining():
+      self.learner.step()
     self.actor.update()  # The learner may have learned while nobody acted, as before the first episode.
     self.actor.observe_first(timestep)
     self._in_episode = True
