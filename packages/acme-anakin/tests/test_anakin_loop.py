@@ -137,7 +137,9 @@ def test_pretraining_leaves_the_environment_alone(path, catch):
 
 
 @pytest.mark.parametrize("seeds", [(0,), (0, 1)])
-def test_pretraining_that_the_agent_asks_for_comes_before_acting_and_may_be_interrupted(path, catch, seeds, monkeypatch):
+def test_pretraining_that_the_agent_asks_for_comes_before_acting_and_may_be_interrupted(
+  path, catch, seeds, monkeypatch
+):
   make_experience = mixed.make_experience
   monkeypatch.setattr(
     mixed, "make_experience", lambda config: dataclasses.replace(make_experience(config), pretraining_batches=7)

@@ -78,16 +78,17 @@ class DQNConfig(configs.TransitionConfig):
 
   def __post_init__(self) -> None:
     super().__post_init__()
+    name = type(self).__name__
     if self.categorical and self.quantile:
-      raise ValueError("DQNConfig: categorical and quantile exclude each other, got both: set one to False.")
+      raise ValueError(f"{name}: categorical and quantile exclude each other, got both: set one to False.")
     if self.vmin >= self.vmax:
-      raise ValueError(f"DQNConfig: expected vmin below vmax, got vmin={self.vmin!r} and vmax={self.vmax!r}.")
+      raise ValueError(f"{name}: expected vmin below vmax, got vmin={self.vmin!r} and vmax={self.vmax!r}.")
     if self.num_atoms < 2:
-      raise ValueError(f"DQNConfig.num_atoms: expected 2 or more, got {self.num_atoms!r}.")
+      raise ValueError(f"{name}.num_atoms: expected 2 or more, got {self.num_atoms!r}.")
     if self.munchausen_clip > 0:
-      raise ValueError(f"DQNConfig.munchausen_clip: expected 0 or below, got {self.munchausen_clip!r}.")
+      raise ValueError(f"{name}.munchausen_clip: expected 0 or below, got {self.munchausen_clip!r}.")
     if self.dueling and not self.hidden_sizes:
-      raise ValueError("DQNConfig: dueling needs a layer in hidden_sizes for its streams, got ().")
+      raise ValueError(f"{name}: dueling needs a layer in hidden_sizes for its streams, got ().")
 
   @classmethod
   def rainbow(cls) -> "DQNConfig":

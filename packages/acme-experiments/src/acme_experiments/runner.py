@@ -199,7 +199,7 @@ class _Run:
     return self._repeats or between_episodes
 
   def _pretrain(self) -> None:
-    """Takes the learner steps that come before acting, in pieces as `_train` does; they count as no steps of the run."""
+    """Takes the learner steps that come before acting, in pieces as `_train` does; none counts as a step of the run."""
     left = self._parts.agent.replay.pretraining
     if not left():
       return
@@ -221,7 +221,9 @@ class _Run:
         if self._save_due or self._saver.due_by_time():
           self._save()
 
-  def _run_piece(self, loop: acme.EnvironmentLoop | acme.VectorEnvironmentLoop | acme.LearningLoop, most: float) -> None:
+  def _run_piece(
+    self, loop: acme.EnvironmentLoop | acme.VectorEnvironmentLoop | acme.LearningLoop, most: float
+  ) -> None:
     """Runs a loop for so long as is to pass between two looks at the clock, and for `most` steps at the most."""
     start = time.perf_counter()
     steps = loop.run(num_steps=int(min(self._chunk, most)))

@@ -50,7 +50,7 @@ def make_state(nets: networks.Networks, config: dqn_config.DQNConfig, key: jax.A
 
 
 def make_loss(nets: networks.Networks, config: dqn_config.DQNConfig) -> LossFn:
-  """The function (params, target params, key, transitions) -> (losses and priorities [B], values of actions [B])."""
+  """The function (params, target params, key, transitions) -> (losses and priorities [B], Q-values [B, A])."""
   apply, values = nets.network.apply, nets.values
   loss_one = _loss_of_outputs(config)
 
@@ -69,8 +69,7 @@ def make_loss(nets: networks.Networks, config: dqn_config.DQNConfig) -> LossFn:
     else:
       other = values(out_t)
     result = jax.vmap(loss_one)(out_tm1, transitions.action, transitions.reward, discount_t, out_t, other)
-    q_tm1 = values(out_tm1)  # [B, A]
-    return result, jnp.take_along_axis(q_tm1, transitions.action[:, None], axis=1)[:, 0]
+    return result, values(out_tm1)
 
   return loss
 
@@ -107,6 +106,7 @@ def make_update(nets: networks.Networks, config: dqn_config.DQNConfig) -> Update
     params: hk.Params, target_params: hk.Params, key: jax.Array, sample: replay.Sample
   ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     result, q_tm1 = loss(params, target_params, key, sample.data)
+    q_tm1 = jnp.take_along_axis(q_tm1, sample.data.action[:, None], axis=1)  # [B, 1], of the actions taken
     if config.prioritized:
       weights = learning.importance_weights(sample.probabilities, config.importance_sampling_exponent)  # [B], max 1
       return jnp.mean(weights * result.loss), (result.priority, q_tm1)

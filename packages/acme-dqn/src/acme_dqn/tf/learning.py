@@ -43,7 +43,7 @@ def make_state(nets: networks.Networks, config: dqn_config.DQNConfig, seed: int)
 
 
 def make_loss(nets: networks.Networks, config: dqn_config.DQNConfig) -> LossFn:
-  """The function (online, target, transitions) -> (losses and priorities [B], values of actions [B])."""
+  """The function (online, target, transitions) -> (losses and priorities [B], Q-values [B, A])."""
   loss_of_outputs = _loss_of_outputs(config)
 
   def loss(online: snt.Module, target: snt.Module, transitions: types.Transition) -> tuple[losses.Loss, tf.Tensor]:
@@ -53,7 +53,7 @@ def make_loss(nets: networks.Networks, config: dqn_config.DQNConfig) -> LossFn:
     out_t = target(transitions.next_observation)
     chooser = online(transitions.next_observation) if config.double_q else out_t
     result = loss_of_outputs(out_tm1, a_tm1, transitions.reward, discount_t, out_t, nets.values(chooser))
-    return result, tf.gather(nets.values(out_tm1), a_tm1, batch_dims=1)
+    return result, nets.values(out_tm1)
 
   return loss
 
@@ -82,7 +82,8 @@ def make_update(nets: networks.Networks, config: dqn_config.DQNConfig) -> Update
     learning.apply_gradients(optimizer, gradients, online.trainable_variables, config.max_gradient_norm)
     steps.assign_add(1)
     variables.periodic_copy(steps, config.target_update_period, online.variables, target.variables)
-    metrics = {"loss": loss_value, "priority": tf.reduce_mean(result.priority), "q": tf.reduce_mean(q_tm1)}
+    q = tf.gather(q_tm1, tf.cast(sample.data.action, tf.int32), batch_dims=1)  # [B]
+    metrics = {"loss": loss_value, "priority": tf.reduce_mean(result.priority), "q": tf.reduce_mean(q)}
     return result.priority, metrics
 
   return update
