@@ -21,7 +21,7 @@ BELOW = {
   "acme-reverb": ["acme-core", "acme-replay"],
   "acme-anakin": ["acme-core", "acme-jax", "acme-replay"],
   "acme-ray": ["acme-core", "acme-replay"],
-  "acme-experiments": ["acme-core", "acme-envs"],
+  "acme-experiments": ["acme-core", "acme-envs", "acme-replay"],
 }
 WITH_MORE = ("tiny", "programs", "runs")  # Of acme_testing: they need what the agent that is tested brings.
 BACKENDS = ["jax", "jaxlib", "haiku", "optax", "rlax", "chex", "tensorflow", "sonnet", "trfl", "reverb"]

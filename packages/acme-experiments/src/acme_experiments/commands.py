@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import importlib.util
 import pathlib
 import shutil
 import warnings
@@ -11,7 +10,19 @@ from typing import Any
 
 import acme_envs
 from acme import checkpointing, plugins
-from acme_experiments import components, device, parsing, processes, progress, rundir, runs, stopping, sweep
+from acme_experiments import (
+  components,
+  dataset_commands,
+  device,
+  parsing,
+  processes,
+  progress,
+  recording,
+  rundir,
+  runs,
+  stopping,
+  sweep,
+)  # fmt: skip
 from acme_experiments.rundir import Experiment, RunDirectory, UsageError
 
 _STEPS = 50_000  # Where neither steps nor episodes are asked for.
@@ -192,18 +203,21 @@ def _evaluate(command: parsing.Evaluate, config: Any = None) -> None:
 
 @execute.register
 def _record(command: parsing.Record, config: Any = None) -> None:
-  _need_replay()
-  from acme_experiments import recording
-
   if (command.episodes is None) == (command.steps is None) or (command.episodes or command.steps or 0) < 1:
     raise UsageError("Expected either --episodes or --steps, of 1 or more: give one of them.")
   directory = RunDirectory(command.directory)
-  options = {
-    field.name: getattr(command, field.name)
-    for field in dataclasses.fields(recording.Recording)[2:]
-    if field.name != "best"
-  }
-  asked = recording.Recording(directory=directory, out=command.out, best=command.which == "best", **options)
+  asked = recording.Recording(
+    directory=directory,
+    out=command.out,
+    episodes=command.episodes,
+    steps=command.steps,
+    best=command.which == "best",
+    seed=command.seed,
+    epsilon=command.epsilon,
+    noise=command.noise,
+    explore=command.explore,
+    core=command.core,
+  )
   try:
     done = recording.record(asked)
   except (UsageError, plugins.PluginError, checkpointing.CheckpointError, OSError):
@@ -218,9 +232,6 @@ def _record(command: parsing.Record, config: Any = None) -> None:
 
 @execute.register
 def _dataset(command: parsing.Dataset, config: Any = None) -> None:
-  _need_replay()
-  from acme_experiments import dataset_commands
-
   try:
     dataset_commands.execute(command)
   except (FileExistsError, FileNotFoundError) as error:
@@ -229,11 +240,6 @@ def _dataset(command: parsing.Dataset, config: Any = None) -> None:
     raise
   except ValueError as error:  # A damaged file, which it names.
     raise Failed(str(error)) from error
-
-
-def _need_replay() -> None:
-  if importlib.util.find_spec("acme_replay") is None:
-    raise UsageError("Datasets are read and written by acme-replay: pip install acme-replay.")
 
 
 @execute.register

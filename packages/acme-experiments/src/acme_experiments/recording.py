@@ -82,17 +82,16 @@ def record(recording: Recording) -> Recorded:
       actor.restore(state | {"steps": checkpoint})
     actor.update(wait=True)
     index = datasets.Index(
-      spec=spec,
-      extras=agent.step_spec.extras if recording.explore else (),
-      environment=experiment.environment,
-      origin=(_origin(recording, experiment, checkpoint),),
+      spec=spec, environment=experiment.environment, origin=(_origin(recording, experiment, checkpoint),)
     )
     _check_new(recording.out, index)
     with contextlib.ExitStack() as stack:
 
-      def make_writer() -> datasets.Writer:  # When a step has shown what the recurrent state is like.
-        core_spec = _core_spec(noted.core, experiment) if recording.core else ()
-        return stack.enter_context(_open(recording.out, dataclasses.replace(index, core=core_spec)))
+      def make_writer() -> datasets.Writer:  # When a step has shown what is noted.
+        extras = _spec_of(noted.extras) if recording.explore else ()
+        core_spec = _spec_of(_core(noted, experiment)) if recording.core else ()
+        whole = dataclasses.replace(index, extras=extras, core=core_spec)
+        return stack.enter_context(_open(recording.out, whole))
 
       recorder = _Recorder(actor, disturb, noted, make_writer, recording)
       loop = acme.EnvironmentLoop(
@@ -150,12 +149,12 @@ def _origin(recording: Recording, experiment: Experiment, checkpoint: int) -> di
 
 
 def _check_new(out: str, index: datasets.Index) -> None:
-  """Raises UsageError, before anything is played, where a dataset has these very episodes or cannot take them."""
+  """Raises UsageError, before a step is taken, where a dataset has these very episodes or cannot take them."""
   if not (pathlib.Path(out) / datasets.INDEX).exists():
     return
   try:
     there = datasets.read_index(out)
-    difference = datasets.disagreement(there, dataclasses.replace(index, core=there.core))
+    difference = datasets.disagreement(there, dataclasses.replace(index, extras=there.extras, core=there.core))
   except ValueError as error:
     raise UsageError(str(error)) from error
   if difference is not None:
@@ -172,12 +171,17 @@ def _open(out: str, index: datasets.Index) -> datasets.Writer:
     raise UsageError(str(error)) from error
 
 
-def _core_spec(state: types.NestedArray, experiment: Experiment) -> types.NestedSpec:
-  """The spec of a recurrent state [1, …], less its leading axis."""
-  if not tree.flatten(state):
+def _core(noted: "_Noted", experiment: Experiment) -> types.NestedArray:
+  """The recurrent state before the newest action. Raises UsageError where there is none."""
+  if not tree.flatten(noted.core):
     raise UsageError(f"--core: the policy of {experiment.agent} has no recurrent state, or its actor tells none.")
+  return tree.map_structure(lambda leaf: leaf[0], noted.core)
+
+
+def _spec_of(nest: types.NestedArray) -> types.NestedSpec:
+  """The spec of what an actor noted."""
   return tree.map_structure_with_path(
-    lambda path, leaf: specs.Array(leaf.shape[1:], leaf.dtype, "/".join(map(str, path))), state
+    lambda path, leaf: specs.Array(np.shape(leaf), np.asarray(leaf).dtype, "/".join(map(str, path))), nest
   )
 
 

@@ -55,8 +55,7 @@ class Agent(core.Actor, core.VariableSource):
     self._spec = spec
     self._program = builder.make_program(spec)
     described = builder.make_experience(spec, self._program)
-    self.step_spec = builder.step_spec(spec, self._program)  # Of what it stores of a step, its actor's extras included.
-    self.replay = _make_replay(replay, described, self.step_spec, replay_seed)
+    self.replay = _make_replay(replay, described, builder.step_spec(spec, self._program), replay_seed)
     if self.replay.backend not in (None, builder.backend):
       raise ValueError(
         f"{type(self.replay).__name__} is for agents with the backend {self.replay.backend!r}, and this one's is "
