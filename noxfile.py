@@ -426,10 +426,10 @@ def suites(session: nox.Session) -> None:
 @nox.parametrize("stack", STACKS, ids=STACKS)
 def kills(session: nox.Session, stack: str) -> None:
   """Kill runs 1,000 times, DQN's 40 times and MCTS's, anywhere, and compare with one never stopped."""
-  agent = "acme-dqn" if stack == "jax" else "acme-mcts"
-  install(session, "acme-experiments[gym]", agent, "acme-testing", constraints=stack, others=TESTERS)
+  agents = ("acme-dqn", "acme-mcts") if stack == "jax" else ("acme-mcts[tf]",)
+  install(session, "acme-experiments[gym]", *agents, "acme-testing", constraints=stack, others=TESTERS)
+  pytest(session, str(ROOT / "tests" / "test_mcts_runs.py"), "-k", "tf" if stack == "tf" else "not tf", marked="long")
   if stack == "tf":
-    pytest(session, str(ROOT / "tests" / "test_mcts_runs.py"), marked="long")
     return
   tests = str(ROOT / "packages" / "acme-experiments" / "tests" / "test_experiments_resume.py")
   session.env["ACME_KILLS"] = session.posargs[0] if session.posargs else "1000"

@@ -12,7 +12,7 @@ from importlib import metadata
 # Most distributions that an install may bring, itself included; and those that it must not bring.
 MOST = {"acme-core": 8, "acme-replay": 10, "acme-jax": 30, "acme-dqn": 30}
 NEVER = ("tensorflow", "nvidia-", "jax-cuda", "torch", "triton")
-MAY_BRING = {"acme-tf": "tensorflow", "acme-mcts": "tensorflow", "acme-reverb": "tensorflow"}
+MAY_BRING = {"acme-tf": "tensorflow", "acme-reverb": "tensorflow"}
 # The folder of what an extra is for, where that is not called as the extra is.
 OF_EXTRA = {("acme-testing", "jax"): "tiny"}
 # What importing the top of a package must not import: the heavy libraries come when they are used.

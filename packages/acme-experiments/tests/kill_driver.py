@@ -83,6 +83,8 @@ def main():
   parser.add_argument("--config", default="{}", help="fields of the agent's config that are not the default, as JSON")
   parser.add_argument("--steps", type=int, default=1500)
   parser.add_argument("--envs", type=int, default=1)
+  parser.add_argument("--backend", help="the agent's first unless given")
+  parser.add_argument("--simulator", action="store_true")
   parser.add_argument("--seconds", type=float, default=0.3, help="the longest that a child lives")
   parser.add_argument("--operations", type=int, default=400, help="the most file operations that a child does")
   parser.add_argument("--lazy", action="store_true", help="children import what they need: JAX does not survive a fork")
@@ -95,6 +97,8 @@ def main():
     environment=arguments.environment,
     config=json.loads(arguments.config),
     envs=arguments.envs,
+    backend=arguments.backend,
+    simulator=arguments.simulator,
     steps=arguments.steps,
     eval_every=arguments.steps // 6,
     eval_episodes=2,

@@ -32,6 +32,7 @@ import pytest
     ("run fake gym:CartPole-v1 --dataset d --config.queue True", "A queue is learned from once"),
     ("run fake gym:CartPole-v1 --dataset d --envs 2", "no episodes and no envs"),
     ("run fake gym:CartPole-v1 --dataset d --episodes 2", "no episodes and no envs"),
+    ("run fake gym:CartPole-v1 --simulator", "This agent does not plan in copies of its environment"),
     ("replay-server fake gym:CartPole-v1 --port 8001", "pip install acme-reverb"),
     ("run fake", "ENV"),
     ("resume nowhere", "nowhere holds no run"),

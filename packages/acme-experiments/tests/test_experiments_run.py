@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 import errno
 import json
@@ -13,7 +14,7 @@ import pytest
 
 import acme_envs
 from acme import checkpointing, plugins, wrappers
-from acme_experiments import RunDirectory, Stopped, UsageError, evaluate, progress, run, stores
+from acme_experiments import Experiment, RunDirectory, Stopped, UsageError, components, evaluate, progress, run, stores
 from acme_replay import datasets
 
 
@@ -520,3 +521,59 @@ def test_wrappers_are_part_of_the_run(acme_command, tmp_path):
   assert directory.read_experiment().wrap == ("mask_velocity",)
   assert directory.load_checkpoint().state["agent"]["learner"]["weights"].shape == (2, 2)  # Of four numbers two.
   assert acme_command("resume here --steps 60 --quiet")[0] == 0
+
+
+@pytest.fixture
+def planning(monkeypatch):
+  """Has the fake agent plan: it does what a copy of its environment gives most for; returns what it plans in."""
+  import fake_agents
+
+  simulators = []
+
+  class Planning(fake_agents.FakeBuilder):
+    def __init__(self, config, environment):
+      super().__init__(config)
+      self.environment = environment
+
+    def make_actor(self, spec, program, inputs):
+      actor = super().make_actor(spec, program, inputs)
+      simulators.append(self.environment)
+
+      def select_action(observation):
+        pole = [abs(copy.deepcopy(self.environment).step(np.int32(a)).observation[2]) for a in range(2)]
+        return np.int32(np.argmin(pole))
+
+      actor.select_action = select_action
+      return actor
+
+  monkeypatch.setattr(
+    fake_agents.FakeBuilder, "with_simulator", lambda self, environment: Planning(self.config, environment)
+  )
+  return simulators
+
+
+def test_an_agent_plans_in_copies_of_the_environment_that_it_acts_in(make_run, planning):
+  parts = components.Components(make_run(simulator=True).read_experiment())
+  assert planning == [parts.environments[0], parts.evaluator.environment]
+
+
+def test_a_run_that_plans_resumes_exactly(acme_command, planning, tmp_path, monkeypatch):
+  line = "run fake gym:CartPole-v1 --simulator --steps 300 --eval-every 100 --eval-episodes 1 --quiet --out"
+  assert acme_command(f"{line} whole")[0] == 0
+  assert RunDirectory(tmp_path / "whole").read_experiment().simulator
+  with monkeypatch.context() as patch:
+    spy = Spy(130, lambda: signal.raise_signal(signal.SIGTERM))
+    patch.setattr("acme_experiments.progress.choose", lambda quiet: spy)
+    assert acme_command(f"{line} stopped")[0] == 143
+  assert acme_command("resume stopped --quiet")[0] == 0
+  assert facts(tmp_path / "stopped") == facts(tmp_path / "whole")
+  code, text, _ = acme_command("evaluate stopped --episodes 2")
+  assert code == 0 and "over 2 episodes" in text
+
+
+def test_what_plans_is_not_filmed_nor_on_a_device(acme_command, planning):
+  pytest.importorskip("imageio_ffmpeg")
+  code, _, error = acme_command("run fake gym:CartPole-v1 --simulator --video --steps 20")
+  assert code == 2 and "A run with --simulator cannot be filmed" in error
+  with pytest.raises(UsageError, match="--loop device: --simulator is for the loop on the host"):
+    Experiment(agent="fake", environment="jax:catch", steps=20, simulator=True, loop="device", seeds=(0,))

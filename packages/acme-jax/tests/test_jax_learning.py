@@ -152,6 +152,7 @@ def test_logs_at_most_every_so_often_and_counts():
     ([np.zeros(())], r"has 1 arrays, expected 2"),
     ([np.zeros((2,), np.float32), np.zeros((), np.int32)], r"float32\[2\] at \.w, expected float32\[\]"),
     ([np.zeros((), np.float64), np.zeros((), np.int32)], r"float64\[\] at \.w, expected float32\[\]"),
+    ({"online": {"w": np.zeros(())}, "steps": {}}, r"by name \(online, steps\), as learners in TensorFlow have them"),
   ],
 )
 def test_restoring_something_else_is_an_error(leaves, message):

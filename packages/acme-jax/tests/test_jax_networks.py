@@ -37,6 +37,7 @@ def run(function, *args, key=KEY):
 def test_observation_torso(spec, value, features):
   _, out = run(lambda o: networks.ObservationTorso(spec)(o), value)
   np.testing.assert_allclose(out, [features])
+  np.testing.assert_allclose(networks.flatten(spec, value), [features])
 
 
 def test_observation_torso_sends_large_images_only_through_convolutions():

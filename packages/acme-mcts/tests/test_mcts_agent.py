@@ -1,15 +1,18 @@
-"""The agent in TensorFlow: losses by hand, learning's pieces, saving, the two kinds of model, errors."""
+"""The agent in JAX: its calls of the network, learning, saving, the two kinds of model, errors."""
 
 import dm_env
 import numpy as np
 import pytest
-import tensorflow as tf
+
+pytest.importorskip("haiku", reason="needs JAX and Haiku")
+
+import jax
 
 import acme
 import acme_mcts
 import acme_replay
 from acme import builders, loggers, specs
-from acme_mcts.tf import losses, networks
+from acme_mcts.jax import networks
 from acme_testing import fakes
 
 SMALL = {
@@ -64,40 +67,7 @@ def make(simulator=False, seed=0, observers=(), environment=None, **changes):
 
 
 def assert_same(a, b):
-  tf.nest.map_structure(np.testing.assert_array_equal, a, b)
-
-
-def test_value_loss_by_hand():
-  v_tm1, v_t = tf.Variable([1.0, 2.0]), tf.Variable([10.0, 10.0])
-  with tf.GradientTape() as tape:
-    loss = losses.value_loss(v_tm1, tf.constant([1.0, 1.0]), tf.constant([0.5, 0.0]), v_t)
-  np.testing.assert_allclose(loss, 0.5 * (25 + 1) / 2)
-  gradient, through_target = tape.gradient(loss, [v_tm1, v_t])
-  np.testing.assert_allclose(gradient, [-2.5, 0.5])
-  assert through_target is None
-
-
-def test_policy_loss_is_the_cross_entropy_to_the_visits():
-  logits = tf.math.log([[0.25, 0.75]])
-  np.testing.assert_allclose(
-    losses.policy_loss(logits, tf.constant([[0.5, 0.5]])), -0.5 * (np.log(0.25) + np.log(0.75)), rtol=1e-6
-  )
-
-
-def test_transition_loss_uses_the_sigmoid_of_the_discount():
-  step = networks.Step(tf.constant([[1.0, 2.0]]), tf.constant([3.0]), tf.constant([0.0]))
-  loss = losses.transition_loss(step, tf.constant([[0.0, 0.0]]), tf.constant([1.0]), tf.constant([0.9]))
-  np.testing.assert_allclose(loss, 0.5 * 5 + 0.5 * 4 + np.log(2), rtol=1e-6)
-
-
-def test_discount_is_learned_as_a_number_between_0_and_1():
-  logit = tf.Variable([0.0])
-  for _ in range(300):
-    with tf.GradientTape() as tape:
-      step = networks.Step(tf.zeros((1, 1)), tf.zeros(1), logit)
-      loss = losses.transition_loss(step, tf.zeros((1, 1)), tf.zeros(1), tf.constant([0.9]))
-    logit.assign_sub(tape.gradient(loss, logit))
-  np.testing.assert_allclose(tf.sigmoid(logit), [0.9], atol=0.01)
+  jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
 @pytest.mark.parametrize("simulator", [False, True])
@@ -113,7 +83,7 @@ def test_extras_are_the_shares_of_the_visits(simulator):
 
 
 def test_simulator_solves_the_corridor_untrained():
-  agent, _ = make(True, num_simulations=20)
+  agent, _ = make(True, num_simulations=80)
   environment = Corridor()
   results = acme.evaluate(environment, agent.make_evaluator(simulator=environment), 3)
   assert [result["episode_return"] for result in results] == [1, 1, 1]
@@ -164,10 +134,43 @@ def test_several_environments_search_one_after_the_other():
 
 def test_image_observations_go_through_convolutions_beside_a_simulator():
   spec = fakes.make_spec()._replace(observations=specs.BoundedArray((40, 40, 1), np.uint8, 0, 255))
+  nets = networks.make_networks(spec, acme_mcts.MCTSConfig(**SMALL), learned_model=False)
+  params = nets.init(jax.random.PRNGKey(0))
+  assert any("conv" in module for module in params.prediction)
+  assert params.transition is None
+
+
+@pytest.mark.parametrize("rollout_weight", [None, 0.0, 0.5])
+def test_a_batch_of_leaves_is_one_call_compiled_once(rollout_weight, monkeypatch):
+  traced, make_networks = [], networks.make_networks
+
+  def make_traced(*args):
+    nets = make_networks(*args)
+    return nets._replace(predict=lambda params, x: traced.append(x.shape) or nets.predict(params, x))
+
+  monkeypatch.setattr(networks, "make_networks", make_traced)
+  environment, simulator = Corridor(), None
+  if rollout_weight is not None:
+    simulator = acme_mcts.Simulator(environment, rollout_weight=rollout_weight)
   config = acme_mcts.MCTSConfig(**SMALL)
-  made = networks.make_networks(spec, config, learned_model=False)
-  assert any("conv" in variable.name for variable in made.prediction.variables)
-  assert made.transition is None
+  agent = acme_mcts.MCTS(acme.make_environment_spec(environment), config=config, simulator=simulator)
+  model, sizes, calls = agent.actor._model, [], []
+
+  def count(name, numbers, number):
+    function = getattr(model, name)
+    monkeypatch.setattr(model, name, lambda *args: numbers.append(number(*args)) or function(*args))
+
+  count("expand", sizes, lambda states, *args: len(states))
+  count("_expand" if simulator is None else "_evaluate_batch", calls, lambda *args: 1)
+  loop = acme.EnvironmentLoop(environment, agent, logger=loggers.NullLogger(), should_update=False)
+  loop.run(num_steps=12)
+  assert min(sizes) < config.evaluation_batch  # They are filled up to it.
+  if simulator is None:
+    assert len(calls) == len(sizes)
+    assert traced == [(1, 4), (3, 4)]  # Of the root and of leaves.
+  else:
+    assert len(calls) == len(sizes) + 12  # Roots are asked about by the same function.
+    assert traced == [(3 if rollout_weight == 0 else 6, 4)]
 
 
 def test_observer_gives_statistics_of_searches():
@@ -197,7 +200,7 @@ def test_float64_throughout(simulator):
 
   agent, loop = make(simulator, environment=Double())
   loop.run(num_steps=40)
-  assert agent.get_variables(["prediction"])[0]["prediction_network/value/w"].dtype == np.float32
+  assert agent.get_variables(["prediction"])[0]["value"]["w"].dtype == np.float32
 
 
 def test_an_actor_made_anew_searches_otherwise():

@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 from collections.abc import Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from dm_env.specs import Array
 
@@ -87,6 +87,10 @@ class Builder(abc.ABC, Generic[Config, Program]):
   @abc.abstractmethod
   def make_actor(self, spec: specs.EnvironmentSpec, program: Program, inputs: ActorInputs) -> core.Actor:
     """Makes an actor."""
+
+  def with_simulator(self, simulator: Any) -> "Builder[Config, Program]":
+    """The same agent, planning in copies of the environment that it acts in; ValueError where it plans in none."""
+    raise ValueError("This agent does not plan in copies of its environment: leave the simulator out.")
 
   def step_spec(self, spec: specs.EnvironmentSpec, program: Program) -> types.Step:
     """The spec of one stored step, from which a store allocates."""

@@ -77,6 +77,7 @@ def _experiment(command: parsing.Run, config: Any) -> Experiment:
     replay=command.replay,
     listen_everywhere=command.listen_everywhere,
     dataset=None if command.dataset is None else _whole_path(command.dataset),
+    simulator=command.simulator,
     steps=steps,
     episodes=command.episodes,
     eval_every=eval_every,

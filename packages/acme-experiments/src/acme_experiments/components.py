@@ -67,10 +67,14 @@ class Components:
         on_error.callback(self.environments[-1].close)
       try:
         if video is not None:
+          if experiment.simulator:  # What draws holds windows and the like, which nothing copies.
+            raise UsageError("A run with --simulator cannot be filmed: leave --video out.")
           acme_envs.wrappers.VideoWrapper(evaluation_environment, video)  # Complains now of what it would miss later.
         config = configs.from_dict(type(plugin.config()), experiment.config)
         spec = acme.make_environment_spec(self.environments[0])
         builder = plugin.builder(config, backend=experiment.backend)
+        if experiment.simulator:
+          builder = builder.with_simulator(self.environments[0])
         self.agent = agents.Agent(
           builder,
           spec,
@@ -80,9 +84,9 @@ class Components:
           logger=logger,
           counter=counter,
         )
+        actor = self.agent.make_evaluator(evaluation_environment if experiment.simulator else None)
       except (TypeError, ValueError, KeyError, ImportError, OSError, MemoryError) as error:
         raise UsageError(str(error)) from error
-      actor = self.agent.make_evaluator()
       self.evaluator = Evaluator(
         environment=evaluation_environment, actor=actor, seed=evaluation_seed, initial=actor.save()
       )

@@ -29,6 +29,7 @@ class Experiment:
     backend: the library that the agent learns with, such as jax or tf; None for the agent's first.
     replay: where its replay is: `auto`, `embedded`, `device`, `reverb`, or `reverb://HOST:PORT`.
     listen_everywhere: whether a replay that serves others does so on every network interface.
+    simulator: whether the agent plans in copies of the environment itself, in place of a model that it learns.
     dataset: the path of recorded episodes to learn from in place of acting; steps are then learner steps.
     steps: environment steps to train for; None where `episodes` says when to end.
     episodes: episodes to train for; None where `steps` says.
@@ -52,6 +53,7 @@ class Experiment:
   backend: str | None = None
   replay: str = AUTO
   listen_everywhere: bool = False
+  simulator: bool = False
   dataset: str | None = None
   steps: int | None = None
   episodes: int | None = None
@@ -101,6 +103,7 @@ class Experiment:
     """What of it no loop on a device does, as a sentence; None where there is nothing."""
     asked = {
       "--replay": self.replay not in (AUTO, plugins.EMBEDDED),
+      "--simulator": self.simulator,
       "--dataset": self.dataset is not None,
       "--episodes": self.episodes is not None,
       "--video": self.video,

@@ -61,6 +61,8 @@ class Run:
   that of `acme replay-server`."""
   listen_everywhere: Flag = False
   """Allow the server of --replay reverb, which listens on every network interface: whoever reaches it may write."""
+  simulator: Flag = False
+  """Plan in copies of ENV itself, in place of a model that is learned, where the agent plans, as mcts does."""
   dataset: MaybePath = None
   """A folder of recorded episodes to learn from, in place of acting in ENV, which then is for evaluations only."""
   preset: MaybeName = None

@@ -5,7 +5,7 @@ update(state, sample) -> (state, priorities [B] or None, metrics)
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
@@ -218,8 +218,14 @@ def from_lists(like: S, leaves: Sequence[np.ndarray]) -> S:
   """The pytree with the structure of `like` and the values of `leaves`.
 
   Raises:
-    ValueError: a leaf is missing or over, or differs in shape or dtype; the message names the first that does.
+    ValueError: a leaf is missing or over, or differs in shape or dtype, and the message names the first that does; or
+      they are of another backend.
   """
+  if isinstance(leaves, Mapping):
+    raise ValueError(
+      f"The saved state has parts by name ({', '.join(map(str, leaves))}), as learners in TensorFlow have them; "
+      'expected a list of arrays. Go on with the backend that it is of, "tf".'
+    )
   expected, structure = jax.tree_util.tree_flatten_with_path(like)
   hint = "It is of another agent, network, environment or config."
   if len(leaves) != len(expected):

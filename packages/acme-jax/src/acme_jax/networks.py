@@ -63,11 +63,24 @@ def channels_last(spec: specs.Array, image: jax.Array) -> jax.Array:
   return jnp.reshape(image, (*image.shape[:3], math.prod(image.shape[3:])))
 
 
+def flatten(spec: types.NestedSpec, value: types.NestedArray) -> jax.Array:
+  """A nest [B, …] as features [B, D]: a discrete leaf one-hot, bytes divided by 255, the rest as float32."""
+  features = [_flatten_leaf(s, leaf) for s, leaf in zip(tree.flatten(spec), tree.flatten(value), strict=True)]
+  return features[0] if len(features) == 1 else jnp.concatenate(features, axis=-1)
+
+
+def _flatten_leaf(spec: specs.Array, leaf: jax.Array) -> jax.Array:
+  if isinstance(spec, specs.DiscreteArray):
+    return jax.nn.one_hot(leaf, spec.num_values, dtype=jnp.float32)  # [B, num_values]
+  flat = jnp.reshape(leaf, (leaf.shape[0], math.prod(spec.shape))).astype(jnp.float32)
+  return flat / 255 if spec.dtype == np.uint8 else flat
+
+
 class ObservationTorso(hk.Module):
   """Turns any nest of observations into features [B, D].
 
-  Images (see `is_image`) go through an `AtariTorso`; a discrete observation becomes one-hot; the rest is flattened,
-  bytes divided by 255. All are then concatenated, in the order of the nest.
+  Images (see `is_image`) go through an `AtariTorso`, the rest through `flatten`; all are then concatenated, in the
+  order of the nest.
   """
 
   def __init__(self, spec: types.NestedSpec, name: str | None = None) -> None:
@@ -82,10 +95,7 @@ class ObservationTorso(hk.Module):
   def _features(self, spec: specs.Array, leaf: jax.Array) -> jax.Array:
     if is_image(spec):
       return AtariTorso()(channels_last(spec, leaf))
-    if isinstance(spec, specs.DiscreteArray):
-      return jax.nn.one_hot(leaf, spec.num_values, dtype=jnp.float32)  # [B, num_values]
-    flat = jnp.reshape(leaf, (leaf.shape[0], math.prod(spec.shape))).astype(jnp.float32)
-    return flat / 255 if spec.dtype == np.uint8 else flat
+    return _flatten_leaf(spec, leaf)
 
 
 class AtariTorso(hk.Module):

@@ -6,7 +6,7 @@ acme.EnvironmentLoop(environment, agent).run(num_episodes=300)
 
 import dm_env
 
-from acme import agents, builders, core, plugins
+from acme import agents, core, plugins
 from acme_mcts.acting import MCTSActor, SearchObserver
 from acme_mcts.config import MCTSConfig
 from acme_mcts.models import Simulator
@@ -21,7 +21,7 @@ AGENT = plugins.AgentPlugin(
   summary="MCTS: plans by tree search in a learned model (or a simulator), with a learned prior and value.",
   config=MCTSConfig,
   actions=("discrete",),
-  backends={"tf": "acme_mcts.tf"},
+  backends={"jax": "acme_mcts.jax", "tf": "acme_mcts.tf"},
   references=(
     "Silver et al. 2018, Science 362, arXiv 1712.01815",
     "Anthony et al. 2017, arXiv 1705.08439",
@@ -57,7 +57,4 @@ class MCTS(agents.PluginAgent[MCTSConfig]):
         "the environment that the evaluator will act in" if simulator is None else "none, as the agent learns a model"
       )
       raise ValueError(f"make_evaluator simulator: expected {expected}, got {simulator!r}.")
-    if own is not None and not isinstance(simulator, Simulator):
-      simulator = Simulator(simulator, rollout_steps=own.rollout_steps, rollout_weight=own.rollout_weight)
-    inputs = builders.ActorInputs(variables=self.learner, seed=self._evaluator_seed, evaluation=True)
-    return AGENT.builder(self._builder.config, simulator=simulator).make_actor(self._spec, self._program, inputs)
+    return super().make_evaluator(simulator)

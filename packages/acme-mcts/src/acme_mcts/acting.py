@@ -15,6 +15,11 @@ from acme_mcts import config as mcts_config
 from acme_mcts import search
 
 
+def extras_spec(spec: specs.EnvironmentSpec) -> types.NestedSpec:
+  """What the actor gives its adder with each action: the shares of the visits, [A]."""
+  return {"policy": specs.BoundedArray((spec.actions.num_values,), np.float32, 0, 1, name="policy")}
+
+
 class Client(Protocol):
   """What fetches newer variables for the model."""
 

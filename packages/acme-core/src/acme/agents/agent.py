@@ -66,9 +66,8 @@ class Agent(core.Actor, core.VariableSource):
       dataset=self.replay.dataset(), seed=learner_seed, replay=back, logger=logger, counter=counter
     )
     self.learner = builder.make_learner(spec, self._program, learning)
-    acting = builders.ActorInputs(
-      variables=self.learner, seed=actor_seed, adder=self.replay.adder(num_envs), num_envs=num_envs
-    )
+    adder = self.replay.adder(num_envs)
+    acting = builders.ActorInputs(variables=self.learner, seed=actor_seed, adder=adder, num_envs=num_envs)
     self.actor = builder.make_actor(spec, self._program, acting)
     self._batch_size = described.batch_size
     self._check_observation = validation.Validator("observation", spec.observations, num_envs)
@@ -77,13 +76,18 @@ class Agent(core.Actor, core.VariableSource):
     self._num_envs = num_envs
     self._in_episode = False
 
-  def make_evaluator(self) -> core.Actor:
-    """Makes an actor that acts greedily with this agent's newest parameters and records nothing."""
-    return self.make_actor(builders.ActorInputs(variables=self.learner, seed=self._evaluator_seed, evaluation=True))
+  def make_evaluator(self, simulator: Any = None) -> core.Actor:
+    """Makes an actor that acts greedily with this agent's newest parameters and records nothing.
 
-  def make_actor(self, inputs: builders.ActorInputs) -> core.Actor:
+    `simulator` is the very environment that it will act in, where the agent plans in copies of its own; else None.
+    """
+    inputs = builders.ActorInputs(variables=self.learner, seed=self._evaluator_seed, evaluation=True)
+    return self.make_actor(inputs, simulator)
+
+  def make_actor(self, inputs: builders.ActorInputs, simulator: Any = None) -> core.Actor:
     """Makes one more actor, which may read other variables than this agent's and record elsewhere."""
-    return self._builder.make_actor(self._spec, self._program, inputs)
+    builder = self._builder if simulator is None else self._builder.with_simulator(simulator)
+    return builder.make_actor(self._spec, self._program, inputs)
 
   def select_action(self, observation: types.NestedArray) -> types.NestedArray:
     return self.actor.select_action(observation)
@@ -114,13 +118,11 @@ class Agent(core.Actor, core.VariableSource):
 
   def update(self, wait: bool = False) -> None:
     """Runs the learner steps that are due, then hands the actor the newest parameters."""
-    due = self.replay.available() >= self._batch_size
-    if not due:
+    if self.replay.available() < self._batch_size:
       return
-    while due:
+    self.learner.step()
+    while self._batch_size <= self.replay.available() < np.inf:  # Without a ratio: one step an update.
       self.learner.step()
-      available = self.replay.available()
-      due = self._batch_size <= available < np.inf  # Without a ratio: one step an update.
     self.actor.update(wait)
 
   def get_variables(self, names: Sequence[str]) -> list[types.NestedArray]:

@@ -11,7 +11,7 @@ import dm_env
 import numpy as np
 import tree
 
-from acme import types
+from acme import specs, types
 from acme_mcts import search
 
 Evaluate = Callable[[types.NestedArray], Any]  # observations [B, …] -> logits [B, A], values [B]
@@ -55,6 +55,22 @@ class Simulator:
     self._saves = all(hasattr(type(environment), name) for name in ("save_state", "load_state"))
     (_check_saves if self._saves else _check_copies)(environment)
 
+  def check_fits(self, spec: specs.EnvironmentSpec, num_envs: int | None) -> None:
+    """Raises ValueError where an agent with such specs, in so many environments, does not act in the environment."""
+    if num_envs is not None:
+      raise ValueError(
+        f"MCTS with a simulator acts in one environment, got num_envs={num_envs}: leave the simulator out, so that it "
+        "learns a model, or run one environment."
+      )
+    theirs = specs.make_environment_spec(self.environment)
+    for name in ("observations", "actions"):
+      wanted, got = (specs.describe(getattr(each, name)) for each in (spec, theirs))
+      if got != wanted:
+        raise ValueError(
+          f"MCTS simulator: expected {name} {wanted}, as the agent has them, got {got}: give it the very environment "
+          "that the agent acts in."
+        )
+
   def now(self) -> Any:
     """The state of the environment as it is."""
     return self.environment.save_state() if self._saves else copy.deepcopy(self.environment)
@@ -73,6 +89,15 @@ class Simulator:
       self.environment.load_state(now)
 
 
+def as_simulator(environment: dm_env.Environment | Simulator, like: Simulator | None = None) -> Simulator:
+  """The simulator of an environment, or the one given; with the rollouts of `like`. Raises as `Simulator` does."""
+  if isinstance(environment, Simulator):
+    return environment
+  if like is None:
+    return Simulator(environment)
+  return Simulator(environment, rollout_steps=like.rollout_steps, rollout_weight=like.rollout_weight)
+
+
 class _Rollout(NamedTuple):
   reward: float  # Σ_k γ^k (Π_{j<k} d_j) r_k
   discount: float  # γ^n Π d
@@ -85,13 +110,14 @@ class SimulatorModel:
   def __init__(
     self, simulator: Simulator, evaluate: Evaluate, action_spec: Any, discount: float, batch_size: int
   ) -> None:
-    """Makes a model; `evaluate` is always called with a multiple of `batch_size` observations."""
+    """Makes a model for up to `batch_size` leaves at once; `evaluate` is always called with as many observations."""
     self._simulator = simulator
     self._evaluate_batch = evaluate
     self._dtype = action_spec.dtype
     self._num_actions = action_spec.num_values
     self._discount = discount
-    self._batch_size = batch_size
+    # A leaf and the end of its rollout are both asked about.
+    self._batch_size = 2 * batch_size if simulator.rollout_steps > 0 else batch_size
 
   def root(self, observation: types.NestedArray, rng: np.random.Generator) -> search.Leaves:
     del rng
@@ -142,17 +168,11 @@ class SimulatorModel:
     return rollouts
 
   def _evaluate(self, observations: Sequence[types.NestedArray]) -> tuple[np.ndarray, np.ndarray]:
-    """Logits and values of observations, in batches of one size, so that a function is compiled once."""
+    """Logits and values of observations, in one call of one shape, so that a function is compiled once."""
     size = len(observations)
-    logits, values = [], []
-    for start in range(0, size, self._batch_size):
-      part = observations[start : start + self._batch_size]
-      part = [part[i % len(part)] for i in range(self._batch_size)]
-      batch = tree.map_structure(lambda *leaves: np.stack(leaves), *part)
-      results = self._evaluate_batch(batch)
-      logits.append(np.asarray(results[0]))
-      values.append(np.asarray(results[1]))
-    return np.concatenate(logits)[:size], np.concatenate(values)[:size]
+    filled = [observations[i % size] for i in range(self._batch_size)]
+    logits, values = self._evaluate_batch(tree.map_structure(lambda *leaves: np.stack(leaves), *filled))
+    return np.asarray(logits)[:size], np.asarray(values)[:size]
 
 
 def _play(environment: dm_env.Environment, actions: Sequence[Any]) -> list[dm_env.TimeStep]:
@@ -168,7 +188,7 @@ def _check_copies(environment: dm_env.Environment) -> None:
   """Raises TypeError where copies cannot be made, or do not behave alike."""
   hint = (
     "MCTS with a simulator needs an environment that copy.deepcopy can copy, or whose class has save_state() -> state "
-    "and load_state(state). Without simulator= it learns a model instead."
+    "and load_state(state). Without a simulator it learns a model instead."
   )
   name = type(environment).__name__
   action = _an_action(environment)
