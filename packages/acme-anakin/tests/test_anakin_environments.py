@@ -190,6 +190,19 @@ def test_a_scan_can_carry_it(name, x64):
   assert outcome.last.dtype == bool
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if hasattr(environments.make(name).spec.rewards, "minimum")])
+def test_rewards_keep_within_their_bounds(name):
+  environment = environments.make(name)
+  reset, step = jax.jit(environment.reset), jax.jit(environment.step)
+  rng, rewards, spec = np.random.default_rng(0), environment.spec.rewards, environment.spec.actions
+  state, _ = reset(key(0))
+  for i in range(60):
+    action = rng.choice([spec.minimum, spec.maximum]).astype(spec.dtype)
+    outcome = step(key(i), state, action)
+    assert rewards.minimum <= outcome.reward <= rewards.maximum
+    state = reset(key(i))[0] if outcome.last else outcome.state
+
+
 def test_time_limit_counts_each_episode_and_leaves_the_discount():
   environment = environments.time_limit(environments.make("catch"), 4)
   lasts = []

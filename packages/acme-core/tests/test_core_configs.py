@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pytest
 
-from acme import configs
+from acme import configs, specs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -141,3 +141,51 @@ def test_shared_fields_are_held_to_each_other():
     ValueError, match="ReplayConfig: expected min_replay_size of at most max_replay_size, got 3 and 2"
   ):
     configs.ReplayConfig(min_replay_size=3, max_replay_size=2)
+
+
+def _spec(low=None, high=None):
+  rewards = specs.Array((), np.float32) if low is None else specs.BoundedArray((), np.float32, low, high)
+  return specs.EnvironmentSpec(specs.Array((2,), np.float32), specs.DiscreteArray(2), rewards, specs.Array((), float))
+
+
+@pytest.mark.parametrize(
+  ("fields", "spec", "expected"),
+  [
+    ({}, _spec(), (-150, 150)),
+    ({"vmin": -1.0}, _spec(), (-1, 150)),
+    ({"vmin": -1.0, "vmax": 2.0}, _spec(0, 1), (-1, 2)),
+    ({}, _spec(0, 1), (0, 100)),
+    ({"discount": 0.5}, _spec(-3, -1), (-6, 0)),  # An episode that ends at once comes to 0.
+    ({"discount": 0.5}, _spec(1, 3), (0, 6)),
+    ({"discount": 0.5, "vmax": 3.0}, _spec(-1, 1), (-2, 3)),
+    ({"discount": 0.5, "reward_range": (-2.0, 1.0)}, _spec(0, 1), (-4, 2)),
+    ({"discount": 0.5, "reward_range": [2.0, 2.0]}, _spec(), (0, 4)),
+    ({"discount": 1.0}, _spec(0, 1), (-150, 150)),
+    ({}, _spec(-np.inf, np.inf), (-150, 150)),
+    ({}, _spec(0, 0), (-150, 150)),
+  ],
+)
+def test_the_range_of_returns(fields, spec, expected):
+  config = configs.CategoricalConfig(**fields)
+  assert config.value_range(spec) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+  ("fields", "message"),
+  [
+    ({"vmin": 1.0, "vmax": 1.0}, "vmin below vmax"),
+    ({"num_atoms": 1}, "2 or more"),
+    ({"reward_range": (1.0, 0.0)}, "the lowest reward, then the highest"),
+    ({"reward_range": (0.0, 0.0)}, "the lowest reward, then the highest"),
+    ({"reward_range": (0.0, 1.0), "discount": 1.0}, "give vmin and vmax"),
+    ({"reward_range": (0.0, 1.0), "vmin": 0.0, "vmax": 1.0}, "leave out either"),
+  ],
+)
+def test_wrong_ranges_of_returns(fields, message):
+  with pytest.raises(ValueError, match=message):
+    configs.CategoricalConfig(**fields)
+
+
+def test_one_end_of_the_range_must_fit_the_other():
+  with pytest.raises(ValueError, match="Give both"):
+    configs.CategoricalConfig(vmin=100.0).value_range(_spec(0, 1))

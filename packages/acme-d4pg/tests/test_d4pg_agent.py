@@ -12,6 +12,7 @@ from dm_env.specs import Array, BoundedArray, DiscreteArray
 import acme
 from acme import specs
 from acme_d4pg import D4PG, D4PGConfig
+from acme_d4pg.jax import networks
 from acme_testing import fakes
 
 SMALL = D4PGConfig(policy_hidden_sizes=(16,), critic_hidden_sizes=(16,), batch_size=8, min_replay_size=16, num_atoms=11,
@@ -101,6 +102,13 @@ def test_wrong_actions(actions, message):
 def test_wrong_configs(values):
   with pytest.raises(ValueError, match="D4PGConfig"):
     D4PGConfig(**values)
+
+
+def test_atoms_hold_what_rewards_come_to():
+  bounded = _spec(ACTIONS["vector"])._replace(rewards=BoundedArray((), np.float32, 0, 1))
+  assert D4PG(bounded, config=SMALL).experience.value_range == pytest.approx((0, 100))
+  config = dataclasses.replace(SMALL, reward_range=(-1.0, 0.0), discount=0.5)
+  np.testing.assert_allclose(networks.atoms(config, bounded), np.linspace(-2, 0, 11), atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from acme_tf import variables
 
 B = 16
 SMALL = {"policy_hidden_sizes": (8, 6), "critic_hidden_sizes": (8, 6), "num_atoms": 11, "vmin": -2.0, "vmax": 2.0}
+ATOMS = np.linspace(-2, 2, 11, dtype=np.float32)
 CASES = {
   "uniform": {},
   "prioritized": {"prioritized": True, "importance_sampling_exponent": 0.6},
@@ -93,7 +94,7 @@ def step_jax(spec, config, sample):
   # Near zero, as it starts, the policy's first layers would have hardly a gradient to compare.
   before.params.policy["deterministic_policy/linear"]["w"] *= 100
   before = before._replace(target_params=jax_learning.make_state(nets, config, jax.random.PRNGKey(1)).params)
-  state, priorities, metrics = jax.jit(jax_learning.make_update(nets, config))(before, sample)
+  state, priorities, metrics = jax.jit(jax_learning.make_update(nets, config, ATOMS))(before, sample)
   weights, result = {}, {"outputs": {**metrics, "priorities": priorities}}
   for name in ("policy", "critic"):
     weights[name] = by_tf_name(getattr(before.params, name), name)
@@ -109,7 +110,7 @@ def step_tf(spec, config, sample, weights):
   state = tf_learning.make_state(nets, config, seed=2)
   for name, values in weights.items():
     variables.assign(getattr(state, name).variables, values)  # Raises where a name is missing or over.
-  update = functools.partial(tf_learning.make_update(nets, config), state)
+  update = functools.partial(tf_learning.make_update(nets, config, ATOMS), state)
   priorities, metrics = tf.function(update)(sample)
   result = {"outputs": {**metrics, "priorities": priorities}}
   for name in ("policy", "critic"):

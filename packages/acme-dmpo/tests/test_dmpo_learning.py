@@ -17,6 +17,7 @@ from acme_testing import fakes
 B, N, K = 6, 5, 11
 SMALL = DMPOConfig(policy_hidden_sizes=(8,), critic_hidden_sizes=(8,), num_samples=N, num_atoms=K, vmin=-2.0, vmax=2.0,
                    initial_log_temperature=0.5, initial_log_alpha_mean=0.7, initial_log_alpha_stddev=2.0)  # fmt: skip
+ATOMS = np.linspace(-2, 2, K, dtype=np.float32)
 RNG = np.random.default_rng(0)
 
 
@@ -50,7 +51,7 @@ def project(returns, probabilities, atoms):
 def test_one_step_against_loops(actions):
   """The critic's loss and the values that improve the policy, state by state; `acme_jax.mpo` has tests of its own."""
   nets, state, sample = make(actions)
-  data, atoms = sample.data, networks.atoms(SMALL).astype(np.float64)
+  data, atoms = sample.data, np.float64(ATOMS)
   noise = nets.kind.draw(jax.random.fold_in(state.key, state.steps), 2 * B)
   policy, critic = jax.jit(nets.policy.apply), jax.jit(nets.critic.apply)
   discrete = actions == "discrete"
@@ -83,7 +84,7 @@ def test_one_step_against_loops(actions):
     inputs = (online, target, q) if discrete else (online, target, a, q)
     policy_loss.append(improve(state.params.duals, *inputs).total)
 
-  after, priorities, metrics = jax.jit(learning.make_update(nets, SMALL))(state, sample)
+  after, priorities, metrics = jax.jit(learning.make_update(nets, SMALL, ATOMS))(state, sample)
   assert priorities is None and after.steps == 1
   np.testing.assert_allclose(metrics["loss"], np.mean(critic_loss), rtol=1e-5)
   np.testing.assert_allclose(metrics["policy_loss"], np.mean(policy_loss), rtol=1e-5)
@@ -92,7 +93,7 @@ def test_one_step_against_loops(actions):
 def test_losses_do_not_reach_each_others_parameters():
   """Neither target gets a gradient; the critic gets none of the policy's loss, nor the policy of the critic's."""
   nets, state, sample = make("continuous")
-  loss, noise = learning.make_loss(nets, SMALL), nets.kind.draw(state.key, 2 * B)
+  loss, noise = learning.make_loss(nets, SMALL, ATOMS), nets.kind.draw(state.key, 2 * B)
 
   @jax.jit
   def gradients(params, target_policy, target_critic):
@@ -111,7 +112,7 @@ def test_losses_do_not_reach_each_others_parameters():
 def test_targets_follow_at_their_periods_and_multipliers_have_a_floor():
   config = dataclasses.replace(SMALL, target_policy_period=2, target_critic_period=3, initial_log_alpha_mean=-30.0)
   nets, state, sample = make("discrete", config)
-  update = jax.jit(learning.make_update(nets, config))
+  update = jax.jit(learning.make_update(nets, config, ATOMS))
   for step in range(1, 7):
     state, _, metrics = update(state, sample)
     for name, period in (("policy", 2), ("critic", 3)):
@@ -123,6 +124,6 @@ def test_targets_follow_at_their_periods_and_multipliers_have_a_floor():
 
 def test_each_step_draws_anew():
   nets, state, sample = make("continuous")
-  update = jax.jit(learning.make_update(nets, SMALL))
+  update = jax.jit(learning.make_update(nets, SMALL, ATOMS))
   losses = {float(update(state._replace(steps=jnp.int32(i)), sample)[2]["policy_loss"]) for i in range(3)}
   assert len(losses) == 3

@@ -29,6 +29,7 @@ B = 6
 SMALL = DMPOConfig(policy_hidden_sizes=(8, 6), critic_hidden_sizes=(8, 6), num_samples=5, num_atoms=11, vmin=-2.0,
                    vmax=2.0, initial_log_temperature=0.5, initial_log_alpha_mean=0.7, initial_log_alpha_stddev=2.0,
                    target_policy_period=2, target_critic_period=3)  # fmt: skip
+ATOMS = np.linspace(-2, 2, 11, dtype=np.float32)
 CASES = {
   "continuous": ("continuous", {}),
   "discrete": ("discrete", {}),
@@ -104,7 +105,10 @@ def test_three_steps(actions, changes, monkeypatch):
   given = None if actions == "discrete" else tf.constant(np.stack(noise))
   draw = lambda nets, state, num_states: () if given is None else tf.gather(given, state.steps)  # noqa: E731
   monkeypatch.setattr(tf_mpo, "draw", draw)
-  update, tf_update = jax.jit(jax_learning.make_update(nets, config)), tf_learning.make_update(tf_nets, config)
+  update, tf_update = (
+    jax.jit(jax_learning.make_update(nets, config, ATOMS)),
+    tf_learning.make_update(tf_nets, config, ATOMS),
+  )
   compiled = tf.function(lambda sample: tf_update(tf_state, sample)[1])
   rng = np.random.default_rng(0)
   for i in range(3):

@@ -38,6 +38,13 @@ def test_what_is_made_is_single_precision_and_conforms(name):
   environment.close()
 
 
+@pytest.mark.parametrize(("name", "bounds"), [("cartpole:swingup", (0, 1)), ("lqr:lqr_2_1", None)])
+def test_rewards_of_the_control_suite_have_their_bounds(name, bounds):
+  spec = make(f"dm_control:{name}").reward_spec()
+  assert (bounds is None) == (not hasattr(spec, "minimum"))
+  assert bounds is None or (spec.minimum, spec.maximum) == bounds
+
+
 @pytest.mark.parametrize("name", SOME)
 def test_what_is_made_can_be_drawn(name):
   if name.startswith("gym"):

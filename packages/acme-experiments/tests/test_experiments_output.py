@@ -29,6 +29,13 @@ def test_version(acme_command):
   assert acme_command("--version") == (0, f"acme-experiments {acme_experiments.__version__}\n", "")
 
 
+def test_the_range_of_a_critic_is_said_first(acme_command, tmp_path):
+  line = f"run fake gym:CartPole-v1 --steps 20 --config.vmax 250.5 --out {tmp_path}/run"
+  code, output, error = acme_command(line)
+  assert code == 0, error
+  assert output.startswith("The critic tells returns from 0 to 250.5 apart (vmin, vmax, reward_range).\n")
+
+
 @pytest.mark.parametrize("line", ["--versoin", "--steps 3", "-x", "--out"])
 def test_an_option_without_a_command_is_one_line(acme_command, line):
   code, _, error = acme_command(line)

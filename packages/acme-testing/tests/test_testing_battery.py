@@ -412,6 +412,7 @@ OTHERS = [
   (configs.Positive | None, 0.5, [0.25, 0.01, 1.0, 0.1, None], [0, -1]),
   (bool, True, [False], ["yes", 2, None]),
   (Literal["a", "b"], "a", ["b"], ["no such choice"]),
+  (tuple[float, float] | None, None, [(0.25, 0.5)], [1, "ab", ("1",)]),
   (tuple[configs.PositiveInt, ...], (4,), [(1,), (2,), (5,), (8,), (4, 4), ()], [1, "ab", (0,), (1.5,)]),
 ]
 

@@ -117,7 +117,7 @@ class Loop(core.Saveable):
       raise ValueError(f"steps: expected a number above 0 that fits 32 bits, got {steps}.")
     program = jittable(builder.make_program(spec))
     self._program: Program[Any, Any, Any] = program
-    description = builder.make_experience(spec, program)
+    self.experience = description = builder.make_experience(spec, program)
     self._datasets = store.read_datasets(description, builder.step_spec(spec, program))
     self._store = store.Store(description, num_envs, steps)
     batches = description.pretraining_batches if isinstance(description, experience.Mixed) else 0

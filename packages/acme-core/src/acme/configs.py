@@ -16,9 +16,13 @@ import typing
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
+import numpy as np
+
+from acme import specs
+
 __all__ = [
-  "Config", "Fraction", "NoiseConfig", "NonNegative", "NonNegativeInt", "Positive", "PositiveInt", "Range",
-  "ReplayConfig", "TransitionConfig", "from_dict", "validate",
+  "CategoricalConfig", "Config", "Fraction", "NoiseConfig", "NonNegative", "NonNegativeInt", "Positive", "PositiveInt",
+  "Range", "ReplayConfig", "TransitionConfig", "from_dict", "validate",
 ]  # fmt: skip
 
 
@@ -97,6 +101,72 @@ class TransitionConfig(ReplayConfig):
   """With `prioritized`: α, of P(i) ∝ p_i^α. 1511.05952 §3.3."""
   importance_sampling_exponent: NonNegative = 0.2
   """With `prioritized`: β, of the weights (1/P(i))^β, scaled to 1 at most in a batch. 1511.05952 §3.4."""
+
+
+_RANGE = (-150.0, 150.0)  # Of returns of which nothing is known.
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CategoricalConfig(ReplayConfig):
+  """What agents have in common whose critic is a distribution of discounted returns: K atoms from vmin to vmax.
+
+  With rewards of a step in [l, h], a return Σ_k γ^k r_k lies in [min(l, 0), max(h, 0)] / (1 − γ), an episode of any
+  length included. Targets of n steps lie in the same range.
+  """
+
+  num_atoms: PositiveInt = 51
+  """K, atoms of the critic's distribution of returns. Bellemare et al. 2017 (1707.06887)."""
+  vmin: float | None = None
+  """The lowest return that an atom stands for; lower ones are warned of. None: what rewards and γ come to, by
+  `reward_range` or else by the bounds of the environment's reward spec; −150 where neither is there."""
+  vmax: float | None = None
+  """The highest, likewise; 150 where neither is there."""
+  reward_range: tuple[float, float] | None = None
+  """The lowest and the highest reward of a step, where they are known. None: those of the environment's reward spec."""
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    name = type(self).__name__
+    if self.num_atoms < 2:
+      raise ValueError(f"{name}.num_atoms: expected 2 or more, got {self.num_atoms!r}.")
+    if self.vmin is not None and self.vmax is not None and self.vmin >= self.vmax:
+      raise ValueError(f"{name}: expected vmin below vmax, got vmin={self.vmin!r} and vmax={self.vmax!r}.")
+    if self.reward_range is None:
+      return
+    if self.vmin is not None and self.vmax is not None:
+      raise ValueError(f"{name}: with vmin and vmax, reward_range has nothing to say: leave out either.")
+    low, high = self.reward_range
+    if low > high or low == high == 0:
+      raise ValueError(f"{name}.reward_range: expected the lowest reward, then the highest, got {self.reward_range!r}.")
+    if self.discount == 1:
+      raise ValueError(f"{name}.reward_range: with a discount of 1 returns have no bounds: give vmin and vmax instead.")
+
+  def value_range(self, spec: specs.EnvironmentSpec) -> tuple[float, float]:
+    """The lowest and the highest return that the critic tells apart, in an environment with these specs.
+
+    Raises:
+      ValueError: the lowest is not below the highest, as one field is given and the other follows from rewards.
+    """
+    rewards = self.reward_range or _reward_bounds(spec)
+    low, high = _RANGE
+    if rewards is not None and self.discount < 1:
+      low, high = (float(each) / (1 - self.discount) for each in (min(rewards[0], 0), max(rewards[1], 0)))
+    low, high = low if self.vmin is None else self.vmin, high if self.vmax is None else self.vmax
+    if low >= high:
+      raise ValueError(
+        f"{type(self).__name__}: expected vmin below vmax, got {low:g} and {high:g}, of which one follows from the "
+        "rewards of a step. Give both."
+      )
+    return low, high
+
+
+def _reward_bounds(spec: specs.EnvironmentSpec) -> tuple[float, float] | None:
+  """The bounds of a step's reward, where its spec has finite ones."""
+  rewards = spec.rewards
+  if not isinstance(rewards, specs.BoundedArray) or rewards.shape:
+    return None
+  low, high = float(rewards.minimum), float(rewards.maximum)
+  return (low, high) if np.isfinite([low, high]).all() and min(low, 0) < max(high, 0) else None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -2,25 +2,19 @@
 
 import dataclasses
 
-from acme import configs, experience
+from acme import configs, experience, specs
 from acme.configs import Positive, PositiveInt
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class D4PGConfig(configs.NoiseConfig, configs.TransitionConfig):
+class D4PGConfig(configs.NoiseConfig, configs.TransitionConfig, configs.CategoricalConfig):
   """D4PG's hyper-parameters (Barth-Maron et al. 2018, 1804.08617).
 
   The defaults are a recipe for small control tasks; `paper()` has the networks and rates of the paper's control tasks.
   An SGD step is one gradient step of critic and policy on one batch.
   """
 
-  # What is learned.
-  num_atoms: PositiveInt = 51
-  """Atoms of the critic's distribution of returns. 1804.08617, appendix; Bellemare et al. 2017 (1707.06887)."""
-  vmin: float = -150.0
-  """The lowest discounted return that an atom stands for. A warning comes when returns fall outside."""
-  vmax: float = 150.0
-  """The highest. 150 holds control-suite tasks: rewards in [0, 1] and γ 0.99 come to 100 at most."""
+  # What is learned; the critic's atoms are in `acme.configs.CategoricalConfig`.
   dqda_clipping: Positive | None = 1.0
   """The critic's gradient for the action, dq/da, is scaled down to this norm in each transition; None leaves it."""
 
@@ -45,10 +39,6 @@ class D4PGConfig(configs.NoiseConfig, configs.TransitionConfig):
 
   def __post_init__(self) -> None:
     super().__post_init__()
-    if self.vmin >= self.vmax:
-      raise ValueError(f"D4PGConfig: expected vmin below vmax, got vmin={self.vmin!r} and vmax={self.vmax!r}.")
-    if self.num_atoms < 2:
-      raise ValueError(f"D4PGConfig.num_atoms: expected 2 or more, got {self.num_atoms!r}.")
     for name in ("policy_hidden_sizes", "critic_hidden_sizes"):
       if not getattr(self, name):
         raise ValueError(f"D4PGConfig.{name}: expected one layer or more, got ().")
@@ -93,6 +83,6 @@ class D4PGConfig(configs.NoiseConfig, configs.TransitionConfig):
     )
 
 
-def make_experience(config: D4PGConfig) -> experience.Transitions:
+def make_experience(config: D4PGConfig, spec: specs.EnvironmentSpec) -> experience.Transitions:
   """What D4PG learns from."""
-  return experience.Transitions.of(config, value_range=(config.vmin, config.vmax))
+  return experience.Transitions.of(config, value_range=config.value_range(spec))

@@ -2,25 +2,19 @@
 
 import dataclasses
 
-from acme import configs, experience
+from acme import configs, experience, specs
 from acme.configs import Positive, PositiveInt
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DMPOConfig(configs.ReplayConfig):
+class DMPOConfig(configs.CategoricalConfig):
   """DMPO's hyper-parameters: those of MPO (Abdolmaleki et al. 2018, 1812.02256) and of a categorical critic.
 
   The defaults are a recipe that learns small tasks on a laptop; `published()` has the networks, samples and rates that
   are published for the control suite. An SGD step is one gradient step on one batch.
   """
 
-  # The critic.
-  num_atoms: PositiveInt = 51
-  """K, atoms of the critic's distribution of returns. Bellemare et al. 2017 (1707.06887)."""
-  vmin: float = -150.0
-  """The lowest discounted return that an atom stands for. A warning comes when returns fall outside."""
-  vmax: float = 150.0
-  """The highest. 150 holds control-suite tasks: rewards in [0, 1] and γ 0.99 come to 100 at most."""
+  # The critic; its atoms are in `acme.configs.CategoricalConfig`.
   critic_hidden_sizes: tuple[PositiveInt, ...] = (128, 128)
   """Units of the critic's LayerNormMLP, over observation and action; 512-512-256 in `published()`."""
   critic_learning_rate: Positive = 3e-4
@@ -79,11 +73,6 @@ class DMPOConfig(configs.ReplayConfig):
 
   def __post_init__(self) -> None:
     super().__post_init__()
-    if self.vmin >= self.vmax or self.num_atoms < 2:
-      raise ValueError(
-        f"DMPOConfig: expected vmin below vmax and num_atoms of 2 or more, got vmin={self.vmin!r}, vmax={self.vmax!r} "
-        f"and num_atoms={self.num_atoms!r}."
-      )
     if not self.policy_hidden_sizes or not self.critic_hidden_sizes:
       raise ValueError("DMPOConfig: expected one layer or more in policy_hidden_sizes and critic_hidden_sizes, got ().")
 
@@ -99,12 +88,12 @@ class DMPOConfig(configs.ReplayConfig):
     )
 
 
-def make_experience(config: DMPOConfig) -> experience.Transitions:
+def make_experience(config: DMPOConfig, spec: specs.EnvironmentSpec) -> experience.Transitions:
   """What DMPO learns from."""
   return experience.Transitions(
     n_step=config.n_step,
     discount=config.discount,
-    value_range=(config.vmin, config.vmax),
+    value_range=config.value_range(spec),
     batch_size=config.batch_size * config.num_sgd_steps_per_step,
     samples_per_insert=config.samples_per_insert,
     min_size=config.min_replay_size,

@@ -8,6 +8,7 @@ from typing import Any
 
 import dm_env
 import numpy as np
+from dm_env import specs
 
 import acme
 from acme_envs import errors, wrappers
@@ -29,14 +30,23 @@ def make(name: str, *, seed: int | None = None, time_limit: float | None = None)
   domain, task = name.split(":")
   # A task that draws its own structure (lqr its masses) draws the same for every seed.
   options: dict[str, Any] = {"random": 0} if time_limit is None else {"random": 0, "time_limit": time_limit}
-  environment = _Task(_suite().load(domain, task, task_kwargs=options))
+  environment = _Task(_suite().load(domain, task, task_kwargs=options), domain)
   environment.seed(seed)
   canonical = wrappers.CanonicalSpec(environment, clip=True)
   return acme.wrappers.SinglePrecision(wrappers.ConcatObservation(canonical))
 
 
 class _Task(acme.wrappers.EnvironmentWrapper):
-  """Adds `seed` and `render`."""
+  """Adds `seed`, `render`, and the bounds of rewards."""
+
+  def __init__(self, environment: dm_env.Environment, domain: str) -> None:
+    super().__init__(environment)
+    self._rewards = environment.reward_spec()
+    if domain != "lqr":  # Of all others the suite promises as much.
+      self._rewards = specs.BoundedArray((), self._rewards.dtype, 0, 1, name="reward")
+
+  def reward_spec(self) -> specs.Array:
+    return self._rewards
 
   def seed(self, seed: int | None) -> None:
     """Makes the next reset, and the episode after it, depend on `seed` alone."""

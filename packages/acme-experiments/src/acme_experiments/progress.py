@@ -26,6 +26,11 @@ class Progress:
     self._returns: collections.deque[float] = collections.deque(maxlen=_RECENT)
     self._last, self._last_steps, self._rate = time.monotonic(), steps, 0.0
 
+  def learns_from(self, experience: Any) -> None:
+    """Takes the agent's experience, and says what range of returns its critic tells apart, where it has one."""
+    if (returns := getattr(experience, "value_range", None)) is not None:
+      self.message(f"The critic tells returns from {returns[0]:g} to {returns[1]:g} apart (vmin, vmax, reward_range).")
+
   def update(self, steps: int, episodes: int) -> None:
     """Takes the steps and episodes done so far; cheap enough to call ten times a second."""
     now = time.monotonic()

@@ -154,6 +154,7 @@ class _Run:
         stacklevel=2,
       )
     self._display.start(self._experiment, self._loop.steps)
+    self._display.learns_from(self._parts.agent.experience)
     self._pretrain()
     while not self._over or self._evaluation_due:
       self._train()

@@ -20,6 +20,8 @@ class FakeConfig(configs.Config):
   """Whether it learns from a queue."""
   demonstrations: str | None = None
   """What it learns from in its first 300 steps, before it acts, and later, too."""
+  vmax: float | None = None
+  """The highest return that a critic would tell apart."""
   nan_at: int | None = None
   """The learner step whose loss is NaN."""
 
@@ -34,7 +36,8 @@ class FakeBuilder(builders.Builder):
   def make_experience(self, spec, program):
     if self.config.queue:
       return experience.Queue(batch_size=2, max_size=8, length=3)
-    acting = experience.Transitions(batch_size=4, max_size=100, samples_per_insert=4.0)
+    returns = None if self.config.vmax is None else (0.0, self.config.vmax)
+    acting = experience.Transitions(batch_size=4, max_size=100, samples_per_insert=4.0, value_range=returns)
     if self.config.demonstrations is None:
       return acting
     parts = {"demonstrations": acting.from_dataset(self.config.demonstrations), "acting": acting}

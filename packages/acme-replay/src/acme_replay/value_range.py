@@ -63,7 +63,8 @@ class ReturnsInRange(replay.Adder):
     self._warned = (low - abs(low) if low < lower else lower, high + abs(high) if high > upper else upper)
     warnings.warn(
       f"Discounted returns from {low:.4g} to {high:.4g} were seen, outside the critic's [vmin, vmax] = "
-      f"[{self._range[0]:g}, {self._range[1]:g}]: it cannot tell them apart. Set vmin and vmax to hold your returns.",
+      f"[{self._range[0]:g}, {self._range[1]:g}]: it cannot tell them apart. Set vmin and vmax, "
+      "or reward_range to a step's lowest and highest reward.",
       stacklevel=2,
     )
 

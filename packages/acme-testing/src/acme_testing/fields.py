@@ -81,6 +81,9 @@ def other_values(hint: Any, value: Any) -> list[Any]:
     found = [base, base / 2, 0.01, base + 0.5, base * 2, 0.1, 0.0, -0.5]
   elif typing.get_origin(kind) is Literal:
     found = list(typing.get_args(kind))
+  elif typing.get_origin(kind) is tuple and value is None:
+    inner = typing.get_args(kind)
+    found = [tuple(sorted(other_values(inner[0], None)[: len(inner)]))]
   elif typing.get_origin(kind) is tuple and value:
     inner = typing.get_args(kind)[0]
     found = [(other, *value[1:]) for other in other_values(inner, value[0])] + [(*value, value[-1]), value[:-1]]

@@ -24,25 +24,25 @@ class ProgramBuilder(builders.Builder[Config, Program[S, P, C]], Generic[Config,
   def __init__(
     self,
     config: Config,
-    description: experience.Experience,
+    description: experience.Experience | Callable[[specs.EnvironmentSpec], experience.Experience],
     make_program: Callable[[specs.EnvironmentSpec], Program[S, P, C]],
   ) -> None:
     """Makes a builder.
 
     Args:
       config: the agent's; its `num_sgd_steps_per_step`, where it has one, are SGD steps in a learner step.
-      description: the agent's experience.
+      description: the agent's experience, or a function from an environment's specs to it.
       make_program: from an environment's specs to the agent's program.
     """
     self.config = config
-    self._experience = description
+    self._describe = description if callable(description) else lambda spec: description
     self._make_program = make_program
 
   def make_program(self, spec: specs.EnvironmentSpec) -> Program[S, P, C]:
     return self._make_program(spec)
 
   def make_experience(self, spec: specs.EnvironmentSpec, program: Program[S, P, C]) -> experience.Experience:
-    return self._experience.with_core(_spec_of(program, lambda policy, params: policy.initial(params, 1)))
+    return self._describe(spec).with_core(_spec_of(program, lambda policy, params: policy.initial(params, 1)))
 
   def extras_spec(self, spec: specs.EnvironmentSpec, program: Program[S, P, C]) -> types.NestedSpec:
     zeros = types.Step(*(networks.zeros(field) for field in builders.step_spec(spec)))

@@ -39,7 +39,9 @@ def catch() -> base.Environment:
     return base.outcome(state, _board(state), jnp.where(down, caught, 0), down)
 
   board = specs.BoundedArray((_ROWS, _COLUMNS), np.float32, 0.0, 1.0, name="observation")
-  return base.Environment(name="catch", spec=base.make_spec(board, base.discrete(3)), reset=reset, step=step)
+  return base.Environment(
+    name="catch", spec=base.make_spec(board, base.discrete(3), rewards=(-1, 1)), reset=reset, step=step
+  )
 
 
 def catch_pixels() -> base.Environment:

@@ -40,7 +40,7 @@ def cartpole() -> base.Environment:
     return base.outcome(state, state, 1.0, jnp.any(jnp.abs(state) > limits))
 
   bounds = 2 * limits
-  spec = base.make_spec(_box(-bounds, bounds), base.discrete(2))
+  spec = base.make_spec(_box(-bounds, bounds), base.discrete(2), rewards=(1, 1))
   return base.time_limit(base.Environment(name="CartPole-v1", spec=spec, reset=reset, step=step), 500)
 
 
@@ -71,9 +71,8 @@ def pendulum() -> base.Environment:
 
   bounds = np.array([1.0, 1.0, 8.0], np.float32)
   action = specs.BoundedArray((1,), np.float32, np.full(1, -2, np.float32), np.full(1, 2, np.float32), name="action")
-  environment = base.Environment(
-    name="Pendulum-v1", spec=base.make_spec(_box(-bounds, bounds), action), reset=reset, step=step
-  )
+  spec = base.make_spec(_box(-bounds, bounds), action, rewards=(-(_PI**2 + 0.1 * 8**2 + 0.001 * 2**2), 0))
+  environment = base.Environment(name="Pendulum-v1", spec=spec, reset=reset, step=step)
   return base.time_limit(environment, 200)
 
 
@@ -118,7 +117,7 @@ def acrobot() -> base.Environment:
     return base.outcome(state, observe(state), jnp.where(terminated, 0.0, -1.0), terminated)
 
   bounds = np.concatenate([np.ones(4, np.float32), speeds])
-  spec = base.make_spec(_box(-bounds, bounds), base.discrete(3))
+  spec = base.make_spec(_box(-bounds, bounds), base.discrete(3), rewards=(-1, 0))
   return base.time_limit(base.Environment(name="Acrobot-v1", spec=spec, reset=reset, step=step), 500)
 
 
@@ -130,7 +129,7 @@ def mountain_car() -> base.Environment:
     state = _roll(state, 0.001 * (jnp.asarray(action, jnp.float32) - 1))
     return base.outcome(state, state, -1.0, (state[0] >= 0.5) & (state[1] >= 0))
 
-  spec = base.make_spec(_box(*_VALLEY), base.discrete(3))
+  spec = base.make_spec(_box(*_VALLEY), base.discrete(3), rewards=(-1, -1))
   return base.time_limit(base.Environment(name="MountainCar-v0", spec=spec, reset=_valley, step=step), 200)
 
 
@@ -145,7 +144,9 @@ def mountain_car_continuous() -> base.Environment:
     return base.outcome(state, state, reward, terminated)
 
   action = specs.BoundedArray((1,), np.float32, -np.ones(1, np.float32), np.ones(1, np.float32), name="action")
-  spec = base.make_spec(_box(*_VALLEY), action)
+  spec = base.make_spec(
+    _box(*_VALLEY), action
+  )  # Without bounds of rewards: 100 comes once, and returns never near them.
   environment = base.Environment(name="MountainCarContinuous-v0", spec=spec, reset=_valley, step=step)
   return base.time_limit(environment, 999)
 

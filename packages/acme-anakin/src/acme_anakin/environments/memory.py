@@ -47,7 +47,9 @@ def tmaze(length: int) -> base.Environment:
     return base.outcome(state, observe(state, jnp.int32(0)), reward, turned)
 
   low, high = np.array([-1, 0, 1], np.float32), np.ones(3, np.float32)
-  spec = base.make_spec(specs.BoundedArray((3,), np.float32, low, high, name="observation"), base.discrete(3))
+  spec = base.make_spec(
+    specs.BoundedArray((3,), np.float32, low, high, name="observation"), base.discrete(3), (-0.1, 1)
+  )
   environment = base.Environment(name=f"tmaze/{length}", spec=spec, reset=reset, step=step)
   return base.time_limit(environment, 2 * length + 10)
 
@@ -76,7 +78,7 @@ def memory_len(length: int) -> base.Environment:
     answer = jnp.where(action == state.cue, jnp.float32(1), jnp.float32(-1))
     return base.outcome(state._replace(time=state.time + 1), observe(state), jnp.where(over, answer, 0), over)
 
-  spec = base.make_spec(specs.Array((1, 3), np.float32, name="observation"), base.discrete(2))
+  spec = base.make_spec(specs.Array((1, 3), np.float32, name="observation"), base.discrete(2), (-1, 1))
   return base.Environment(name=f"memory_len/{length}", spec=spec, reset=reset, step=step)
 
 

@@ -54,7 +54,7 @@ class Agent(core.Actor, core.VariableSource):
     self._builder = builder
     self._spec = spec
     self._program = builder.make_program(spec)
-    described = builder.make_experience(spec, self._program)
+    self.experience = described = builder.make_experience(spec, self._program)
     self.replay = _make_replay(replay, described, builder.step_spec(spec, self._program), replay_seed)
     if self.replay.backend not in (None, builder.backend):
       raise ValueError(

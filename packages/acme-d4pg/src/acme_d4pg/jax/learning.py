@@ -17,6 +17,7 @@ from typing import NamedTuple
 import haiku as hk
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from acme import replay, specs, types
@@ -54,10 +55,9 @@ def make_state(nets: control.Networks, config: d4pg_config.D4PGConfig, key: jax.
   return TrainingState(params, params, *opt_states, jnp.zeros((), jnp.int32))
 
 
-def make_update(nets: control.Networks, config: d4pg_config.D4PGConfig) -> Update[TrainingState]:
-  """The pure function (state, sample) -> (state, priorities [B], metrics)."""
+def make_update(nets: control.Networks, config: d4pg_config.D4PGConfig, atoms: np.ndarray) -> Update[TrainingState]:
+  """The pure function (state, sample) -> (state, priorities [B], metrics); `atoms` [K] as `networks.atoms`."""
   policy_optimizer, critic_optimizer = make_optimizers(config)
-  atoms = jnp.asarray(networks.atoms(config))  # [K]
 
   def critic_loss(
     critic: hk.Params, target: control.Params, transitions: types.Transition, weights: jax.Array
@@ -115,5 +115,6 @@ def make_program(
 ) -> Program[TrainingState, hk.Params, tuple[()]]:
   """Makes D4PG's program. Raises ValueError where the actions are not continuous and bounded."""
   nets = networks.make_networks(spec, config, network)
+  update = make_update(nets, config, networks.atoms(config, spec))
   make_policy = functools.partial(acting.make_policy, nets, config)
-  return control.make_program(nets, lambda key: make_state(nets, config, key), make_update(nets, config), make_policy)
+  return control.make_program(nets, lambda key: make_state(nets, config, key), update, make_policy)

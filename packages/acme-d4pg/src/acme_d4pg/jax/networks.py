@@ -31,6 +31,6 @@ def make_networks(
   return control.make_networks(network, spec, space, config.num_atoms)
 
 
-def atoms(config: d4pg_config.D4PGConfig) -> np.ndarray:
+def atoms(config: d4pg_config.D4PGConfig, spec: specs.EnvironmentSpec) -> np.ndarray:
   """The critic's support: [K] returns from vmin to vmax."""
-  return np.linspace(config.vmin, config.vmax, config.num_atoms, dtype=np.float32)
+  return np.linspace(*config.value_range(spec), config.num_atoms, dtype=np.float32)

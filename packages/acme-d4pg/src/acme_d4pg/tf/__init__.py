@@ -13,4 +13,4 @@ __all__ = ["make_builder", "make_program"]
 def make_builder(config: D4PGConfig, network: Factories | None = None) -> ProgramBuilder:
   """Makes the builder; `network` as in `acme_d4pg.D4PG`."""
   make = functools.partial(make_program, config=config, network=network)
-  return ProgramBuilder(config, make_experience(config), make)
+  return ProgramBuilder(config, functools.partial(make_experience, config), make)

@@ -52,10 +52,10 @@ def make_state(nets: control.Networks, config: d4pg_config.D4PGConfig, seed: int
 
 
 def make_losses(
-  nets: control.Networks, config: d4pg_config.D4PGConfig
+  nets: control.Networks, config: d4pg_config.D4PGConfig, support: np.ndarray
 ) -> tuple[Callable[..., tf.Tensor], Callable[..., tuple[tf.Tensor, tf.Tensor]]]:
   """The critic's, (state, transitions) -> [B], and the policy's, (state, observation) -> (loss [B], values [B])."""
-  atoms = tf.constant(networks.atoms(config))  # [K]
+  atoms = tf.constant(support)  # [K]
 
   def critic_loss(state: TrainingState, transitions: types.Transition) -> tf.Tensor:
     a_t = state.target_policy(transitions.next_observation)  # [B, D]
@@ -76,9 +76,12 @@ def make_losses(
   return critic_loss, policy_loss
 
 
-def make_update(nets: control.Networks, config: d4pg_config.D4PGConfig) -> Update[TrainingState]:
-  """The function (state, sample) -> (priorities [B], metrics), which changes the state; within a `tf.function` only."""
-  critic_loss, policy_loss = make_losses(nets, config)
+def make_update(nets: control.Networks, config: d4pg_config.D4PGConfig, support: np.ndarray) -> Update[TrainingState]:
+  """The function (state, sample) -> (priorities [B], metrics), which changes the state; within a `tf.function` only.
+
+  `support` [K] as `networks.atoms`.
+  """
+  critic_loss, policy_loss = make_losses(nets, config, support)
 
   def update(state: TrainingState, sample: replay.Sample) -> tuple[tf.Tensor, Metrics]:
     policy, critic = state.policy.trainable_variables, state.critic.trainable_variables
@@ -107,5 +110,6 @@ def make_program(
 ) -> Program[TrainingState, snt.Module, tuple[()]]:
   """Makes D4PG's program. Raises ValueError where the actions are not continuous and bounded."""
   nets = networks.make_networks(spec, config, network)
+  update = make_update(nets, config, networks.atoms(config, spec))
   make_policy = functools.partial(acting.make_policy, nets, config)
-  return control.make_program(nets, lambda seed: make_state(nets, config, seed), make_update(nets, config), make_policy)
+  return control.make_program(nets, lambda seed: make_state(nets, config, seed), update, make_policy)

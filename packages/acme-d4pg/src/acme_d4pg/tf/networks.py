@@ -32,6 +32,6 @@ def make_networks(
   return control.Networks(*network, space, networks.zeros(o))
 
 
-def atoms(config: d4pg_config.D4PGConfig) -> np.ndarray:
+def atoms(config: d4pg_config.D4PGConfig, spec: specs.EnvironmentSpec) -> np.ndarray:
   """The critic's support: [K] returns from vmin to vmax."""
-  return np.linspace(config.vmin, config.vmax, config.num_atoms, dtype=np.float32)
+  return np.linspace(*config.value_range(spec), config.num_atoms, dtype=np.float32)

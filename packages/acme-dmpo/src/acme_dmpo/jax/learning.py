@@ -20,6 +20,7 @@ from typing import Any
 import haiku as hk
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from acme import replay, specs, types
 from acme_dmpo import config as dmpo_config
@@ -34,9 +35,13 @@ def make_state(nets: mpo.Networks, config: dmpo_config.DMPOConfig, key: jax.Arra
   return mpo.make_state(nets, mpo.Rates.of(config), policy_key, critic_key, key)
 
 
-def make_loss(nets: mpo.Networks, config: dmpo_config.DMPOConfig) -> Callable[..., tuple[jax.Array, Metrics]]:
-  """The function (params, target policy, target critic, transitions, noise) -> (loss [], metrics)."""
-  atoms = jnp.asarray(networks.atoms(config))  # [K]
+def make_loss(
+  nets: mpo.Networks, config: dmpo_config.DMPOConfig, atoms: np.ndarray
+) -> Callable[..., tuple[jax.Array, Metrics]]:
+  """The function (params, target policy, target critic, transitions, noise) -> (loss [], metrics).
+
+  `atoms` [K] as `networks.atoms`.
+  """
   categorical_td_loss = jax.vmap(losses.categorical_td_loss, in_axes=(None, 0, 0, 0, 0))
   kind = nets.kind
 
@@ -64,9 +69,9 @@ def make_loss(nets: mpo.Networks, config: dmpo_config.DMPOConfig) -> Callable[..
   return loss
 
 
-def make_update(nets: mpo.Networks, config: dmpo_config.DMPOConfig) -> Update[mpo.TrainingState]:
-  """The pure function (state, sample) -> (state, None, metrics)."""
-  gradient, step = jax.grad(make_loss(nets, config), has_aux=True), mpo.make_step(mpo.Rates.of(config))
+def make_update(nets: mpo.Networks, config: dmpo_config.DMPOConfig, atoms: np.ndarray) -> Update[mpo.TrainingState]:
+  """The pure function (state, sample) -> (state, None, metrics); `atoms` [K] as `networks.atoms`."""
+  gradient, step = jax.grad(make_loss(nets, config, atoms), has_aux=True), mpo.make_step(mpo.Rates.of(config))
 
   def update(state: mpo.TrainingState, sample: replay.Sample) -> tuple[mpo.TrainingState, None, Metrics]:
     noise = mpo.draw(nets, state, 2 * len(sample.data.reward))
@@ -83,4 +88,4 @@ def make_program(
   """Makes DMPO's program. Raises ValueError where the actions are neither one discrete one nor bounded floats."""
   nets = networks.make_networks(spec, config, network)
   init, make_policy = partial(make_state, nets, config), partial(acting.make_policy, nets)
-  return mpo.make_program(nets, init, make_update(nets, config), make_policy)
+  return mpo.make_program(nets, init, make_update(nets, config, networks.atoms(config, spec)), make_policy)

@@ -25,6 +25,6 @@ def make_networks(
   return mpo.take_networks(network, spec, kind, config.num_atoms)
 
 
-def atoms(config: dmpo_config.DMPOConfig) -> np.ndarray:
+def atoms(config: dmpo_config.DMPOConfig, spec: specs.EnvironmentSpec) -> np.ndarray:
   """The critic's support: [K] returns from vmin to vmax."""
-  return np.linspace(config.vmin, config.vmax, config.num_atoms, dtype=np.float32)
+  return np.linspace(*config.value_range(spec), config.num_atoms, dtype=np.float32)

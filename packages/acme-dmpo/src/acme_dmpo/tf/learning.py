@@ -15,6 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import sonnet as snt
 import tensorflow as tf
 
@@ -25,9 +26,11 @@ from acme_tf import control, mpo
 from acme_tf.program import Metrics, Program, Update
 
 
-def make_loss(nets: mpo.Networks, config: dmpo_config.DMPOConfig) -> Callable[..., tuple[tf.Tensor, Metrics]]:
-  """The function (state, transitions, noise) -> (loss [], metrics)."""
-  atoms, kind, tree_map = tf.constant(networks.atoms(config)), nets.kind, tf.nest.map_structure
+def make_loss(
+  nets: mpo.Networks, config: dmpo_config.DMPOConfig, support: np.ndarray
+) -> Callable[..., tuple[tf.Tensor, Metrics]]:
+  """The function (state, transitions, noise) -> (loss [], metrics); `support` [K] as `networks.atoms`."""
+  atoms, kind, tree_map = tf.constant(support), nets.kind, tf.nest.map_structure
 
   def loss(state: mpo.TrainingState, transitions: types.Transition, noise: Any) -> tuple[tf.Tensor, Metrics]:
     o_tm1, batch = transitions.observation, transitions.reward.shape[0]
@@ -51,9 +54,9 @@ def make_loss(nets: mpo.Networks, config: dmpo_config.DMPOConfig) -> Callable[..
   return loss
 
 
-def make_update(nets: mpo.Networks, config: dmpo_config.DMPOConfig) -> Update[mpo.TrainingState]:
+def make_update(nets: mpo.Networks, config: dmpo_config.DMPOConfig, support: np.ndarray) -> Update[mpo.TrainingState]:
   """The function (state, sample) -> (None, metrics), which changes the state; within a `tf.function` only."""
-  loss, rates = make_loss(nets, config), mpo.Rates.of(config)
+  loss, rates = make_loss(nets, config, support), mpo.Rates.of(config)
 
   def update(state: mpo.TrainingState, sample: replay.Sample) -> tuple[None, Metrics]:
     noise = mpo.draw(nets, state, 2 * sample.data.reward.shape[0])
@@ -69,4 +72,5 @@ def make_program(
 ) -> Program[mpo.TrainingState, snt.Module, tuple[()]]:
   """Makes DMPO's program. Raises ValueError where the actions are neither one discrete one nor bounded floats."""
   nets = networks.make_networks(spec, config, network)
-  return mpo.make_program(nets, mpo.Rates.of(config), make_update(nets, config), partial(acting.make_policy, nets))
+  update = make_update(nets, config, networks.atoms(config, spec))
+  return mpo.make_program(nets, mpo.Rates.of(config), update, partial(acting.make_policy, nets))
