@@ -33,6 +33,7 @@ ATOMS = np.linspace(-2, 2, 11, dtype=np.float32)
 CASES = {
   "continuous": ("continuous", {}),
   "discrete": ("discrete", {}),
+  "mixed": ("mixed", {}),
   "nested, summed": ("dict", {"per_dimension": False, "epsilon_penalty": None, "max_gradient_norm": 1e-2}),
 }
 # Sonnet's modules on the left, Haiku's on the right, within the network.
@@ -43,6 +44,10 @@ MODULES = {
   "gaussian_head/loc": "gaussian_head/mean",
   "gaussian_head/scale": "gaussian_head/stddev",
   "categorical_head/logits": "categorical_head/logits",
+  "mixed_head/gaussian_head/loc": "mixed_head/gaussian_head/mean",
+  "mixed_head/gaussian_head/scale": "mixed_head/gaussian_head/stddev",
+  "mixed_head/choice_0/logits": "mixed_head/choice_0/logits",
+  "mixed_head/choice_1/logits": "mixed_head/choice_1/logits",
   "head": "linear",
 }
 
@@ -102,9 +107,10 @@ def test_three_steps(actions, changes, monkeypatch):
   for name, values in parts_of(state).items():
     variables.assign(owned[name], values)
   noise = [nets.kind.draw(jax.random.fold_in(state.key, i), 2 * B) for i in range(3)]
-  given = None if actions == "discrete" else tf.constant(np.stack(noise))
-  draw = lambda nets, state, num_states: () if given is None else tf.gather(given, state.steps)  # noqa: E731
-  monkeypatch.setattr(tf_mpo, "draw", draw)
+  given = jax.tree.map(lambda *each: tf.constant(np.stack(each)), *noise)
+  monkeypatch.setattr(
+    tf_mpo, "draw", lambda nets, state, _: tf.nest.map_structure(lambda x: tf.gather(x, state.steps), given)
+  )
   update, tf_update = (
     jax.jit(jax_learning.make_update(nets, config, ATOMS)),
     tf_learning.make_update(tf_nets, config, ATOMS),

@@ -159,6 +159,66 @@ def test_gradients_of_the_duals_are_finite_differences_of_their_own_losses():
       close(gradient[name][index], (up - down) / 2e-6, 2e-5)
 
 
+def mixed_total_in_float64(raw, online, target, action, chosen, q, dual=None):
+  """The same with G choices [N] and their log-probabilities [A]: weighed by the values of whole actions alone."""
+  total = total_in_float64(raw, online[0], target[0], action, q, dual)
+  multipliers = np.logaddexp(0, raw["alpha_policy"]) + 1e-8
+  eta = np.logaddexp(0, raw["temperature"]) + 1e-8 if dual is None else dual["temperature"]
+  weights = softmax(q / eta)
+  for i, (choice, new, old) in enumerate(zip(chosen, online[1], target[1], strict=True)):
+    kl = np.exp(old) @ (old - new)
+    total += (multipliers if dual is None else dual["alpha_policy"])[i] * kl + multipliers[i] * (1e-2 - kl)
+    total -= weights @ new[choice]
+  return total
+
+
+def test_mixed_loss_and_its_gradients_against_float64():
+  """Weights are joint, each choice has a multiplier of its own, and all gradients are finite differences."""
+  rng, sizes = np.random.default_rng(2), (3, 2)
+  gaussians = [(rng.normal(size=D), rng.uniform(0.5, 1.5, size=D)) for _ in range(2)]
+  logits = [[rng.normal(size=size) for size in sizes] for _ in range(2)]
+  action, q = rng.normal(size=(N, D)) * 1.5, rng.normal(size=N) * 3
+  chosen = [rng.integers(size, size=N) for size in sizes]
+  vector = np.concatenate([action, *(np.eye(size)[x] for size, x in zip(sizes, chosen, strict=True))], axis=-1)
+  raw = {"temperature": np.array(0.3), "penalty_temperature": np.array(-1.0), "alpha_mean": rng.normal(size=D),
+         "alpha_stddev": rng.normal(size=D) + 3, "alpha_policy": np.array([0.5, -0.2])}  # fmt: skip
+  dual = {name: np.logaddexp(0, value) + 1e-8 for name, value in raw.items()}
+
+  def policy(gaussian, logits):
+    categoricals = tuple(distributions.Categorical(jnp.float32(x)) for x in logits)
+    return distributions.Mixed(distributions.DiagonalGaussian(*map(jnp.float32, gaussian)), categoricals)
+
+  def ours(duals, logits_online):
+    online, target = policy(gaussians[0], logits_online), policy(gaussians[1], logits[1])
+    return mpo.mixed_loss(duals, online, target, jnp.float32(vector), jnp.float32(q), SETTINGS).total
+
+  def theirs(raw, logits_online, dual=None):
+    online, target = (
+      (g, [x - logsumexp(x) for x in l]) for g, l in zip(gaussians, (logits_online, logits[1]), strict=True)
+    )
+    return mixed_total_in_float64(raw, online, target, action, chosen, q, dual)
+
+  duals = {name: jnp.float32(x) for name, x in raw.items()}
+  value, (of_duals, of_logits) = jax.value_and_grad(ours, argnums=(0, 1))(duals, [jnp.float32(x) for x in logits[0]])
+  close(value, theirs(raw, logits[0]))
+  for name, x in raw.items():
+    for index in np.ndindex(x.shape):
+      step = np.zeros_like(x)
+      step[index] = 1e-6
+      up, down = (theirs({**raw, name: x + s}, logits[0], dual) for s in (step, -step))
+      close(of_duals[name][index], (up - down) / 2e-6, 3e-5)
+
+  def of_policy(logits_online):  # In the total above, where multipliers are no constants, KLs cancel out.
+    new, old = ([x - logsumexp(x) for x in each] for each in (logits_online, logits[1]))
+    kls = [np.exp(p) @ (p - q) for p, q in zip(old, new, strict=True)]
+    return theirs(raw, logits_online) + dual["alpha_policy"] @ kls
+
+  for i, x in enumerate(logits[0]):
+    for step in 1e-6 * np.eye(len(x)):
+      up, down = (of_policy([y + s if k == i else y for k, y in enumerate(logits[0])]) for s in (step, -step))
+      close(of_logits[i][np.argmax(step)], (up - down) / 2e-6, 3e-5)
+
+
 def test_the_temperature_reaches_the_bound():
   """At the minimum of its loss the weights lie ε from the samples, in the mean over states."""
   q = jnp.asarray(np.random.default_rng(0).normal(size=(20, 30)) * 10, jnp.float32)
@@ -187,7 +247,9 @@ def kinds():
   config = dataclasses.make_dataclass("Config", [(f.name, float) for f in dataclasses.fields(mpo.Settings)])(
     **dataclasses.asdict(SETTINGS)
   )
-  return {name: mpo.make_kind(fakes.make_spec("vector", name), "MPO", config) for name in ("continuous", "discrete")}
+  return {
+    name: mpo.make_kind(fakes.make_spec("vector", name), "MPO", config) for name in ("continuous", "discrete", "mixed")
+  }
 
 
 def test_expectations_over_candidates():
@@ -204,6 +266,30 @@ def test_expectations_over_candidates():
   close(candidates.mean(q), jnp.sum(jax.nn.softmax(categorical.logits) * q.T, axis=-1))
 
 
+def test_mixed_candidates_are_samples_of_the_policy():
+  """Choices come as often as they are probable; what is executed is what was valued."""
+  kind = kinds()["mixed"]
+  head = distributions.DiagonalGaussian(jnp.zeros((1, 2)), jnp.ones((1, 2)))
+  logits = jnp.asarray([[0.0, 1.0, -1.0]]), jnp.asarray([[0.5, -0.5]])
+  policy = distributions.Mixed(head, tuple(map(distributions.Categorical, logits)))
+  several = jax.vmap(lambda key: kind.candidates(policy, kind.draw(key, 1)))(
+    jax.random.split(jax.random.PRNGKey(0), 500)
+  )
+  parts = policy.parts(np.reshape(several.action, (-1, 7)))
+  np.testing.assert_allclose(np.mean(parts[0], axis=0), [0, 0], atol=0.06)
+  for part, x in zip(parts[1:], logits, strict=True):
+    np.testing.assert_allclose(np.mean(part, axis=0), softmax(x[0]), atol=0.03)
+  vector = kind.bounded(several.action[0, :, 0])  # [N, V]
+  nest = kind.space.to_environment(vector)
+  assert [leaf.dtype for leaf in nest.values()] == [np.float32, np.int32, np.int32]
+  np.testing.assert_allclose(kind.stored(nest), vector, atol=1e-6)
+  expected = head.log_prob(vector[:, :2]) + jax.nn.log_softmax(logits[0])[0, nest["gear"]]
+  close(policy.log_prob(vector), expected + jax.nn.log_softmax(logits[1])[0, nest["horn"]])
+  mode = kind.space.to_environment(policy.mode())
+  assert (int(mode["gear"][0]), int(mode["horn"][0])) == (1, 0)
+  assert kind.space.to_host(mode)["horn"].dtype == np.int64
+
+
 def test_critics_value_candidates_as_they_are_executed():
   kind, critic = kinds()["continuous"], lambda o, a: o + a
   policy = distributions.DiagonalGaussian(jnp.full((3, 2), 5.0), jnp.ones((3, 2)))
@@ -216,7 +302,7 @@ def test_critics_value_candidates_as_they_are_executed():
   close(kind.value(critic, values, jnp.asarray([2, 0])), [[3, 6], [4, 8]])
 
 
-@pytest.mark.parametrize("actions", ["continuous", "discrete"])
+@pytest.mark.parametrize("actions", ["continuous", "discrete", "mixed"])
 def test_networks(actions):
   spec, kind = fakes.make_spec("vector", actions), kinds()[actions]
   policy, critic = mpo.make_networks(spec, kind, 4, (8,), (8,))
@@ -229,7 +315,14 @@ def test_networks(actions):
     mpo.check_networks((hk.transform(lambda o: o), critic), spec, kind, 4)
 
 
-def test_actions_of_both_kinds_at_once_are_refused():
-  spec = fakes.make_spec()._replace(actions={"a": specs.DiscreteArray(2), "b": specs.BoundedArray((), float, 0, 1)})
-  with pytest.raises(ValueError, match="MPO takes one discrete action or a nest of continuous ones"):
-    mpo.make_kind(spec, "MPO", SETTINGS)
+@pytest.mark.parametrize(
+  ("actions", "message"),
+  [
+    ({"a": specs.DiscreteArray(2), "b": specs.DiscreteArray(3)}, "MPO takes one discrete action, or a nest with"),
+    ({"a": specs.DiscreteArray(2), "b": specs.Array((), float)}, "Expected finite bounds on every action"),
+    ({"a": specs.DiscreteArray(2), "b": specs.BoundedArray((), int, 0, 2)}, "MPO needs continuous actions"),
+  ],
+)
+def test_nests_of_actions_that_are_refused(actions, message):
+  with pytest.raises(ValueError, match=message):
+    mpo.make_kind(fakes.make_spec()._replace(actions=actions), "MPO", SETTINGS)

@@ -33,6 +33,8 @@ CASES = {
   "n-step": ("continuous", {}),
   "retrace": ("continuous", {"retrace": True}),
   "discrete": ("discrete", {}),
+  "mixed": ("mixed", {}),
+  "mixed retrace": ("mixed", {"retrace": True}),
   "discrete retrace": ("discrete", {"retrace": True}),
   "nested": ("dict", {}),
   "summed, no penalty": ("continuous", {"per_dimension": False, "epsilon_penalty": None}),
@@ -46,6 +48,10 @@ MODULES = {
   "gaussian_head/loc": "gaussian_head/mean",
   "gaussian_head/scale": "gaussian_head/stddev",
   "categorical_head/logits": "categorical_head/logits",
+  "mixed_head/gaussian_head/loc": "mixed_head/gaussian_head/mean",
+  "mixed_head/gaussian_head/scale": "mixed_head/gaussian_head/stddev",
+  "mixed_head/choice_0/logits": "mixed_head/choice_0/logits",
+  "mixed_head/choice_1/logits": "mixed_head/choice_1/logits",
   "head": "linear",
 }
 
@@ -140,9 +146,9 @@ def test_three_steps(actions, changes, monkeypatch):
   # The noise of JAX's steps, drawn beforehand, in the place of TensorFlow's.
   num_states = B * L if config.retrace else 2 * B
   noise = [nets.kind.draw(jax.random.fold_in(state.key, i), num_states) for i in range(3)]
-  given = tf.constant(np.stack(noise)) if actions != "discrete" else None
+  given = jax.tree.map(lambda *each: tf.constant(np.stack(each)), *noise)
   monkeypatch.setattr(
-    tf_mpo, "draw", lambda nets, state, num_states: () if given is None else tf.gather(given, state.steps)
+    tf_mpo, "draw", lambda nets, state, _: tf.nest.map_structure(lambda x: tf.gather(x, state.steps), given)
   )
   update, tf_update = jax.jit(jax_learning.make_update(nets, config)), tf_learning.make_update(tf_nets, config)
   compiled = tf.function(lambda sample: tf_update(tf_state, sample)[1])

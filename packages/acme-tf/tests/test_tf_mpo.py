@@ -100,7 +100,7 @@ def test_returns_end_where_nothing_was_done():
   close(given[0], [1 + 0.5 * (5 + 3.5 - 0)])
 
 
-@pytest.mark.parametrize("actions", ["continuous", "discrete"])
+@pytest.mark.parametrize("actions", ["continuous", "discrete", "mixed"])
 def test_networks(actions):
   spec = fakes.make_spec("vector", actions)
   config = dataclasses.make_dataclass("Config", [(f.name, float) for f in dataclasses.fields(mpo.Settings)])
@@ -115,7 +115,31 @@ def test_networks(actions):
     mpo.check_networks((lambda: networks.MLP((4,)), critic), spec, kind, 4)
 
 
-def test_actions_of_both_kinds_at_once_are_refused():
-  spec = fakes.make_spec()._replace(actions={"a": specs.DiscreteArray(2), "b": specs.BoundedArray((), float, 0, 1)})
-  with pytest.raises(ValueError, match="MPO takes one discrete action or a nest of continuous ones"):
+def test_several_discrete_actions_are_refused():
+  spec = fakes.make_spec()._replace(actions={"a": specs.DiscreteArray(2), "b": specs.DiscreteArray(3)})
+  with pytest.raises(ValueError, match="MPO takes one discrete action, or a nest with continuous ones"):
     mpo.make_kind(spec, "MPO", SETTINGS)
+
+
+def test_mixed_candidates_are_samples_of_the_policy():
+  """Choices come as often as they are probable; what is executed is what was valued."""
+  config = dataclasses.make_dataclass("Config", [(f.name, float) for f in dataclasses.fields(mpo.Settings)])
+  settings = dataclasses.replace(SETTINGS, num_samples=3000)
+  kind = mpo.make_kind(fakes.make_spec("vector", "mixed"), "MPO", config(**dataclasses.asdict(settings)))
+  logits = tf.constant([[0.0, 1.0, -1.0]]), tf.constant([[0.5, -0.5]])
+  policy = networks.Mixed(
+    networks.Gaussian(tf.zeros((1, 2)), tf.ones((1, 2))), tuple(map(networks.Categorical, logits))
+  )
+  candidates = kind.candidates(policy, kind.draw(tf.constant([1, 2], tf.int64), 1))
+  numbers, *choices = policy.parts(candidates.action)
+  np.testing.assert_allclose(tf.reduce_mean(numbers, axis=(0, 1)), [0, 0], atol=0.06)
+  for part, x in zip(choices, logits, strict=True):
+    np.testing.assert_allclose(tf.reduce_mean(part, axis=(0, 1)), tf.nn.softmax(x)[0], atol=0.03)
+  vector = kind.bounded(candidates.action[:, 0])  # [N, V]
+  nest = kind.space.to_environment(vector)
+  np.testing.assert_allclose(kind.stored(nest), vector, atol=1e-6)
+  expected = [tf.gather(tf.nn.log_softmax(x)[0], nest[name]) for name, x in zip(("gear", "horn"), logits, strict=True)]
+  close(policy.log_prob(vector), tf.add_n([policy.gaussian.log_prob(vector[:, :2]), *expected]))
+  assert (
+    kind.space.to_host(kind.space.to_environment(kind.sample(policy, tf.constant([3, 4]))))["horn"].dtype == np.int64
+  )

@@ -21,8 +21,8 @@ import numpy as np
 from acme import specs
 
 __all__ = [
-  "CategoricalConfig", "Config", "Fraction", "NoiseConfig", "NonNegative", "NonNegativeInt", "Positive", "PositiveInt",
-  "Range", "ReplayConfig", "TransitionConfig", "from_dict", "validate",
+  "CategoricalConfig", "Config", "Fraction", "NoiseConfig", "NonNegative", "NonNegativeInt", "ObservationConfig",
+  "Positive", "PositiveInt", "Range", "ReplayConfig", "TransitionConfig", "from_dict", "validate",
 ]  # fmt: skip
 
 
@@ -184,6 +184,15 @@ class NoiseConfig(Config):
   random_steps: NonNegativeInt = 1_000
   """The first environment steps, of all actors, whose actions are drawn uniformly: without them a policy may saturate
   before the critic has seen anything else. A habit of later work (TD3, 1802.09477, §6.1)."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ObservationConfig(Config):
+  """How agents see what they observe."""
+
+  normalize_observations: bool = False
+  """Whether each number of an observation is less its mean and over its standard deviation, of all that was learned
+  from so far, and within ±10: for observations of very different sizes. Integers and images are left as they are."""
 
 
 def validate(config: Any) -> None:

@@ -32,7 +32,7 @@ class AgentPlugin(Generic[Config]):
     name: what the entry point is called.
     summary: one line for `acme list`.
     config: the config class; made without arguments it is the default.
-    actions: which action specs it takes: "discrete", "continuous", or both.
+    actions: which action specs it takes: "discrete", "continuous", "mixed" (both in one nest), or several of these.
     backends: by name, its default first, the module that has `make_builder(config, network=None, …)`.
     presets: named configs, such as {"rainbow": DQNConfig.rainbow}.
     references: papers.
@@ -52,9 +52,9 @@ class AgentPlugin(Generic[Config]):
   num_envs: int = 1
 
   def __post_init__(self) -> None:
-    if not self.actions or not set(self.actions) <= {"discrete", "continuous"}:
+    if not self.actions or not set(self.actions) <= {"discrete", "continuous", "mixed"}:
       raise ValueError(
-        f"AgentPlugin {self.name!r}: expected actions of 'discrete' and 'continuous', got {self.actions!r}."
+        f"AgentPlugin {self.name!r}: expected actions of 'discrete', 'continuous' and 'mixed', got {self.actions!r}."
       )
     if not self.backends:
       raise ValueError(f"AgentPlugin {self.name!r}: expected one backend or more, got none.")

@@ -7,7 +7,7 @@ from acme.configs import Positive, PositiveInt
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class D4PGConfig(configs.NoiseConfig, configs.TransitionConfig, configs.CategoricalConfig):
+class D4PGConfig(configs.NoiseConfig, configs.TransitionConfig, configs.CategoricalConfig, configs.ObservationConfig):
   """D4PG's hyper-parameters (Barth-Maron et al. 2018, 1804.08617).
 
   The defaults are a recipe for small control tasks; `paper()` has the networks and rates of the paper's control tasks.

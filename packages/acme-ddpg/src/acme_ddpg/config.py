@@ -7,7 +7,7 @@ from acme.configs import Fraction, NonNegative, Positive, PositiveInt
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DDPGConfig(configs.NoiseConfig, configs.TransitionConfig):
+class DDPGConfig(configs.NoiseConfig, configs.TransitionConfig, configs.ObservationConfig):
   """DDPG's hyper-parameters (Lillicrap et al. 2015, 1509.02971).
 
   The defaults are a recipe for small control tasks; `paper()` has the numbers of the paper, `control_suite()` those

@@ -7,7 +7,7 @@ from acme.configs import Positive, PositiveInt
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DMPOConfig(configs.CategoricalConfig):
+class DMPOConfig(configs.CategoricalConfig, configs.ObservationConfig):
   """DMPO's hyper-parameters: those of MPO (Abdolmaleki et al. 2018, 1812.02256) and of a categorical critic.
 
   The defaults are a recipe that learns small tasks on a laptop; `published()` has the networks, samples and rates that

@@ -6,6 +6,7 @@ policies [B, D]. What is random takes a key, which is consumed.
 Shapes: … any leading axes, S what `sample` is asked for, D numbers in an action, A actions, K atoms.
 """
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -113,6 +114,42 @@ class Categorical(NamedTuple):
   def mode(self) -> jax.Array:
     """The most probable action, the first of equals: […] int32."""
     return jnp.argmax(self.logits, axis=-1).astype(jnp.int32)
+
+
+class Mixed(NamedTuple):
+  """D numbers of a Gaussian and a choice from each of several categoricals, independent of each other.
+
+  Values are vectors of V = D + Σ A numbers: those of the Gaussian, then each choice as a one-hot vector.
+  """
+
+  gaussian: DiagonalGaussian
+  categoricals: tuple[Categorical, ...]
+
+  def parts(self, value: jax.Array) -> list[jax.Array]:
+    """Splits a value […, V] into the Gaussian's part […, D] and those of the categoricals, one-hot […, A]."""
+    sizes = [self.gaussian.mean.shape[-1], *(each.logits.shape[-1] for each in self.categoricals)]
+    return jnp.split(value, list(itertools.accumulate(sizes[:-1])), axis=-1)
+
+  def sample(self, key: jax.Array, shape: tuple[int, ...] = ()) -> jax.Array:
+    """Values [*S, …, V]."""
+    keys = jax.random.split(key, 1 + len(self.categoricals))
+    choices = [each.sample(key, shape) for each, key in zip(self.categoricals, keys[1:], strict=True)]
+    return self._joined(self.gaussian.sample(keys[0], shape), choices)
+
+  def log_prob(self, value: jax.Array) -> jax.Array:
+    """Σ of the parts': […] for a value […, V]."""
+    numbers, *choices = self.parts(value)
+    each = [jnp.sum(x * p.log_probs, axis=-1) for x, p in zip(choices, self.categoricals, strict=True)]
+    total: jax.Array = sum(each, self.gaussian.log_prob(numbers))
+    return total
+
+  def mode(self) -> jax.Array:
+    """The modes of all parts: […, V]."""
+    return self._joined(self.gaussian.mode(), [each.mode() for each in self.categoricals])
+
+  def _joined(self, numbers: jax.Array, choices: list[jax.Array]) -> jax.Array:
+    sizes = [each.logits.shape[-1] for each in self.categoricals]
+    return jnp.concatenate([numbers, *map(jax.nn.one_hot, choices, sizes)], axis=-1)
 
 
 class DiscreteValued(NamedTuple):

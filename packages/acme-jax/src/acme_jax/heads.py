@@ -4,7 +4,7 @@ Shapes: B batch, F features, D numbers in an action, A actions, K atoms, M membe
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import haiku as hk
@@ -72,6 +72,19 @@ class CategoricalHead(hk.Module):
 
   def __call__(self, x: jax.Array) -> distributions.Categorical:
     return distributions.Categorical(near_zero_linear(self._num_actions, name="logits")(x))
+
+
+class MixedHead(hk.Module):
+  """A policy over D numbers and several choices: [B, F] to a `Mixed` over [B, V]."""
+
+  def __init__(self, gaussian: Callable[[], GaussianHead], num_values: Sequence[int], name: str | None = None) -> None:
+    """Makes the head; `gaussian` makes that of the numbers, `num_values` are the A of each choice."""
+    super().__init__(name)
+    self._gaussian, self._num_values = gaussian, num_values
+
+  def __call__(self, x: jax.Array) -> distributions.Mixed:
+    choices = [CategoricalHead(num, name=f"choice_{i}")(x) for i, num in enumerate(self._num_values)]
+    return distributions.Mixed(self._gaussian()(x), tuple(choices))
 
 
 class ValueHead(hk.Module):

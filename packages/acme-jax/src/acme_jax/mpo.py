@@ -1,4 +1,4 @@
-"""What MPO and DMPO share: their policy improvement, for Gaussian and for categorical policies, and what it changes.
+"""What MPO and DMPO share: their policy improvement, for Gaussian, categorical and mixed policies, and what it changes.
 
 In each state there are N candidate actions, with probabilities p_n under the target policy π': N samples of 1/N each,
 or, of a discrete policy, every action. The critic values them, q_n, and the policy is improved in two steps:
@@ -8,11 +8,14 @@ or, of a discrete policy, every action. The critic values them, q_n, and the pol
       −Σ_n w_n log π_θ(a_n) + α (KL − ε_…)
 
 A Gaussian policy is improved in its mean alone, and in its standard deviation alone, each within a bound of its own.
+Of a policy over both kinds of actions weights are those of whole actions; each part has its own bound and multiplier.
 Weights and KLs are constants to η and α, η and α constants to the policy.
 
-References: Abdolmaleki et al. 2018 (1806.06920, 1812.02256); Abdolmaleki et al. 2020 (2005.07513), for the penalty.
+References: Abdolmaleki et al. 2018 (1806.06920, 1812.02256); Abdolmaleki et al. 2020 (2005.07513), for the penalty;
+Neunert et al. 2020 (2001.00449), for both kinds of actions.
 
-Shapes: N candidates, M states, B batch, D numbers in an action, A actions, K outputs of a critic for an action.
+Shapes: N candidates, M states, B batch, D numbers in an action, A actions, G choices, V numbers in a policy's action
+(D, or D + Σ A with choices, which are one-hot), K outputs of a critic for an action.
 """
 
 import dataclasses
@@ -211,6 +214,43 @@ def categorical_loss(
   return Loss(total, metrics)
 
 
+def mixed_loss(
+  duals: Duals,
+  online: distributions.Mixed,
+  target: distributions.Mixed,
+  action: jax.Array,
+  q: jax.Array,
+  settings: Settings,
+) -> Loss:
+  """The loss of a policy over numbers and choices, and of its multipliers, in one state (2001.00449, §3).
+
+  Choices are weighed by the values of whole actions, as the numbers are; by the penalty numbers alone.
+
+  Args:
+    duals: raw: as for `gaussian_loss`, and "alpha_policy" [G].
+    online: over [V], which is learned.
+    target: the same; a constant.
+    action: [N, V], samples of the target policy, not clipped.
+    q: [N], their values.
+    settings: the bounds.
+
+  Returns:
+    The loss, [], and what to log: all are to be averaged over states.
+  """
+  numbers, *choices = target.parts(action)  # [N, D], and each [N, A]
+  total, metrics = gaussian_loss(duals, online.gaussian, target.gaussian, numbers, q, settings)
+  dual = positive(duals)
+  weights, _ = e_step(q, jnp.full_like(q, -math.log(q.shape[0])), dual["temperature"], settings.epsilon)  # As there.
+  kls, entropies = [], []
+  for chosen, new, old in zip(choices, online.categoricals, target.categoricals, strict=True):
+    total -= weights @ (chosen @ new.log_probs)
+    kls.append(old.kl(new))
+    entropies.append(new.entropy())
+  kl = jnp.stack(kls)  # [G]
+  total += trust_region(kl, dual["alpha_policy"], settings.epsilon_policy)
+  return Loss(total, metrics | {"kl_policy": jnp.sum(kl), "entropy": sum(entropies)})
+
+
 def _kl(weights: jax.Array, log_prior: jax.Array) -> jax.Array:
   """KL(w ‖ p), []; a weight of 0 counts nothing."""
   return jnp.sum(jax.scipy.special.xlogy(weights, weights) - weights * log_prior)
@@ -219,7 +259,7 @@ def _kl(weights: jax.Array, log_prior: jax.Array) -> jax.Array:
 class Candidates(NamedTuple):
   """Actions that the policy may be moved to in each of M states, and the target policy's probability of each."""
 
-  action: Any  # [N, M, D]; () where they are all that there are
+  action: Any  # [N, M, V]; () where they are all that there are
   log_prior: jax.Array  # [N, M]
 
   def mean(self, values: jax.Array) -> jax.Array:
@@ -228,7 +268,42 @@ class Candidates(NamedTuple):
     return jnp.sum(jnp.reshape(prior, (*prior.shape, *[1] * (values.ndim - 2))) * values, axis=0)
 
 
-class Continuous:
+class _Vectors:
+  """Actions that are vectors of V numbers to policies and critics."""
+
+  space: spaces.Continuous | spaces.Mixed
+  size: int  # V
+
+  def zeros(self, num_states: int) -> tuple[np.ndarray, ...]:
+    """What a critic takes besides observations [M, …]: actions [M, V]."""
+    return (np.zeros((num_states, self.size), np.float32),)
+
+  def critic_shape(self, num_outputs: int) -> tuple[int, ...]:
+    """The shape of what a critic gives in a state: (K,)."""
+    return (num_outputs,)
+
+  def make_critic(self, spec: types.NestedSpec, num_outputs: int, hidden_sizes: Sequence[int]) -> Critic:
+    return control.Critic(spec, num_outputs, hidden_sizes)
+
+  def values(self, critic: Critic, observation: types.NestedArray, candidates: Candidates) -> jax.Array:
+    """What the critic gives for each candidate as the environment would execute it: [N, M, K]."""
+    values: jax.Array = jax.vmap(critic, in_axes=(None, 0))(observation, self.bounded(candidates.action))
+    return values
+
+  def value(self, critic: Critic, observation: types.NestedArray, action: jax.Array) -> jax.Array:
+    """What the critic gives for one action in each state, [M, V]: [M, K]."""
+    return critic(observation, action)
+
+  def bounded(self, action: jax.Array) -> jax.Array:
+    """What the environment makes of an action: clip(a, −1, 1)."""
+    return jnp.clip(action, -1, 1)
+
+  def stored(self, action: types.NestedArray) -> jax.Array:
+    """The environment's actions [M, …] as policies and critics have them, [M, V]."""
+    return self.space.from_environment(action)
+
+
+class Continuous(_Vectors):
   """Gaussian policies over a nest of bounded actions, D numbers; critics of observation and action."""
 
   distribution = distributions.DiagonalGaussian
@@ -237,19 +312,12 @@ class Continuous:
     self.space, self.size = space, space.size  # D
     self._settings = settings
 
-  def zeros(self, num_states: int) -> tuple[np.ndarray, ...]:
-    """What a critic takes besides observations [M, …]: actions [M, D]."""
-    return (np.zeros((num_states, self.size), np.float32),)
-
-  def critic_shape(self, num_outputs: int) -> tuple[int, ...]:
-    """The shape of what a critic gives in a state: (K,)."""
-    return (num_outputs,)
+  def policy_shapes(self, num_states: int) -> list[tuple[int, ...]]:
+    """Those of the arrays of a distribution."""
+    return [(num_states, self.size)] * 2
 
   def make_head(self) -> heads.GaussianHead:
     return heads.GaussianHead(self.size, self._settings.initial_stddev, self._settings.min_stddev)
-
-  def make_critic(self, spec: types.NestedSpec, num_outputs: int, hidden_sizes: Sequence[int]) -> Critic:
-    return control.Critic(spec, num_outputs, hidden_sizes)
 
   def make_duals(self) -> Duals:
     """The multipliers, raw, as they are at first."""
@@ -273,26 +341,48 @@ class Continuous:
     action = target.mean + target.stddev * noise  # [N, M, D]
     return Candidates(action, jnp.full(action.shape[:2], -math.log(action.shape[0])))
 
-  def values(self, critic: Critic, observation: types.NestedArray, candidates: Candidates) -> jax.Array:
-    """What the critic gives for each candidate as the environment would execute it: [N, M, K]."""
-    values: jax.Array = jax.vmap(critic, in_axes=(None, 0))(observation, self.bounded(candidates.action))
-    return values
-
-  def value(self, critic: Critic, observation: types.NestedArray, action: jax.Array) -> jax.Array:
-    """What the critic gives for one action in each state, [M, D]: [M, K]."""
-    return critic(observation, action)
-
-  def bounded(self, action: jax.Array) -> jax.Array:
-    """What the environment makes of an action: clip(a, −1, 1)."""
-    return jnp.clip(action, -1, 1)
-
-  def stored(self, action: types.NestedArray) -> jax.Array:
-    """The environment's actions [M, …] as policies and critics have them, [M, D]."""
-    return self.space.from_environment(action)
-
   def loss(self, duals: Duals, online: Any, target: Any, candidates: Candidates, q: jax.Array) -> Loss:
     """`gaussian_loss` in M states: each of its leaves is [M]."""
     function = jax.vmap(gaussian_loss, in_axes=(None, 0, 0, 1, 1, None))
+    return function(duals, online, target, candidates.action, q, self._settings)
+
+
+class Mixed(_Vectors):
+  """Policies over a nest of bounded actions, D numbers, and discrete ones, G choices; critics of whole actions."""
+
+  distribution = distributions.Mixed
+
+  def __init__(self, space: spaces.Mixed, settings: Settings) -> None:
+    self.space, self.size = space, space.size  # V
+    self._settings, self._numbers = settings, Continuous(space.continuous, settings)
+
+  def policy_shapes(self, num_states: int) -> list[tuple[int, ...]]:
+    return [*self._numbers.policy_shapes(num_states), *((num_states, num) for num in self.space.num_values)]
+
+  def make_head(self) -> heads.MixedHead:
+    return heads.MixedHead(self._numbers.make_head, self.space.num_values)
+
+  def make_duals(self) -> Duals:
+    alpha = jnp.full(len(self.space.num_values), self._settings.initial_log_alpha_mean, jnp.float32)
+    return self._numbers.make_duals() | {"alpha_policy": alpha}
+
+  def draw(self, key: jax.Array, num_states: int) -> tuple[jax.Array, ...]:
+    """Standard normal [N, M, D], and Gumbel [N, M, A] of each choice. The key is consumed."""
+    keys = jax.random.split(key, 1 + len(self.space.num_values))
+    shape = self._settings.num_samples, num_states
+    gumbel = [jax.random.gumbel(k, (*shape, num)) for k, num in zip(keys[1:], self.space.num_values, strict=True)]
+    return self._numbers.draw(keys[0], num_states), *gumbel
+
+  def candidates(self, target: distributions.Mixed, noise: tuple[jax.Array, ...]) -> Candidates:
+    """Samples [N, M, V]: of each choice the largest of logits + Gumbel noise."""
+    numbers = self._numbers.candidates(target.gaussian, noise[0])
+    perturbed = [p.logits + gumbel for p, gumbel in zip(target.categoricals, noise[1:], strict=True)]  # each [N, M, A]
+    chosen = [jax.nn.one_hot(jnp.argmax(each, axis=-1), each.shape[-1]) for each in perturbed]
+    return numbers._replace(action=jnp.concatenate([numbers.action, *chosen], axis=-1))
+
+  def loss(self, duals: Duals, online: Any, target: Any, candidates: Candidates, q: jax.Array) -> Loss:
+    """`mixed_loss` in M states."""
+    function = jax.vmap(mixed_loss, in_axes=(None, 0, 0, 1, 1, None))
     return function(duals, online, target, candidates.action, q, self._settings)
 
 
@@ -304,6 +394,9 @@ class Discrete:
   def __init__(self, space: spaces.Discrete, settings: Settings) -> None:
     self.space, self.size = space, space.num_values  # A
     self._settings = settings
+
+  def policy_shapes(self, num_states: int) -> list[tuple[int, ...]]:
+    return [(num_states, self.size)]
 
   def zeros(self, num_states: int) -> tuple[np.ndarray, ...]:
     """Nothing: a critic takes observations alone."""
@@ -347,21 +440,23 @@ class Discrete:
     return jax.vmap(categorical_loss, in_axes=(None, 0, 0, 1, None))(duals, online, target, q, self._settings)
 
 
-Kind = Continuous | Discrete
+Kind = Continuous | Mixed | Discrete
 
 
 def make_kind(spec: specs.EnvironmentSpec, agent: str, config: configs.Config) -> Kind:
   """How an environment's actions are chosen and improved, by a config that has the fields of `Settings`.
 
   Raises:
-    ValueError: they are neither one discrete action nor a nest of bounded floats; the message says what to do.
+    ValueError: they are neither one discrete action nor a nest with bounded floats; the message says what to do.
   """
-  discrete = [isinstance(leaf, specs.DiscreteArray) for leaf in tree.flatten(spec.actions)]
-  if any(discrete) and len(discrete) > 1:
+  leaves = tree.flatten(spec.actions)
+  if len(leaves) > 1 and all(isinstance(leaf, specs.DiscreteArray) for leaf in leaves):
     raise ValueError(
-      f"{agent} takes one discrete action or a nest of continuous ones, got {specs.describe(spec.actions)}."
+      f"{agent} takes one discrete action, or a nest with continuous ones in it, got {specs.describe(spec.actions)}."
     )
-  space, settings = spaces.make(spec, agent, "discrete", "continuous"), Settings.of(config)
+  space, settings = spaces.make(spec, agent, "discrete", "continuous", "mixed"), Settings.of(config)
+  if isinstance(space, spaces.Mixed):
+    return Mixed(space, settings)
   return Discrete(space, settings) if isinstance(space, spaces.Discrete) else Continuous(space, settings)
 
 
@@ -435,8 +530,8 @@ Pair = tuple[hk.Transformed, hk.Transformed]  # a policy and a critic
 class Networks(NamedTuple):
   """Pure functions."""
 
-  policy: hk.Transformed  # observation [B, …] -> distribution over actions [B, D], or over A
-  critic: hk.Transformed  # (observation [B, …], action [B, D]) -> [B, K]; of discrete actions o -> [B, A, K]
+  policy: hk.Transformed  # observation [B, …] -> distribution over actions [B, V], or over A
+  critic: hk.Transformed  # (observation [B, …], action [B, V]) -> [B, K]; of discrete actions o -> [B, A, K]
   kind: Kind  # of actions, and how policies over them are improved
   observation: types.NestedArray  # zeros [1, …], to initialise with
 
@@ -483,10 +578,11 @@ def check_networks(network: Any, spec: specs.EnvironmentSpec, kind: Kind, num_ou
     return policy.apply(policy.init(key, observation), key, observation)
 
   given = jax.eval_shape(run, jax.random.PRNGKey(0))
-  if not isinstance(given, kind.distribution) or {leaf.shape for leaf in given} != {(2, kind.size)}:
+  shapes = kind.policy_shapes(2)
+  if not isinstance(given, kind.distribution) or [leaf.shape for leaf in jax.tree.leaves(given)] != shapes:
     raise ValueError(
       f"network: expected a policy that gives an acme_jax.distributions.{kind.distribution.__name__} with arrays "
-      f"{(2, kind.size)} for a batch of 2 observations, got {given}. Change its last layer: acme_jax.heads has some."
+      f"{shapes} for a batch of 2 observations, got {given}. Change its last layer: acme_jax.heads has some."
     )
   networks.check_output(critic, spec, kind.critic_shape(num_outputs), "outputs [K] for each action", *kind.zeros(2))
 

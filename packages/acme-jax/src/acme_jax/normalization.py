@@ -133,7 +133,7 @@ def _scaling(policy: program.Policy[Any, Any]) -> program.Policy[Any, Any]:
     observation = normalize(params.statistics, step.observation)
     return policy.act(params.inner, key, step._replace(observation=observation), core)
 
-  return dataclasses.replace(policy, act=act, initial=lambda params, n: policy.initial(params.inner, n))
+  return dataclasses.replace(policy, act=act, initial=lambda params, num_envs: policy.initial(params.inner, num_envs))
 
 
 def _scaled(statistics: Statistics, data: Any) -> Any:

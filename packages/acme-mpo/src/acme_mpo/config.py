@@ -8,7 +8,7 @@ from acme.configs import Fraction, Positive, PositiveInt
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class MPOConfig(configs.ReplayConfig):
+class MPOConfig(configs.ReplayConfig, configs.ObservationConfig):
   """MPO's hyper-parameters (Abdolmaleki et al. 2018, 1806.06920 and 1812.02256).
 
   The defaults are a recipe that learns small tasks on a laptop; `published()` has the networks, samples and rates that
@@ -129,6 +129,6 @@ def make_experience(config: MPOConfig) -> experience.Transitions | experience.Se
 
 
 def check_continuous(config: MPOConfig, continuous: bool) -> None:
-  """Raises ValueError where noise is asked for that only continuous actions have."""
+  """Raises ValueError where noise is asked for that only actions have which are all continuous."""
   if not continuous:
-    raise ValueError(f"MPOConfig.noise: {config.noise!r} is for continuous actions, and these are discrete.")
+    raise ValueError(f"MPOConfig.noise: {config.noise!r} is for continuous actions, and some of these are discrete.")

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from acme import plugins
-from acme_testing import checks, fields, runs
+from acme_testing import checks, fakes, fields, runs
 
 __all__ = ["BEHAVIOUR", "CASES", "CHECKS", "check_agent", "items"]
 
@@ -85,7 +85,7 @@ _BAD_INPUT = [
 
 
 def _spec_cases(subject: runs.Subject) -> list[str]:
-  kind = "discrete" if hasattr(subject.spec.actions, "num_values") else "continuous"
+  kind = next((name for name, spec in fakes.ACTIONS.items() if spec is subject.spec.actions), "continuous")
   if subject.label:  # The rest depends on the network, which the agent's other subjects have, too.
     return [f"vector-{kind}"]
   more = ("vector-matrix", "vector-dict") if kind == "continuous" else ()

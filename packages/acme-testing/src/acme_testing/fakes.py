@@ -21,6 +21,7 @@ __all__ = [
   "RandomActor",
   "Reach",
   "ScriptedEnvironment",
+  "Steer",
   "make_spec",
   "random_value",
 ]
@@ -47,9 +48,14 @@ ACTIONS: dict[str, types.NestedSpec] = {
     "arm": specs.BoundedArray((2,), np.float32, -1, 1, name="arm"),
     "hand": specs.BoundedArray((), np.float32, 0, 0.5, name="hand"),
   },
+  "mixed": {
+    "arm": specs.BoundedArray((2,), np.float32, [-1, 0], [1, 3], name="arm"),
+    "gear": specs.DiscreteArray(3, np.int32, name="gear"),
+    "horn": specs.DiscreteArray(2, np.int64, name="horn"),
+  },
   "free": specs.Array((2,), np.float32, name="action"),
 }
-"""Action specs by name: one discrete, three continuous, and one continuous without bounds."""
+"""Action specs by name: one discrete, three continuous, one of both kinds, and one continuous without bounds."""
 
 
 def make_spec(observation: str = "vector", action: str = "discrete") -> specs.EnvironmentSpec:
@@ -232,11 +238,11 @@ class Reach(dm_env.Environment):
   """An episode of one step, for quick tests of learning: the observation says which action is best.
 
   Of continuous actions in [−1, 1] the reward is −|a − o|, some −0.6 at random; of two discrete ones 0 for the one that
-  tells the observation's sign, else −1. Observations are uniform in [−0.8, 0.8].
+  tells the observation's sign, else −1. Observations are uniform in [−0.8, 0.8], and shown with `offset` added.
   """
 
-  def __init__(self, discrete: bool) -> None:
-    self._rng, self._discrete = np.random.default_rng(0), discrete
+  def __init__(self, discrete: bool, offset: float = 0.0) -> None:
+    self._rng, self._discrete, self._offset = np.random.default_rng(0), discrete, np.float32(offset)
 
   def seed(self, seed: int) -> None:
     """Makes the next observations depend on `seed` alone."""
@@ -244,17 +250,33 @@ class Reach(dm_env.Environment):
 
   def reset(self) -> dm_env.TimeStep:
     self._goal = self._rng.uniform(-0.8, 0.8, size=1).astype(np.float32)
-    return dm_env.restart(self._goal)
+    return dm_env.restart(self._goal + self._offset)
 
   def step(self, action: types.NestedArray) -> dm_env.TimeStep:
     reward = (action == (self._goal[0] > 0)) - 1 if self._discrete else -abs(action - self._goal[0])
-    return dm_env.termination(np.float32(reward), self._goal)
+    return dm_env.termination(np.float32(reward), self._goal + self._offset)
 
   def observation_spec(self) -> specs.BoundedArray:
-    return specs.BoundedArray((1,), np.float32, -1, 1)
+    return specs.BoundedArray((1,), np.float32, self._offset - 1, self._offset + 1)
 
   def action_spec(self) -> specs.Array:
     return specs.DiscreteArray(2) if self._discrete else specs.BoundedArray((), np.float32, -1, 1)
+
+
+class Steer(Reach):
+  """As `Reach`, by an action of two parts that both matter: how far to move, in [0, 1], and whether to the right.
+
+  The reward is −|±a − o|, some −0.7 at random.
+  """
+
+  def __init__(self) -> None:
+    super().__init__(discrete=False)
+
+  def step(self, action: types.NestedArray) -> dm_env.TimeStep:
+    return super().step(action["far"] if action["right"] else -action["far"])
+
+  def action_spec(self) -> dict[str, specs.Array]:
+    return {"far": specs.BoundedArray((), np.float32, 0, 1), "right": specs.DiscreteArray(2)}
 
 
 class RandomActor(core.Actor):

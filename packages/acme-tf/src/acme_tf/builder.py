@@ -16,6 +16,15 @@ P = TypeVar("P")
 C = TypeVar("C")
 
 
+def refuse_switches(config: configs.Config, *lacking: str) -> None:
+  """Raises ValueError where a switch of the config is on that an agent lacks in TensorFlow."""
+  for switch in lacking:
+    if getattr(config, switch):
+      raise ValueError(
+        f'{type(config).__name__}.{switch}: the TensorFlow backend lacks it. Set it to False, or use backend="jax".'
+      )
+
+
 class ProgramBuilder(builders.Builder[Config, Program[S, P, C]], Generic[Config, S, P, C]):
   """Makes the components of an agent from its program and its experience."""
 

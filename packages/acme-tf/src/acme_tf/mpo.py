@@ -1,10 +1,12 @@
-"""What MPO and DMPO share: their policy improvement, for Gaussian and for categorical policies.
+"""What MPO and DMPO share: their policy improvement, for Gaussian, categorical and mixed policies.
 
 The twin of `acme_jax.mpo`, which says what each part is; its losses are those of a batch of states.
 
-References: Abdolmaleki et al. 2018 (1806.06920, 1812.02256); Abdolmaleki et al. 2020 (2005.07513), for the penalty.
+References: Abdolmaleki et al. 2018 (1806.06920, 1812.02256); Abdolmaleki et al. 2020 (2005.07513), for the penalty;
+Neunert et al. 2020 (2001.00449), for both kinds of actions.
 
-Shapes: N candidates, M states, B batch, D numbers in an action, A actions, K outputs of a critic for an action.
+Shapes: N candidates, M states, B batch, D numbers in an action, A actions, G choices, V numbers in a policy's action
+(D, or D + Σ A with choices, which are one-hot), K outputs of a critic for an action.
 """
 
 import dataclasses
@@ -193,6 +195,39 @@ def categorical_loss(
   return Loss(total, {"kl_weights": _kl(weights, prior), "kl_policy": kl, "entropy": online.entropy()})
 
 
+def mixed_loss(
+  duals: Duals, online: networks.Mixed, target: networks.Mixed, action: tf.Tensor, q: tf.Tensor, settings: Settings
+) -> Loss:
+  """The loss of a policy over numbers and choices, and of its multipliers (2001.00449, §3).
+
+  Choices are weighed by the values of whole actions, as the numbers are; by the penalty numbers alone.
+
+  Args:
+    duals: raw: as for `gaussian_loss`, and "alpha_policy" [G].
+    online: over [M, V], which is learned.
+    target: the same; a constant.
+    action: [N, M, V], samples of the target policy, not clipped; constants.
+    q: [N, M], their values.
+    settings: the bounds.
+
+  Returns:
+    The loss, and what to log.
+  """
+  numbers, *choices = target.parts(action)  # [N, M, D], and each [N, M, A]
+  total, metrics = gaussian_loss(duals, online.gaussian, target.gaussian, numbers, q, settings)
+  dual = positive(duals)
+  uniform = tf.fill(tf.shape(q), -math.log(q.shape[0]))  # [N, M], log 1/N
+  weights, _ = e_step(q, uniform, dual["temperature"], settings.epsilon)  # As there.
+  kls, entropies = [], []
+  for chosen, new, old in zip(choices, online.categoricals, target.categoricals, strict=True):
+    total -= tf.reduce_sum(weights * tf.reduce_sum(chosen * new.log_probs, axis=-1), axis=0)
+    kls.append(old.kl(new))
+    entropies.append(new.entropy())
+  kl = tf.stack(kls, axis=1)  # [M, G]
+  total += trust_region(kl, dual["alpha_policy"], settings.epsilon_policy)
+  return Loss(total, metrics | {"kl_policy": tf.reduce_sum(kl, axis=1), "entropy": tf.add_n(entropies)})
+
+
 def _kl(weights: tf.Tensor, log_prior: tf.Tensor) -> tf.Tensor:
   """KL(w ‖ p), [M]; a weight of 0 counts nothing."""
   return tf.reduce_sum(tf.math.xlogy(weights, weights) - weights * log_prior, axis=0)
@@ -201,7 +236,7 @@ def _kl(weights: tf.Tensor, log_prior: tf.Tensor) -> tf.Tensor:
 class Candidates(NamedTuple):
   """Actions that the policy may be moved to in each of M states, and the target policy's probability of each."""
 
-  action: Any  # [N, M, D]; () where they are all that there are
+  action: Any  # [N, M, V]; () where they are all that there are
   log_prior: tf.Tensor  # [N, M]
 
   def mean(self, values: tf.Tensor) -> tf.Tensor:
@@ -210,7 +245,48 @@ class Candidates(NamedTuple):
     return tf.reduce_sum((prior if values.shape.rank == 2 else prior[..., None]) * values, axis=0)
 
 
-class Continuous:
+class _Vectors:
+  """Actions that are vectors of V numbers to policies and critics."""
+
+  space: spaces.Continuous | spaces.Mixed
+  size: int  # V
+
+  def zeros(self, num_states: int) -> tuple[np.ndarray, ...]:
+    """What a critic takes besides observations [M, …]: actions [M, V]."""
+    return (np.zeros((num_states, self.size), np.float32),)
+
+  def critic_shape(self, num_outputs: int) -> tuple[int, ...]:
+    """The shape of what a critic gives in a state: (K,)."""
+    return (num_outputs,)
+
+  def make_critic(self, spec: types.NestedSpec, num_outputs: int, hidden_sizes: Sequence[int]) -> snt.Module:
+    return control.Critic(spec, num_outputs, hidden_sizes)
+
+  def values(self, critic: Critic, observation: types.NestedArray, candidates: Candidates) -> tf.Tensor:
+    """What the critic gives for each candidate as the environment would execute it: [N, M, K]."""
+    action = self.bounded(candidates.action)
+    num_candidates, num_states, size = action.shape
+
+    def repeat(leaf: tf.Tensor) -> tf.Tensor:
+      return tf.tile(leaf, (num_candidates, *[1] * (leaf.shape.rank - 1)))  # [N·M, …]
+
+    values = critic(tf.nest.map_structure(repeat, observation), tf.reshape(action, (-1, size)))
+    return tf.reshape(values, (num_candidates, num_states, -1))
+
+  def value(self, critic: Critic, observation: types.NestedArray, action: tf.Tensor) -> tf.Tensor:
+    """What the critic gives for one action in each state, [M, V]: [M, K]."""
+    return critic(observation, action)
+
+  def bounded(self, action: tf.Tensor) -> tf.Tensor:
+    """What the environment makes of an action: clip(a, −1, 1)."""
+    return tf.clip_by_value(action, -1, 1)
+
+  def stored(self, action: types.NestedArray) -> tf.Tensor:
+    """The environment's actions [M, …] as policies and critics have them, [M, V]."""
+    return self.space.from_environment(action)
+
+
+class Continuous(_Vectors):
   """Gaussian policies over a nest of bounded actions, D numbers; critics of observation and action."""
 
   distribution = networks.Gaussian
@@ -219,19 +295,12 @@ class Continuous:
     self.space, self.size = space, space.size  # D
     self._settings = settings
 
-  def zeros(self, num_states: int) -> tuple[np.ndarray, ...]:
-    """What a critic takes besides observations [M, …]: actions [M, D]."""
-    return (np.zeros((num_states, self.size), np.float32),)
-
-  def critic_shape(self, num_outputs: int) -> tuple[int, ...]:
-    """The shape of what a critic gives in a state: (K,)."""
-    return (num_outputs,)
+  def policy_shapes(self, num_states: int) -> list[tuple[int, ...]]:
+    """Those of the arrays of a distribution."""
+    return [(num_states, self.size)] * 2
 
   def make_head(self) -> snt.Module:
     return networks.GaussianHead(self.size, self._settings.initial_stddev, self._settings.min_stddev)
-
-  def make_critic(self, spec: types.NestedSpec, num_outputs: int, hidden_sizes: Sequence[int]) -> snt.Module:
-    return control.Critic(spec, num_outputs, hidden_sizes)
 
   def make_duals(self) -> dict[str, tf.Variable]:
     """The multipliers, raw, as they are at first."""
@@ -255,36 +324,58 @@ class Continuous:
     action = target.loc + target.scale * noise  # [N, M, D]
     return Candidates(action, tf.fill(tf.shape(action)[:2], -math.log(action.shape[0])))
 
-  def values(self, critic: Critic, observation: types.NestedArray, candidates: Candidates) -> tf.Tensor:
-    """What the critic gives for each candidate as the environment would execute it: [N, M, K]."""
-    action = self.bounded(candidates.action)
-    num_candidates, num_states, size = action.shape
-
-    def repeat(leaf: tf.Tensor) -> tf.Tensor:
-      return tf.tile(leaf, (num_candidates, *[1] * (leaf.shape.rank - 1)))  # [N·M, …]
-
-    values = critic(tf.nest.map_structure(repeat, observation), tf.reshape(action, (-1, size)))
-    return tf.reshape(values, (num_candidates, num_states, -1))
-
-  def value(self, critic: Critic, observation: types.NestedArray, action: tf.Tensor) -> tf.Tensor:
-    """What the critic gives for one action in each state, [M, D]: [M, K]."""
-    return critic(observation, action)
-
   def sample(self, policy: networks.Gaussian, seed: tf.Tensor) -> tf.Tensor:
     """One action in each state, as the environment executes it, [M, D]. The seed [2] is consumed."""
     return self.bounded(policy.sample(seed, 1)[0])
 
-  def bounded(self, action: tf.Tensor) -> tf.Tensor:
-    """What the environment makes of an action: clip(a, −1, 1)."""
-    return tf.clip_by_value(action, -1, 1)
-
-  def stored(self, action: types.NestedArray) -> tf.Tensor:
-    """The environment's actions [M, …] as policies and critics have them, [M, D]."""
-    return self.space.from_environment(action)
-
   def loss(self, duals: Duals, online: Any, target: Any, candidates: Candidates, q: tf.Tensor) -> Loss:
     """`gaussian_loss` of these candidates."""
     return gaussian_loss(duals, online, target, candidates.action, q, self._settings)
+
+
+class Mixed(_Vectors):
+  """Policies over a nest of bounded actions, D numbers, and discrete ones, G choices; critics of whole actions."""
+
+  distribution = networks.Mixed
+
+  def __init__(self, space: spaces.Mixed, settings: Settings) -> None:
+    self.space, self.size = space, space.size  # V
+    self._settings, self._numbers = settings, Continuous(space.continuous, settings)
+
+  def policy_shapes(self, num_states: int) -> list[tuple[int, ...]]:
+    return [*self._numbers.policy_shapes(num_states), *((num_states, num) for num in self.space.num_values)]
+
+  def make_head(self) -> snt.Module:
+    return networks.MixedHead(self._numbers.make_head, self.space.num_values)
+
+  def make_duals(self) -> dict[str, tf.Variable]:
+    alpha = np.full(len(self.space.num_values), self._settings.initial_log_alpha_mean, np.float32)
+    return self._numbers.make_duals() | {"alpha_policy": tf.Variable(alpha, name="alpha_policy")}
+
+  def draw(self, seed: tf.Tensor, num_states: int) -> tuple[tf.Tensor, ...]:
+    """Standard normal [N, M, D], and Gumbel [N, M, A] of each choice. The seed [2] is consumed."""
+    seeds = [tf.random.experimental.stateless_fold_in(seed, i) for i in range(1 + len(self.space.num_values))]
+    shape = self._settings.num_samples, num_states
+    uniform = [  # Above 0, whose logarithm is none.
+      tf.random.stateless_uniform((*shape, num), own, minval=np.finfo(np.float32).tiny)
+      for own, num in zip(seeds[1:], self.space.num_values, strict=True)
+    ]
+    return self._numbers.draw(seeds[0], num_states), *(-tf.math.log(-tf.math.log(each)) for each in uniform)
+
+  def candidates(self, target: networks.Mixed, noise: tuple[tf.Tensor, ...]) -> Candidates:
+    """Samples [N, M, V]: of each choice the largest of logits + Gumbel noise."""
+    numbers = self._numbers.candidates(target.gaussian, noise[0])
+    perturbed = [p.logits + gumbel for p, gumbel in zip(target.categoricals, noise[1:], strict=True)]  # each [N, M, A]
+    chosen = [tf.one_hot(tf.argmax(each, axis=-1), each.shape[-1]) for each in perturbed]
+    return numbers._replace(action=tf.concat([numbers.action, *chosen], axis=-1))
+
+  def sample(self, policy: networks.Mixed, seed: tf.Tensor) -> tf.Tensor:
+    """One action in each state, as the environment executes it, [M, V]. The seed [2] is consumed."""
+    return self.bounded(policy.sample(seed))
+
+  def loss(self, duals: Duals, online: Any, target: Any, candidates: Candidates, q: tf.Tensor) -> Loss:
+    """`mixed_loss` of these candidates."""
+    return mixed_loss(duals, online, target, candidates.action, q, self._settings)
 
 
 class Discrete:
@@ -295,6 +386,9 @@ class Discrete:
   def __init__(self, space: spaces.Discrete, settings: Settings) -> None:
     self.space, self.size = space, space.num_values  # A
     self._settings = settings
+
+  def policy_shapes(self, num_states: int) -> list[tuple[int, ...]]:
+    return [(num_states, self.size)]
 
   def zeros(self, num_states: int) -> tuple[np.ndarray, ...]:
     """Nothing: a critic takes observations alone."""
@@ -342,21 +436,23 @@ class Discrete:
     return categorical_loss(duals, online, target, q, self._settings)
 
 
-Kind = Continuous | Discrete
+Kind = Continuous | Mixed | Discrete
 
 
 def make_kind(spec: specs.EnvironmentSpec, agent: str, config: configs.Config) -> Kind:
   """How an environment's actions are chosen and improved, by a config that has the fields of `Settings`.
 
   Raises:
-    ValueError: they are neither one discrete action nor a nest of bounded floats; the message says what to do.
+    ValueError: they are neither one discrete action nor a nest with bounded floats; the message says what to do.
   """
-  discrete = [isinstance(leaf, specs.DiscreteArray) for leaf in tree.flatten(spec.actions)]
-  if any(discrete) and len(discrete) > 1:
+  leaves = tree.flatten(spec.actions)
+  if len(leaves) > 1 and all(isinstance(leaf, specs.DiscreteArray) for leaf in leaves):
     raise ValueError(
-      f"{agent} takes one discrete action or a nest of continuous ones, got {specs.describe(spec.actions)}."
+      f"{agent} takes one discrete action, or a nest with continuous ones in it, got {specs.describe(spec.actions)}."
     )
-  space, settings = spaces.make(spec, agent, "discrete", "continuous"), Settings.of(config)
+  space, settings = spaces.make(spec, agent, "discrete", "continuous", "mixed"), Settings.of(config)
+  if isinstance(space, spaces.Mixed):
+    return Mixed(space, settings)
   return Discrete(space, settings) if isinstance(space, spaces.Discrete) else Continuous(space, settings)
 
 
@@ -414,8 +510,8 @@ def make_networks(
 class Networks(NamedTuple):
   """Factories, and what their networks work on."""
 
-  make_policy: variables.Factory  # observation [B, …] -> distribution over actions [B, D], or over A
-  make_critic: variables.Factory  # (observation [B, …], action [B, D]) -> [B, K]; of discrete actions o -> [B, A, K]
+  make_policy: variables.Factory  # observation [B, …] -> distribution over actions [B, V], or over A
+  make_critic: variables.Factory  # (observation [B, …], action [B, V]) -> [B, K]; of discrete actions o -> [B, A, K]
   kind: Kind  # of actions, and how policies over them are improved
   observation: types.NestedArray  # zeros [1, …], to make variables with
 
@@ -434,10 +530,11 @@ def check_networks(network: Any, spec: specs.EnvironmentSpec, kind: Kind, num_ou
   policy, critic = network
   observation = tf.nest.map_structure(tf.constant, networks.zeros(spec.observations, batch=2))
   given = variables.create(policy, observation)(functions.single(observation))
-  if not isinstance(given, kind.distribution) or {tuple(leaf.shape) for leaf in given} != {(2, kind.size)}:
+  shapes = kind.policy_shapes(2)
+  if not isinstance(given, kind.distribution) or [tuple(leaf.shape) for leaf in tf.nest.flatten(given)] != shapes:
     raise ValueError(
       f"network: expected a policy that gives an acme_tf.networks.{kind.distribution.__name__} with arrays "
-      f"{(2, kind.size)} for a batch of 2 observations, got {given!r}. acme_tf.networks has fitting heads."
+      f"{shapes} for a batch of 2 observations, got {given!r}. acme_tf.networks has fitting heads."
     )
   networks.check_output(critic, spec, kind.critic_shape(num_outputs), "outputs [K] for each action", *kind.zeros(2))
 

@@ -267,6 +267,56 @@ class Categorical(NamedTuple):
     return tf.reduce_sum(tf.exp(self.log_probs) * (self.log_probs - other.log_probs), axis=-1)
 
 
+class Mixed(NamedTuple):
+  """D numbers of a Gaussian and a choice from each of several categoricals, independent of each other.
+
+  Values are vectors of V = D + Σ A numbers: those of the Gaussian, then each choice as a one-hot vector.
+  """
+
+  gaussian: Gaussian
+  categoricals: tuple[Categorical, ...]
+
+  def parts(self, value: tf.Tensor) -> list[tf.Tensor]:
+    """Splits a value [..., B, V] into the Gaussian's part [..., B, D] and the categoricals', one-hot [..., B, A]."""
+    sizes = [self.gaussian.loc.shape[-1], *(each.logits.shape[-1] for each in self.categoricals)]
+    return tf.split(value, sizes, axis=-1)  # type: ignore[no-any-return]
+
+  def sample(self, seed: tf.Tensor) -> tf.Tensor:
+    """Draws [B, V]; `seed` [2] integers, consumed here."""
+    seeds = [tf.random.experimental.stateless_fold_in(seed, i) for i in range(1 + len(self.categoricals))]
+    choices = [each.sample(own) for each, own in zip(self.categoricals, seeds[1:], strict=True)]
+    return self._joined(self.gaussian.sample(seeds[0], 1)[0], choices)
+
+  def log_prob(self, value: tf.Tensor) -> tf.Tensor:
+    """Σ of the parts': [..., B] for a value [..., B, V]."""
+    numbers, *choices = self.parts(value)
+    each = [tf.reduce_sum(x * p.log_probs, axis=-1) for x, p in zip(choices, self.categoricals, strict=True)]
+    return tf.add_n([self.gaussian.log_prob(numbers), *each])
+
+  def mode(self) -> tf.Tensor:
+    """The modes of all parts: [B, V]."""
+    return self._joined(self.gaussian.mode(), [each.mode() for each in self.categoricals])
+
+  def _joined(self, numbers: tf.Tensor, choices: list[tf.Tensor]) -> tf.Tensor:
+    sizes = [each.logits.shape[-1] for each in self.categoricals]
+    return tf.concat([numbers, *map(tf.one_hot, choices, sizes)], axis=-1)
+
+
+class MixedHead(snt.Module):
+  """A policy over D numbers and several choices: [B, D'] to a `Mixed` over [B, V]."""
+
+  def __init__(
+    self, make_gaussian: Callable[[], snt.Module], num_values: Sequence[int], name: str | None = None
+  ) -> None:
+    """Makes the head; `make_gaussian` makes that of the numbers, `num_values` are the A of each choice."""
+    super().__init__(name)
+    self._gaussian = make_gaussian()
+    self._choices = [CategoricalHead(num, name=f"choice_{i}") for i, num in enumerate(num_values)]
+
+  def __call__(self, x: tf.Tensor) -> Mixed:
+    return Mixed(self._gaussian(x), tuple(choice(x) for choice in self._choices))
+
+
 class CategoricalHead(snt.Module):
   """A policy over A actions: [B, D] to a `Categorical` over [B], nearly uniform at first."""
 

@@ -80,12 +80,51 @@ class Continuous:
     return tree.map_structure(lambda spec, leaf: leaf.numpy().astype(spec.dtype, copy=False), self._spec, action)
 
 
-def make(spec: specs.EnvironmentSpec, agent: str, *kinds: str) -> Discrete | Continuous:
-  """The space of an environment's actions, of which `agent` takes some `kinds`: "discrete", "continuous".
+class Mixed:
+  """A nest of bounded float specs and of discrete ones as one vector of V numbers.
+
+  First come the D numbers of all float leaves, in [−1, 1], then each discrete leaf's choice as a one-hot vector.
+  """
+
+  def __init__(self, spec: types.NestedSpec) -> None:
+    """Reads the bounds; the float leaves are as `Continuous` takes them."""
+    self._spec = spec
+    leaves = tree.flatten(spec)
+    self._discrete = [isinstance(leaf, specs.DiscreteArray) for leaf in leaves]
+    self.continuous = Continuous([leaf for leaf in leaves if not isinstance(leaf, specs.DiscreteArray)])
+    self.num_values = [
+      int(leaf.num_values) for leaf in leaves if isinstance(leaf, specs.DiscreteArray)
+    ]  # the A of each
+    self.size = self.continuous.size + sum(self.num_values)  # V
+
+  def from_environment(self, action: types.NestedArray) -> tf.Tensor:
+    """From a nest of actions [B, …] to [B, V]."""
+    leaves = list(zip(tree.flatten(action), self._discrete, strict=True))
+    numbers = self.continuous.from_environment([leaf for leaf, discrete in leaves if not discrete])
+    choices = [leaf for leaf, discrete in leaves if discrete]
+    return tf.concat([numbers, *map(tf.one_hot, choices, self.num_values)], axis=-1)
+
+  def to_environment(self, action: tf.Tensor) -> types.NestedArray:
+    """From [B, V] to a nest of actions [B, …], float32 within the bounds and int32."""
+    numbers, *choices = tf.split(action, [self.continuous.size, *self.num_values], axis=-1)
+    floats = iter(self.continuous.to_environment(numbers))
+    chosen = iter([tf.argmax(each, axis=-1, output_type=tf.int32) for each in choices])
+    return tree.unflatten_as(self._spec, [next(chosen if discrete else floats) for discrete in self._discrete])
+
+  def to_host(self, action: types.NestedArray) -> types.NestedArray:
+    return tree.map_structure(lambda spec, leaf: leaf.numpy().astype(spec.dtype, copy=False), self._spec, action)
+
+
+def make(spec: specs.EnvironmentSpec, agent: str, *kinds: str) -> Discrete | Continuous | Mixed:
+  """The space of an environment's actions, of which `agent` takes some `kinds`: "discrete", "continuous", "mixed".
 
   Raises:
     ValueError: they are of none of these kinds; the message says what to use instead.
   """
+  floats = [leaf for leaf in tree.flatten(spec.actions) if not isinstance(leaf, specs.DiscreteArray)]
+  if "mixed" in kinds and 0 < len(floats) < len(tree.flatten(spec.actions)):
+    specs.require_continuous(spec._replace(actions=floats), agent)
+    return Mixed(spec.actions)
   if "continuous" not in kinds or ("discrete" in kinds and isinstance(spec.actions, specs.DiscreteArray)):
     return Discrete(specs.require_discrete(spec, agent))
   return Continuous(specs.require_continuous(spec, agent))

@@ -23,7 +23,7 @@ import optax
 from acme import replay, specs, types
 from acme_d4pg import config as d4pg_config
 from acme_d4pg.jax import acting, networks
-from acme_jax import control, learning, losses, optimizers, targets
+from acme_jax import control, learning, losses, normalization, optimizers, targets
 from acme_jax.program import Metrics, Program, Update
 
 
@@ -117,4 +117,5 @@ def make_program(
   nets = networks.make_networks(spec, config, network)
   update = make_update(nets, config, networks.atoms(config, spec))
   make_policy = functools.partial(acting.make_policy, nets, config)
-  return control.make_program(nets, lambda key: make_state(nets, config, key), update, make_policy)
+  program = control.make_program(nets, lambda key: make_state(nets, config, key), update, make_policy)
+  return normalization.normalized(program, spec) if config.normalize_observations else program

@@ -23,7 +23,7 @@ import optax
 from acme import replay, specs, types
 from acme_ddpg import config as ddpg_config
 from acme_ddpg.jax import acting, losses, networks
-from acme_jax import control, learning, optimizers, targets
+from acme_jax import control, learning, normalization, optimizers, targets
 from acme_jax.losses import deterministic_policy_gradient_loss as dpg_loss
 from acme_jax.program import Metrics, Program, Update
 
@@ -142,7 +142,9 @@ def make_program(
   """Makes DDPG's program. Raises ValueError where the actions are not continuous and bounded."""
   nets = networks.make_networks(spec, config, network)
   make_policy = functools.partial(acting.make_policy, nets, config)
-  return control.make_program(nets, lambda key: make_state(nets, config, key), make_update(nets, config), make_policy)
+  init, update = functools.partial(make_state, nets, config), make_update(nets, config)
+  program = control.make_program(nets, init, update, make_policy)
+  return normalization.normalized(program, spec) if config.normalize_observations else program
 
 
 def _step(optimizer: optax.GradientTransformation, gradients: Any, opt_state: Any, params: Any) -> tuple[Any, Any]:

@@ -25,7 +25,7 @@ import numpy as np
 from acme import replay, specs, types
 from acme_dmpo import config as dmpo_config
 from acme_dmpo.jax import acting, networks
-from acme_jax import losses, mpo
+from acme_jax import losses, mpo, normalization
 from acme_jax.program import Metrics, Program, Update
 
 
@@ -88,4 +88,5 @@ def make_program(
   """Makes DMPO's program. Raises ValueError where the actions are neither one discrete one nor bounded floats."""
   nets = networks.make_networks(spec, config, network)
   init, make_policy = partial(make_state, nets, config), partial(acting.make_policy, nets)
-  return mpo.make_program(nets, init, make_update(nets, config, networks.atoms(config, spec)), make_policy)
+  program = mpo.make_program(nets, init, make_update(nets, config, networks.atoms(config, spec)), make_policy)
+  return normalization.normalized(program, spec) if config.normalize_observations else program

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 
 from acme import replay, specs, types
-from acme_jax import mpo, returns
+from acme_jax import mpo, normalization, returns
 from acme_jax.program import Metrics, Program, Update
 from acme_mpo import config as mpo_config
 from acme_mpo.jax import acting, networks
@@ -124,4 +124,5 @@ def make_program(
   """Makes MPO's program. Raises ValueError where the actions are neither one discrete one nor bounded floats."""
   nets = networks.make_networks(spec, config, network)
   make_policy = partial(acting.make_policy, nets, config)
-  return mpo.make_program(nets, lambda key: make_state(nets, config, key), make_update(nets, config), make_policy)
+  program = mpo.make_program(nets, lambda key: make_state(nets, config, key), make_update(nets, config), make_policy)
+  return normalization.normalized(program, spec) if config.normalize_observations else program
