@@ -1,3 +1,4 @@
+import importlib.util
 import subprocess
 import sys
 from importlib import metadata
@@ -34,6 +35,19 @@ def test_what_is_made_is_single_precision_and_conforms(name):
   assert {leaf.dtype for leaf in tree.flatten(spec)} <= {np.dtype(d) for d in (np.float32, np.int32, np.uint8)}
   assert spec.rewards.dtype == np.float32
   findings = acme_envs.check_environment(environment, num_episodes=2)
+  assert not [finding for finding in findings if finding.severity == "error"]
+  environment.close()
+
+
+def test_box2d_is_an_extra():
+  pytest.importorskip("gymnasium")
+  if importlib.util.find_spec("Box2D") is None:
+    with pytest.raises(acme_envs.MissingExtraError, match=r"pip install 'acme-envs\[box2d\]'"):
+      make("gym:LunarLanderContinuous-v3")
+    pytest.skip("box2d is not installed")
+  environment = make("gym:LunarLanderContinuous-v3", seed=0)
+  assert environment.action_spec().shape == (2,)
+  findings = acme_envs.check_environment(environment, num_episodes=1)
   assert not [finding for finding in findings if finding.severity == "error"]
   environment.close()
 

@@ -34,7 +34,8 @@ def make(name: str, *, seed: int | None = None, render: bool = False, **options:
   try:
     inner = gymnasium.make(name, render_mode=mode, disable_env_checker=True, **options)
   except gymnasium.error.DependencyNotInstalled as error:
-    raise errors.MissingExtraError(f"gym:{name} needs a package that is not installed: {error}") from error
+    hint = "pip install 'acme-envs[box2d]'" if "box2d" in str(error).lower() else error
+    raise errors.MissingExtraError(f"gym:{name} needs a package that is not installed: {hint}") from error
   except gymnasium.error.UnregisteredEnv as error:
     raise errors.UnknownEnvironmentError(f"gym has no environment {name!r}: {error}") from error
   try:
