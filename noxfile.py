@@ -423,6 +423,21 @@ def suites(session: nox.Session) -> None:
 
 
 @nox.session
+@nox.parametrize("stack", [*STACKS, "reverb"], ids=[*STACKS, "reverb"])
+def modes(session: nox.Session, stack: str) -> None:
+  """Every agent in every mode, with its reason where it refuses: docs/modes.md. After an interruption it goes on."""
+  agents = [f"{name}[tf]" if name in BOTH and stack != "jax" else name for name in AGENTS]
+  agents = [name for name in agents if stack != "jax" or name in of_stack("jax")]
+  others = ["acme-reverb"] if stack == "reverb" else []
+  install(
+    session, *agents, *others, "acme-experiments", "acme-anakin", "acme-testing", "acme-envs[gym]", constraints=stack
+  )
+  session.env.update(TEST_ENVIRONMENT)
+  session.env["XLA_FLAGS"] = f"{TEST_ENVIRONMENT['XLA_FLAGS']} {COMPILE_QUICKLY}"
+  session.run("python", str(ROOT / "tests" / "modes.py"), stack, *session.posargs)
+
+
+@nox.session
 @nox.parametrize("stack", STACKS, ids=STACKS)
 def kills(session: nox.Session, stack: str) -> None:
   """Kill runs 1,000 times, DQN's 40 times and MCTS's, anywhere, and compare with one never stopped."""

@@ -13,7 +13,7 @@ __all__ = ["AGENT", "DMPO", "DMPOConfig"]
 
 AGENT = plugins.AgentPlugin(
   name="dmpo",
-  summary="DMPO: MPO with a categorical critic of returns, for continuous or discrete actions.",
+  summary="DMPO: MPO with a categorical critic of returns, for continuous or discrete actions, or both.",
   config=DMPOConfig,
   actions=("continuous", "discrete", "mixed"),
   backends={"jax": "acme_dmpo.jax", "tf": "acme_dmpo.tf"},
@@ -24,12 +24,13 @@ AGENT = plugins.AgentPlugin(
 
 
 class DMPO(agents.PluginAgent[DMPOConfig]):
-  """A DMPO agent, for bounded continuous actions or for one discrete one.
+  """A DMPO agent, for bounded continuous actions, one discrete one, or both in a nest.
 
   `network` is a pair: the policy, from observations [B, …] to a distribution of `acme_jax.distributions`, a
-  `DiagonalGaussian` over [B, D] or a `Categorical` over [B]; and the critic, from observations and actions [B, D] in
-  [−1, 1] to logits [B, K], or of discrete actions from observations alone to [B, A, K]. Each is a `haiku.Transformed`;
-  with "tf" a function that makes a Sonnet module, whose distributions are those of `acme_tf.networks`.
+  `DiagonalGaussian` over [B, D], a `Categorical` over [B], or of both kinds of actions a `Mixed` over [B, V]; and the
+  critic, from observations and actions [B, D] in [−1, 1], or [B, V], to logits [B, K], or of a discrete action from
+  observations alone to [B, A, K]. Each is a `haiku.Transformed`; with "tf" a function that makes a Sonnet module, whose
+  distributions are those of `acme_tf.networks`.
   """
 
   plugin = AGENT
