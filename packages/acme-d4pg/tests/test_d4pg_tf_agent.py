@@ -98,3 +98,10 @@ def test_missing_tensorflow_is_named(monkeypatch):
   monkeypatch.setitem(sys.modules, "tensorflow", None)
   with pytest.raises(ImportError, match=r'pip install "acme-d4pg\[tf\]"'):
     D4PG(_spec(ACTIONS["vector"]), backend="tf")
+
+
+def test_refuses_what_it_lacks():
+  with pytest.raises(
+    ValueError, match='D4PGConfig.normalize_observations: the TensorFlow backend lacks it.*backend="jax"'
+  ):
+    D4PG(fakes.make_spec("vector", "continuous"), config=D4PGConfig(normalize_observations=True), backend="tf")

@@ -112,6 +112,14 @@ def test_missing_tensorflow_is_named(monkeypatch):
     AGENT.builder(backend="tf")
 
 
+def test_observations_are_scaled_in_jax_alone():
+  pytest.importorskip("sonnet", reason="this backend is not installed")
+  with pytest.raises(
+    ValueError, match='DDPGConfig.normalize_observations: the TensorFlow backend lacks it.*backend="jax"'
+  ):
+    DDPG(fakes.make_spec("vector", "continuous"), config=DDPGConfig(normalize_observations=True), backend="tf")
+
+
 def test_a_run_on_scaled_observations_goes_on_exactly():
   subject = runs.Subject(AGENT, config=runs.small_config(AGENT, normalize_observations=True))
   checks.check_program(subject)

@@ -1,8 +1,6 @@
 """DQfD's TensorFlow half: golden numbers, a whole agent, and what it refuses."""
 
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -63,10 +61,3 @@ def test_resume_goes_on_bit_for_bit(tf, changes, stop):
 def test_refuses_what_it_lacks(tf, switch):
   with pytest.raises(ValueError, match=f'DQfDConfig.{switch}: the TensorFlow backend lacks it.*backend="jax"'):
     DQfD(SPEC, config=DQfDConfig(demonstrations=runs.dataset(SPEC), **{switch: True}), backend="tf")
-
-
-@pytest.mark.parametrize(("backend", "other"), [("jax", "tensorflow"), ("tf", "jax")])
-def test_a_backend_does_without_the_other(backend, other):
-  pytest.importorskip("haiku" if backend == "jax" else "sonnet", reason="this backend is not installed")
-  code = f"import sys; sys.modules[{other!r}] = None; import acme_dqfd.{backend}"
-  subprocess.run([sys.executable, "-c", code], check=True, timeout=300)

@@ -17,6 +17,7 @@ SMALL = MPOConfig(policy_hidden_sizes=(16,), critic_hidden_sizes=(16,), batch_si
 ACTIONS = {
   "nested": {"arm": BoundedArray((2,), np.float32, -1, 1), "hand": (BoundedArray((1,), np.float64, 0, 5),)},
   "discrete": DiscreteArray(3, np.int64),
+  "mixed": {"arm": BoundedArray((2,), np.float32, 0, 5), "gears": (DiscreteArray(3, np.int64), DiscreteArray(2))},
 }
 NAMES = ["policy", "critic", "duals", "target_policy", "target_critic"]
 
@@ -72,3 +73,10 @@ def test_own_networks():
   assert all(name.startswith("mine/") for nest in agent.get_variables(NAMES[:2]) for name in nest)
   with pytest.raises(ValueError, match="acme_tf.networks.Gaussian"):
     MPO(spec, config=SMALL, backend="tf", network=(lambda: networks.CategoricalHead(1), critic))
+
+
+def test_refuses_what_it_lacks():
+  with pytest.raises(
+    ValueError, match='MPOConfig.normalize_observations: the TensorFlow backend lacks it.*backend="jax"'
+  ):
+    MPO(fakes.make_spec("vector", "continuous"), config=MPOConfig(normalize_observations=True), backend="tf")

@@ -248,7 +248,7 @@ def mixed_loss(
     entropies.append(new.entropy())
   kl = jnp.stack(kls)  # [G]
   total += trust_region(kl, dual["alpha_policy"], settings.epsilon_policy)
-  return Loss(total, metrics | {"kl_policy": jnp.sum(kl), "entropy": sum(entropies)})
+  return Loss(total, metrics | {"kl_policy": jnp.sum(kl), "entropy": jnp.sum(jnp.stack(entropies))})
 
 
 def _kl(weights: jax.Array, log_prior: jax.Array) -> jax.Array:
@@ -351,6 +351,7 @@ class Mixed(_Vectors):
   """Policies over a nest of bounded actions, D numbers, and discrete ones, G choices; critics of whole actions."""
 
   distribution = distributions.Mixed
+  space: spaces.Mixed
 
   def __init__(self, space: spaces.Mixed, settings: Settings) -> None:
     self.space, self.size = space, space.size  # V

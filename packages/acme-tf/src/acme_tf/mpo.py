@@ -337,6 +337,7 @@ class Mixed(_Vectors):
   """Policies over a nest of bounded actions, D numbers, and discrete ones, G choices; critics of whole actions."""
 
   distribution = networks.Mixed
+  space: spaces.Mixed
 
   def __init__(self, space: spaces.Mixed, settings: Settings) -> None:
     self.space, self.size = space, space.size  # V

@@ -55,9 +55,10 @@ def make_state(nets: control.Networks, config: d4pg_config.D4PGConfig, key: jax.
   return TrainingState(params, params, *opt_states, jnp.zeros((), jnp.int32))
 
 
-def make_update(nets: control.Networks, config: d4pg_config.D4PGConfig, atoms: np.ndarray) -> Update[TrainingState]:
-  """The pure function (state, sample) -> (state, priorities [B], metrics); `atoms` [K] as `networks.atoms`."""
+def make_update(nets: control.Networks, config: d4pg_config.D4PGConfig, support: np.ndarray) -> Update[TrainingState]:
+  """The pure function (state, sample) -> (state, priorities [B], metrics); `support` [K] as `networks.atoms`."""
   policy_optimizer, critic_optimizer = make_optimizers(config)
+  atoms = jnp.asarray(support)
 
   def critic_loss(
     critic: hk.Params, target: control.Params, transitions: types.Transition, weights: jax.Array

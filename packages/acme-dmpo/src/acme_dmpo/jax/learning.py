@@ -36,12 +36,13 @@ def make_state(nets: mpo.Networks, config: dmpo_config.DMPOConfig, key: jax.Arra
 
 
 def make_loss(
-  nets: mpo.Networks, config: dmpo_config.DMPOConfig, atoms: np.ndarray
+  nets: mpo.Networks, config: dmpo_config.DMPOConfig, support: np.ndarray
 ) -> Callable[..., tuple[jax.Array, Metrics]]:
   """The function (params, target policy, target critic, transitions, noise) -> (loss [], metrics).
 
-  `atoms` [K] as `networks.atoms`.
+  `support` [K] as `networks.atoms`.
   """
+  atoms = jnp.asarray(support)
   categorical_td_loss = jax.vmap(losses.categorical_td_loss, in_axes=(None, 0, 0, 0, 0))
   kind = nets.kind
 
@@ -69,9 +70,9 @@ def make_loss(
   return loss
 
 
-def make_update(nets: mpo.Networks, config: dmpo_config.DMPOConfig, atoms: np.ndarray) -> Update[mpo.TrainingState]:
-  """The pure function (state, sample) -> (state, None, metrics); `atoms` [K] as `networks.atoms`."""
-  gradient, step = jax.grad(make_loss(nets, config, atoms), has_aux=True), mpo.make_step(mpo.Rates.of(config))
+def make_update(nets: mpo.Networks, config: dmpo_config.DMPOConfig, support: np.ndarray) -> Update[mpo.TrainingState]:
+  """The pure function (state, sample) -> (state, None, metrics); `support` [K] as `networks.atoms`."""
+  gradient, step = jax.grad(make_loss(nets, config, support), has_aux=True), mpo.make_step(mpo.Rates.of(config))
 
   def update(state: mpo.TrainingState, sample: replay.Sample) -> tuple[mpo.TrainingState, None, Metrics]:
     noise = mpo.draw(nets, state, 2 * len(sample.data.reward))
