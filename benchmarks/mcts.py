@@ -1,6 +1,6 @@
 """MCTS's simulations per second, against a bare loop of the environment's own steps, which no simulator can pass.
 
-  python benchmarks/mcts.py [--environment bsuite:catch/0] [--seconds 2] [--repeats 5]
+  python benchmarks/mcts.py [--environment bsuite:catch/0] [--backends jax tf] [--seconds 2] [--repeats 5]
 
 All sides take turns in one process; what is printed are medians over the repeats.
 """
@@ -39,13 +39,16 @@ def steps(name: str, copies: bool) -> Callable[[], int]:
   return run
 
 
-def searches(name: str, simulator: bool, evaluation_batch: int, rollout_weight: float = 0.0) -> Callable[[], int]:
+def searches(
+  name: str, backend: str, simulator: bool, evaluation_batch: int, rollout_weight: float = 0.0
+) -> Callable[[], int]:
   """A run of one search from the start of an episode."""
   environment = acme_envs.make(name, seed=0)
   config = acme_mcts.MCTSConfig(evaluation_batch=evaluation_batch)
   agent = acme_mcts.MCTS(
     acme.make_environment_spec(environment),
     config=config,
+    backend=backend,
     simulator=acme_mcts.Simulator(environment, rollout_weight=rollout_weight) if simulator else None,
   )
   observation = environment.reset().observation
@@ -62,6 +65,7 @@ def main() -> None:
   """Prints the table."""
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("--environment", default="bsuite:catch/0")
+  parser.add_argument("--backends", nargs="+", choices=list(acme_mcts.AGENT.backends), default=["jax"])
   parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
   parser.add_argument("--repeats", type=int, default=5)
   options = parser.parse_args()
@@ -69,12 +73,15 @@ def main() -> None:
   sides = {
     "environment steps, bare loop (the limit)": steps(name, copies=False),
     "environment steps, each on a deep copy": steps(name, copies=True),
-    "simulator, evaluation batch 8": searches(name, True, 8),
-    "simulator, evaluation batch 1": searches(name, True, 1),
-    "simulator, evaluation batch 8, rollouts": searches(name, True, 8, rollout_weight=0.5),
-    "learned model, evaluation batch 8": searches(name, False, 8),
-    "learned model, evaluation batch 1": searches(name, False, 1),
   }
+  for backend in options.backends:
+    sides |= {
+      f"{backend}: simulator, evaluation batch 8": searches(name, backend, True, 8),
+      f"{backend}: simulator, evaluation batch 1": searches(name, backend, True, 1),
+      f"{backend}: simulator, evaluation batch 8, rollouts": searches(name, backend, True, 8, rollout_weight=0.5),
+      f"{backend}: learned model, evaluation batch 8": searches(name, backend, False, 8),
+      f"{backend}: learned model, evaluation batch 1": searches(name, backend, False, 1),
+    }
   rates: dict[str, list[float]] = {side: [] for side in sides}
   for _ in range(options.repeats):
     for side, run in sides.items():

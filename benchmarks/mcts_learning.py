@@ -5,7 +5,7 @@
     --config min_return=0.0 max_return=1.0 --rollout-weight 0
   python benchmarks/mcts_learning.py bsuite:catch/0 --model learned --steps 20000 --bar 0.9
 
-`acme run mcts` always learns a model, so this is Python; each seed is a process of its own.
+`acme run mcts [--simulator]` does the same but for the weight of rollouts; each seed is a process of its own.
 """
 
 import argparse
@@ -30,6 +30,7 @@ def parse() -> argparse.Namespace:
   parser.add_argument("--seeds", type=seeds, default="0-4", help="such as 0-4")
   parser.add_argument("--episodes", type=int, default=20, help="of the evaluation")
   parser.add_argument("--bar", type=float, required=True, help="the return that counts as solved")
+  parser.add_argument("--backend", choices=["jax", "tf"], default="jax")
   parser.add_argument("--config", nargs="*", default=[], metavar="FIELD=VALUE", help="fields of MCTSConfig, in JSON")
   parser.add_argument("--rollout-weight", type=float, default=0.5, help="of the simulator's random rollouts")
   parser.add_argument("--jobs", type=int, default=2, help="processes at a time")
@@ -52,7 +53,7 @@ def run(options: argparse.Namespace, seed: int) -> list[float]:
   config = acme_mcts.MCTSConfig(**{k: json.loads(v) for k, v in (pair.split("=") for pair in options.config)})
   environment = acme_envs.make(options.environment, seed=seed)
   spec = acme.make_environment_spec(environment)
-  agent = acme_mcts.MCTS(spec, config=config, seed=seed, **simulator(environment))
+  agent = acme_mcts.MCTS(spec, config=config, backend=options.backend, seed=seed, **simulator(environment))
   logger = acme.loggers.NullLogger()
   acme.EnvironmentLoop(environment, agent, logger=logger, seed=seed).run(num_steps=options.steps)
   another = acme_envs.make(options.environment, seed=10_000 + seed)

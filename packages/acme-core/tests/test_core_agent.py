@@ -253,6 +253,17 @@ def test_vectors_of_environments_are_checked_and_go_on_after_a_last_step():
     agent.observe(np.zeros(2, np.int32), dm_env.TimeStep(np.full(2, kind), ones, ones, two))
 
 
+def test_an_evaluator_plans_in_copies_of_its_own_environment(monkeypatch):
+  agent, environment = make(), object()
+  with pytest.raises(ValueError, match="does not plan in copies of its environment"):
+    agent.make_evaluator(environment)
+  planned = []
+  monkeypatch.setattr(FakeBuilder, "with_simulator", lambda self, simulator: planned.append(simulator) or self)
+  agent.make_evaluator()
+  agent.make_evaluator(environment)
+  assert planned == [environment]
+
+
 def test_save_and_restore_reach_every_part():
   agent = make(samples_per_insert=1.0, min_size=1)
   agent.replay.inserts = 8

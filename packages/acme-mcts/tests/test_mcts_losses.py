@@ -45,6 +45,7 @@ def test_discount_is_learned_as_a_number_between_0_and_1():
 
 def test_no_gradient_through_the_features_that_are_predicted():
   def loss(features_t):
-    return losses.transition_loss(networks.Step(jnp.ones(2), 0.0, 0.0), features_t, 0.0, 1.0)
+    step = networks.Step(jnp.ones(2), jnp.zeros(()), jnp.zeros(()))
+    return losses.transition_loss(step, features_t, 0.0, 1.0)
 
   np.testing.assert_array_equal(jax.grad(loss)(jnp.zeros(2)), 0)

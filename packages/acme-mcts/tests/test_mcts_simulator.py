@@ -169,7 +169,8 @@ def test_rollouts_see_beyond_the_leaf():
   environment.reset()
   values = {}
   for weight in (0.0, 0.5, 1.0):
-    model, rng = make_model(environment, discount=0.5, rollout_steps=1, rollout_weight=weight), np.random.default_rng(0)
+    options = {"rollout_steps": 1, "rollout_weight": weight}
+    model, rng = make_model(environment, discount=0.5, batch_size=400, **options), np.random.default_rng(0)
     states = model.root(np.ones(2, np.float32), rng).states * 400
     values[weight] = model.expand(states, np.ones(400, int), rng).values
   np.testing.assert_allclose(values[0.0], 0.02)

@@ -82,7 +82,8 @@ def make_update(nets: networks.Networks, config: mcts_config.MCTSConfig, learned
     params = optax.apply_updates(state.params, updates)
     steps = state.steps + 1
     target = targets.periodic_update(params.prediction, state.target_params, steps, config.target_update_period)
-    metrics = {"loss": loss_value, **metrics, "gradient_norm": optax.global_norm(gradients)}
+    norm = jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(gradients)))
+    metrics = {"loss": loss_value, **metrics, "gradient_norm": norm}
     return TrainingState(params, target, opt_state, steps), None, metrics
 
   return update
