@@ -19,6 +19,7 @@ from acme import builders, configs, core, experience, types
 from acme_anakin import adders, store
 from acme_anakin.environments import Environment
 from acme_jax import exploration, learning, networks
+from acme_jax.builder import ProgramBuilder
 from acme_jax.program import PARAMS, Executed, Policy, Program, execute, where
 
 Array = jax.Array
@@ -115,6 +116,8 @@ class Loop(core.Saveable):
       raise ValueError(f"Expected num_envs of 1 or more and seeds that differ, got {num_envs} and {self.seeds}.")
     if not 0 < steps < 2**31 - num_envs:
       raise ValueError(f"steps: expected a number above 0 that fits 32 bits, got {steps}.")
+    if isinstance(builder, ProgramBuilder) and type(builder).make_learner is not ProgramBuilder.make_learner:
+      raise ValueError("This agent's learner does more than its program says, as it is configured: run it on the host.")
     program = jittable(builder.make_program(spec))
     self._program: Program[Any, Any, Any] = program
     self.experience = description = builder.make_experience(spec, program)

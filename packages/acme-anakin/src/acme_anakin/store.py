@@ -18,7 +18,7 @@ from acme import experience, replay, types
 from acme.experience import exact
 from acme_anakin import adders, ring
 from acme_jax import networks
-from acme_replay import datasets
+from acme_replay import datasets, of_actors, split
 
 Array = jax.Array
 
@@ -293,9 +293,12 @@ def read_datasets(description: experience.Experience, step_spec: types.Step) -> 
   """The items [C, …] of each part that comes from a dataset, by the part's name.
 
   Raises:
-    ValueError: a dataset is damaged, does not fit the specs, or is too short for one item.
+    ValueError: a dataset is damaged, does not fit the specs, or is too short for one item; or none is given to an
+      agent that needs one.
     FileNotFoundError: there is no such dataset.
   """
+  if isinstance(description, experience.Items) and description.dataset is None:
+    of_actors(description)
   parts = description.parts if isinstance(description, experience.Mixed) else {"replay": description}
   return {name: _play(items, step_spec) for name, items in parts.items() if items.dataset is not None}
 
@@ -321,6 +324,8 @@ def _play(items: experience.Items, step_spec: types.Step) -> Any:
 def _ticks(items: experience.Items, step_spec: types.Step) -> list[adders.Tick]:
   """The ticks [T, 1, …] of each episode; no dataset has the recurrent state, so zeros stand for it."""
   episodes = list(datasets.read(items.dataset, step_spec))  # type: ignore[arg-type]
+  apart = split.held_out(len(episodes), items.held_out)
+  episodes = [episode for i, episode in enumerate(episodes) if i not in apart]
   steps = [_steps(episode) for episode in episodes]
   found = []
   for number, (episode, step) in enumerate(zip(episodes, steps, strict=True)):

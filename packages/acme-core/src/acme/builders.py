@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
 from dm_env.specs import Array
@@ -19,6 +19,8 @@ class LearnerInputs:
 
   dataset: Iterator[replay.Sample]
   """What it learns from."""
+  once: Callable[[bool], Iterator[replay.Sample]] | None = None
+  """What gives each item of its datasets once (`acme.replay.Replay.once`); None where there are none."""
   seed: int = 0
   """Consumed by the learner."""
   replay: "replay.Replay | None" = None

@@ -5,7 +5,7 @@ those parameters from a `VariableSource`. Whatever has state is `Saveable`.
 """
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import dm_env
 
@@ -70,11 +70,24 @@ class VariableSource(abc.ABC):
 
 
 class Learner(VariableSource, Saveable):
-  """Improves parameters from samples."""
+  """Improves parameters from samples.
+
+  Attributes:
+    finished: whether further steps are of no use, as far as it can tell from what is held out.
+  """
+
+  finished: bool = False
 
   @abc.abstractmethod
   def step(self) -> None:
     """Takes one sample from the dataset and learns from it."""
+
+  def evaluate(self) -> Mapping[str, float]:
+    """Means over what is held out from learning, by name; empty where nothing is, or the agent has no use for it.
+
+    From then on the parameters that it gives are those of the best evaluation.
+    """
+    return {}
 
   def run(self, num_steps: int | None = None) -> None:
     """Calls `step` `num_steps` times; for ever where that is None."""

@@ -34,6 +34,10 @@ class Items(configs.Config):
   """ε, added to each priority that the learner hands back, so that an item without error may still be drawn."""
   dataset: str | None = None
   """The path of recorded episodes, which take the place of acting; None for what actors add."""
+  acting: bool = True
+  """Whether it may be what actors add; False where that would teach nothing, and a dataset must be given."""
+  held_out: configs.Fraction = 0.0
+  """The share of the dataset's episodes that samples are never made of (`acme.replay.Replay.once`)."""
 
   @property
   def prioritized(self) -> bool:
@@ -126,9 +130,10 @@ class Queue(Items):
     super().__post_init__()
     if self.length < 2:
       raise ValueError(f"Queue.length: expected 2 or more, the step to bootstrap from included, got {self.length!r}.")
-    for name, only in (("priority_exponent", None), ("samples_per_insert", None), ("dataset", None), ("min_size", 1)):
-      if getattr(self, name) != only:
-        raise ValueError(f"Queue.{name}: expected {only}, as each item is sampled once, got {getattr(self, name)!r}.")
+    only = {"priority_exponent": None, "samples_per_insert": None, "dataset": None, "min_size": 1, "held_out": 0}
+    for name, value in only.items():
+      if getattr(self, name) != value:
+        raise ValueError(f"Queue.{name}: expected {value}, as each item is sampled once, got {getattr(self, name)!r}.")
 
   def table(self, name: str) -> replay.Table:
     return replay.Table(name=name, max_size=self.max_size, sampler=replay.Fifo(), max_times_sampled=1)

@@ -9,7 +9,7 @@ from acme import core, counting, loggers, types
 class LearningLoop(core.Saveable):
   """Steps a learner, which takes its samples from a dataset, and counts and logs.
 
-  acme.LearningLoop(agent.learner).run(num_steps=10_000)
+  acme.LearningLoop(agent.learner, evaluate=agent.learner.evaluate).run(num_steps=10_000)
 
   Its state is a count: the learner, and what it learns from, are saved by whoever holds them. Between two steps it may
   be stopped, saved and restored, and going on is then the same as not having stopped.
@@ -60,7 +60,9 @@ class LearningLoop(core.Saveable):
     return int(self._counter.get("steps"))
 
   def run(self, num_steps: int | None = None) -> int:
-    """Takes so many learner steps, or steps for ever; returns the number taken.
+    """Takes so many learner steps, or steps until the learner is finished; returns the number taken.
+
+    A learner that is finished takes none.
 
     Raises:
       ValueError: `num_steps` is negative.
@@ -69,7 +71,7 @@ class LearningLoop(core.Saveable):
       raise ValueError(f"num_steps: expected 0 or more, got {num_steps}.")
     self._stop = False
     done = 0
-    while not self._stop and (num_steps is None or done < num_steps):
+    while not (self._stop or self._learner.finished) and (num_steps is None or done < num_steps):
       self._learner.step()
       done += 1
       counts = self._counter.increment(steps=1)

@@ -216,6 +216,14 @@ class Replay(core.Saveable):
   def dataset(self) -> Iterator[Sample]:
     """An endless iterator of batches of the experience's size. `next` samples at that moment."""
 
+  def once(self, held_out: bool = False) -> Iterator[Sample]:
+    """The items of datasets, each once: of the episodes that are held out, or of those that samples are made of.
+
+    They come in their order, in batches of the experience's size, the last one of what is left, and count as no sample.
+    """
+    del held_out
+    return iter(())
+
   @abc.abstractmethod
   def update_priorities(self, keys: np.ndarray, priorities: np.ndarray) -> None:
     """Sets the priorities of items, as `Sample.keys` names them, to `priorities` [B] plus the experience's ε.

@@ -5,7 +5,7 @@ update(state, sample) -> (state, priorities [B] or None, metrics)
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
@@ -14,7 +14,7 @@ import numpy as np
 
 from acme import builders, core, counting, replay, types
 from acme_jax import packing
-from acme_jax.program import PARAMS, Metrics, Program, Update
+from acme_jax.program import PARAMS, Evaluate, Metrics, Program, Update
 
 S = TypeVar("S")
 
@@ -30,12 +30,23 @@ class _Result(NamedTuple):
   metrics: Metrics
 
 
+class _Best(NamedTuple):
+  """What evaluations have come to."""
+
+  loss: float = math.inf  # the lowest
+  stale: int = 0  # evaluations since
+  variables: Any = None  # all of that evaluation by name; None before the first
+
+
 class Learner(core.Learner, Generic[S]):
   """Takes a sample, updates, hands back priorities, counts, logs.
 
   JAX computes in the background, so a step returns before its results are there: its priorities are handed back, and
   its loss checked, at the next step, which for a prioritised table is before the next sample is taken. In between the
   actor acts. What is still to be handed back is part of the saved state, so saving changes nothing.
+
+  Where the program can be evaluated on what is held out, `evaluate` does, and keeps the variables of the lowest loss:
+  from then on they are the ones that it gives, to actors, too.
 
   Where no priorities are wanted the host need not wait at all, and checks the loss of every 16th step only: one that is
   not finite makes all later ones so. It is also checked before each save.
@@ -67,6 +78,10 @@ class Learner(core.Learner, Generic[S]):
     self._dataset = inputs.dataset
     self._num_sgd_steps = num_sgd_steps
     self._replay = inputs.replay
+    self._once = inputs.once if agent.evaluate is not None else None
+    self._evaluate = None if agent.evaluate is None else jax.jit(evaluating(agent.evaluate))
+    self._best = _Best()
+    self._losses: tuple[Any, int] = (0.0, 0)  # The sum, and of how many steps, since the last evaluation.
     self._logger = inputs.logger
     self._counter = counting.Counter(inputs.counter, prefix="learner")
     self._log_seconds = log_seconds
@@ -88,8 +103,32 @@ class Learner(core.Learner, Generic[S]):
       self._settle()  # Only now: the device has its next work already.
     self._steps += self._num_sgd_steps
     self._result = _Result(self._steps, sample.keys, priorities, metrics)
+    if self._once is not None:
+      self._losses = self._losses[0] + metrics["loss"], self._losses[1] + 1
     counts = self._counter.increment(steps=self._num_sgd_steps)
     self._log(counts)
+
+  @property
+  def finished(self) -> bool:  # type: ignore[override]
+    """Whether as many evaluations in a row as the program has patience for brought no lower loss."""
+    return self._agent.patience is not None and self._best.stale >= self._agent.patience
+
+  def evaluate(self) -> dict[str, float]:
+    """Evaluates the newest parameters on what is held out: `held_out_…` and, of the steps since, `train_loss`."""
+    if self._once is None or self._evaluate is None:
+      return {}
+    state = self._packing.unpack(self._state)
+    means = mean_of(self._evaluate(state, _arrays(sample)) for sample in self._once(True))
+    if not means:
+      return {}
+    total, steps = self._losses
+    self._losses = (0.0, 0)
+    if means["loss"] < self._best.loss:
+      self._best = _Best(means["loss"], 0, self._known(state))
+    else:
+      self._best = self._best._replace(stale=self._best.stale + 1)
+    row = {f"held_out_{name}": value for name, value in means.items()}
+    return row | ({"train_loss": float(total) / steps} if steps else {})
 
   def _settle(self) -> None:
     """Checks the loss of the last step, and hands its priorities back."""
@@ -121,14 +160,15 @@ class Learner(core.Learner, Generic[S]):
     Raises:
       KeyError: an unknown name.
     """
+    if self._best.variables is not None:
+      return find(self._best.variables, names)
     if list(names) == [PARAMS]:  # They are not packed, since actors ask for them after every step.
       return [self._agent.params(self._state.rest)]
-    state = self._packing.unpack(self._state)
-    known = {PARAMS: self._agent.params(state), **self._agent.variables(state)}
-    for name in names:
-      if name not in known:
-        raise KeyError(f"No variables are called {name!r}; known: {', '.join(known)}.")
-    return [known[name] for name in names]
+    return find(self._known(self._packing.unpack(self._state)), names)
+
+  def _known(self, state: S) -> dict[str, Any]:
+    """All variables by name."""
+    return {PARAMS: self._agent.params(state), **self._agent.variables(state)}
 
   def save(self) -> types.State:
     """Returns the state as numpy arrays.
@@ -148,7 +188,12 @@ class Learner(core.Learner, Generic[S]):
         "priorities": None if priorities is None else np.asarray(priorities),
         "loss": loss,
       }
-    return {"steps": self._steps, "state": to_lists(self._packing.unpack(self._state)), "pending": pending}
+    saved = {"steps": self._steps, "state": to_lists(self._packing.unpack(self._state)), "pending": pending}
+    if self._once is None:
+      return saved
+    variables = self._best.variables
+    best = self._best._asdict() | {"variables": None if variables is None else to_lists(variables)}
+    return saved | {"best": best, "losses": [np.asarray(self._losses[0], np.float32), self._losses[1]]}
 
   def restore(self, state: types.State) -> None:
     """Puts back what `save` returned.
@@ -162,6 +207,12 @@ class Learner(core.Learner, Generic[S]):
     self._result = None
     if pending is not None:
       self._result = _Result(pending["step"], pending["keys"], pending["priorities"], {"loss": pending["loss"]})
+    if "best" in state:
+      best = _Best(**state["best"])
+      if best.variables is not None:
+        known = self._known(self._packing.unpack(self._state))
+        best = best._replace(variables=from_lists(known, best.variables))
+      self._best, self._losses = best, (state["losses"][0], state["losses"][1])
 
 
 def checked(update: Update[S]) -> Update[S]:
@@ -177,6 +228,30 @@ def checked(update: Update[S]) -> Update[S]:
     return state, priorities, metrics | {"loss": jnp.where(finite, metrics["loss"], jnp.nan)}
 
   return wrapped
+
+
+def evaluating(evaluate: Evaluate[S]) -> Evaluate[S]:
+  """The function, which sees float64 as float32, as `checked` does."""
+  return lambda state, sample: evaluate(state, jax.tree.map(_single, sample))
+
+
+def mean_of(batches: Iterable[tuple[Mapping[str, Any], Any]]) -> dict[str, float]:
+  """Means over several batches of metrics, each with the number that it is a mean of; {} where that is 0 in all."""
+  sums: dict[str, float] = {}
+  total = 0.0
+  for metrics, number in batches:
+    total += float(number)
+    for name, value in metrics.items():
+      sums[name] = sums.get(name, 0.0) + float(value) * float(number)
+  return {name: value / total for name, value in sums.items()} if total else {}
+
+
+def find(known: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
+  """The values of names; KeyError for an unknown one."""
+  for name in names:
+    if name not in known:
+      raise KeyError(f"No variables are called {name!r}; known: {', '.join(known)}.")
+  return [known[name] for name in names]
 
 
 def _single(leaf: jax.Array) -> jax.Array:

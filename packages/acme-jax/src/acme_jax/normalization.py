@@ -117,6 +117,12 @@ def normalized(agent: program.Program[Any, Any, Any], spec: specs.EnvironmentSpe
     inner, priorities, metrics = agent.update(state.inner, sample._replace(data=_scaled(statistics, data)))
     return Normalized(inner, statistics), priorities, metrics
 
+  inner_evaluate = agent.evaluate
+
+  def evaluate(state: Normalized, sample: replay.Sample) -> Any:
+    assert inner_evaluate is not None
+    return inner_evaluate(state.inner, sample._replace(data=_scaled(state.statistics, sample.data)))
+
   return dataclasses.replace(
     agent,
     init=lambda key: Normalized(agent.init(key), init(spec.observations)),
@@ -125,6 +131,7 @@ def normalized(agent: program.Program[Any, Any, Any], spec: specs.EnvironmentSpe
     variables=lambda state: {**agent.variables(state.inner), "statistics": jax.tree.leaves(state.statistics)},
     behaviour=None if agent.behaviour is None else _scaling(agent.behaviour),
     evaluation=None if agent.evaluation is None else _scaling(agent.evaluation),
+    evaluate=None if inner_evaluate is None else evaluate,
   )
 
 

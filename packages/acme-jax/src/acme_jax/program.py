@@ -22,6 +22,7 @@ C = TypeVar("C")  # The recurrent state.
 
 Metrics = dict[str, jax.Array]
 Update = Callable[[S, replay.Sample], tuple[S, jax.Array | None, Metrics]]
+Evaluate = Callable[[S, replay.Sample], tuple[Metrics, jax.Array]]
 
 PARAMS = "params"  # The variables that actors ask for: what `Program.params` gives.
 
@@ -74,6 +75,9 @@ class Program(Generic[S, P, C]):
       builder then makes the actor, and no jitted loop can run it.
     evaluation: how it acts when it is evaluated.
     space: between what policies give and the environment's actions.
+    evaluate: (state, sample) -> (metrics, number), of a sample that is never learned from: the metrics, with "loss"
+      among them, are means over so many items or steps. None where the agent has no use for what is held out.
+    patience: evaluations in a row that may bring no lower loss, until the learner is finished; None for any number.
   """
 
   init: Callable[[jax.Array], S]
@@ -83,6 +87,8 @@ class Program(Generic[S, P, C]):
   behaviour: Policy[P, C] | None
   evaluation: Policy[P, C] | None
   space: spaces.ActionSpace
+  evaluate: Evaluate[S] | None = None
+  patience: int | None = None
 
 
 class Executed(NamedTuple):

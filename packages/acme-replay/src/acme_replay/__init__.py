@@ -7,10 +7,11 @@ adder, dataset = replay.adder(), replay.dataset()
 from acme_replay.adders import EpisodeAdder, NStepTransitionAdder, SequenceAdder, make_adder
 from acme_replay.embedded import EmbeddedStore, size_in_bytes
 from acme_replay.replays import EmbeddedReplay, MakeStore, MappedReplay, StoreReplay, embedded, of_actors
+from acme_replay.streams import StreamReplay
 
 __version__ = "0.2.0"
 
 __all__ = [
   "EmbeddedReplay", "EmbeddedStore", "EpisodeAdder", "MakeStore", "MappedReplay", "NStepTransitionAdder",
-  "SequenceAdder", "StoreReplay", "embedded", "make_adder", "of_actors", "size_in_bytes",
+  "SequenceAdder", "StoreReplay", "StreamReplay", "embedded", "make_adder", "of_actors", "size_in_bytes",
 ]  # fmt: skip

@@ -105,6 +105,10 @@ class EmbeddedStore(replay.Store):
       raise ValueError(f"batch_size: expected 1 or more, got {batch_size}.")
     return _Dataset(self.table(table), batch_size)
 
+  def once(self, table: str, batch_size: int) -> Iterator[replay.Sample]:
+    """Every item of a table once; none where there is no such table."""
+    return self._tables[table].once(batch_size) if table in self._tables else iter(())
+
   def update_priorities(self, table: str, keys: np.ndarray, priorities: np.ndarray) -> None:
     """Sets priorities [B] of the items `keys` [B]; those gone are passed over, of equal keys the last one counts.
 

@@ -13,7 +13,7 @@ import tree
 
 from acme import experience, replay, types
 from acme.experience import exact
-from acme_replay import datasets
+from acme_replay import datasets, split
 from acme_replay.adders import make_adder
 from acme_replay.columns import LeafColumn, MappedColumn
 from acme_replay.datasets.index import agree
@@ -26,9 +26,15 @@ class MakeStore(Protocol):
   """Makes the store of one part of an experience."""
 
   def __call__(
-    self, items: experience.Items, table: replay.Table, step_spec: types.Step, seed: int, max_steps: int | None = None
+    self,
+    items: experience.Items,
+    table: replay.Table,
+    step_spec: types.Step,
+    seed: int,
+    max_steps: int | None = None,
+    others: Sequence[replay.Table] = (),
   ) -> replay.Store:
-    """Makes it for the steps that the items need, or for `max_steps`."""
+    """Makes it for the steps that the items need, or for `max_steps`, with `others` over the same steps."""
 
 
 class StoreReplay(replay.Replay):
@@ -73,7 +79,7 @@ class StoreReplay(replay.Replay):
 
   def adder(self, num_streams: int | None = None) -> replay.Adder:
     if self._online is None:
-      return _NoAdder()
+      return NoAdder()
     return make_adder(self._online.items, self._online.store.writer(num_streams), self._online.name)
 
   def dataset(self) -> Iterator[replay.Sample]:
@@ -85,6 +91,11 @@ class StoreReplay(replay.Replay):
       return self._mixture
     (part,) = self._parts.values()
     return part.store.dataset(part.name, self._description.batch_size)
+
+  def once(self, held_out: bool = False) -> Iterator[replay.Sample]:
+    for part in self._parts.values():
+      if isinstance(part.store, EmbeddedStore) and part.checksum is not None:
+        yield from part.store.once(_held_out(part.name) if held_out else part.name, self._description.batch_size)
 
   def update_priorities(self, keys: np.ndarray, priorities: np.ndarray) -> None:
     keys, priorities = np.asarray(keys), np.asarray(priorities)
@@ -153,6 +164,11 @@ def of_actors(description: experience.Experience) -> tuple[experience.Items, rep
   """
   if isinstance(description, experience.Items):
     if description.dataset is None:
+      if not description.acting:
+        raise ValueError(
+          "This agent learns from recorded episodes alone, and has none: give it a dataset, in its config, or by "
+          "--dataset PATH."
+        )
       return description, description.table(TABLE)
   elif description.online is not None:
     items = description.parts[description.online]
@@ -224,11 +240,16 @@ def embedded(
   taken = 0  # Bytes of those made so far.
 
   def make(
-    items: experience.Items, table: replay.Table, step_spec: types.Step, seed: int, max_steps: int | None = None
+    items: experience.Items,
+    table: replay.Table,
+    step_spec: types.Step,
+    seed: int,
+    max_steps: int | None = None,
+    others: Sequence[replay.Table] = (),
   ) -> EmbeddedStore:
     nonlocal taken
     store = EmbeddedStore(
-      [table],
+      [table, *others],
       step_spec,
       seed,
       max_steps=_num_steps(items, table.max_size, step_spec, frame_stack) if max_steps is None else max_steps,
@@ -301,27 +322,35 @@ class _Part:
     self.store.restore(state["store"])
 
 
+def _held_out(name: str) -> str:
+  """What the table is called that has what is held out from the one called `name`."""
+  return f"{name}, held out"
+
+
 def _read(name: str, items: experience.Items, step_spec: types.Step, seed: int, make: MakeStore) -> _Part:
-  """Plays a dataset's episodes into a table that has room for all of them."""
+  """Plays a dataset's episodes into a table that has room for all of them, or into another that is held out."""
   assert items.dataset is not None
   rows, episodes = datasets.num_rows(items.dataset, step_spec)
+  apart = split.held_out(episodes, items.held_out)
   # An item for each row at the most, and at the end of an episode the shorter transitions.
   size = rows + episodes * (items.n_step if isinstance(items, experience.Transitions) else 0)
   table = replay.Table(name=name, max_size=size, sampler=items.table(name).sampler)
+  others = [replay.Table(name=_held_out(name), max_size=size)] if apart else []
   # A stack of frames, of 16 at the most, may take rows of its own where an episode begins.
-  store = make(items, table, step_spec, seed, rows + 16 * (episodes + 1))
-  adder = make_adder(items, store.writer(), name)
+  store = make(items, table, step_spec, seed, rows + 16 * (episodes + 1), others)
+  adders = [make_adder(items, store.writer(), each.name) for each in (table, *others)]
   core_spec = getattr(items, "core_spec", ())
   recorded = core_spec if _has_core(items.dataset, core_spec) else ()
   zeros = tree.map_structure(lambda leaf: np.zeros((1, *leaf.shape), leaf.dtype), core_spec)
-  for episode in datasets.read(items.dataset, step_spec, recorded):
+  for i, episode in enumerate(datasets.read(items.dataset, step_spec, recorded)):
+    adder = adders[i in apart]
     for t, (action, timestep, extras) in enumerate(datasets.play(episode), start=-1):
       if t < 0:
         adder.add_first(timestep)
         continue
       core = tree.map_structure(lambda leaf, t=t: leaf[t : t + 1], episode.core) if recorded else zeros
       adder.add(action, timestep, extras, core)
-  if not store.info()[name].size:
+  if not all(store.info()[each.name].size for each in (table, *others)):
     raise ValueError(f"{items.dataset}: its {episodes} episodes are too short for one item of {items!r}.")
   return _Part(name, items, store, datasets.checksum(items.dataset))
 
@@ -337,7 +366,7 @@ def _has_core(path: str, core_spec: types.NestedSpec) -> bool:
   return agree(found, core_spec)
 
 
-class _NoAdder(replay.Adder):
+class NoAdder(replay.Adder):
   """Takes nothing."""
 
   def add_first(self, timestep: dm_env.TimeStep) -> None:

@@ -5,7 +5,7 @@ Shapes: C items held, B batch.
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -144,6 +144,12 @@ class Table:
       keys, index, probabilities = self._choose_limited(batch_size)
     self._samples += batch_size
     return replay.Sample(self.items.take(index), keys, probabilities, size)
+
+  def once(self, batch_size: int) -> Iterator[replay.Sample]:
+    """Gives each item once, from the oldest to the newest, B at a time; none counts as sampled."""
+    for first in range(self._tail, self._head, batch_size):
+      keys = np.arange(first, min(first + batch_size, self._head))
+      yield replay.Sample(self.items.take(keys % self._capacity), keys, np.full(len(keys), 1 / self._size), self._size)
 
   def update_priorities(self, keys: np.ndarray, priorities: np.ndarray) -> None:
     """Sets priorities [B] of the items that are still there; without effect where the table is not prioritised."""

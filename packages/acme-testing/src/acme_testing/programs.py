@@ -27,7 +27,7 @@ def is_program(program: Any) -> bool:
 
 
 def check(program: Any, sample: replay.Sample, step_spec: types.Step) -> None:
-  """Traces `init`, `update` and both policies, with inputs that have shapes and no values.
+  """Traces `init`, `update`, `evaluate` and both policies, with inputs that have shapes and no values.
 
   Args:
     program: an `acme_jax.program.Program`.
@@ -79,6 +79,13 @@ def _functions(program: Any, sample: replay.Sample, step_spec: types.Step) -> It
     return state, given
 
   yield "update", learn, (state, batch), functools.partial(jax.lax.scan, learn), (state, _stack(batch))
+  evaluate = program.evaluate
+  if evaluate is not None:
+
+    def each(state: Any, batches: Any) -> Any:
+      return jax.lax.map(functools.partial(evaluate, state), batches)
+
+    yield "evaluate", evaluate, (state, batch), each, (state, _stack(batch))
 
   step = _shapes(tree.map_structure(lambda leaf: np.zeros((_NUM_ENVS, *leaf.shape), leaf.dtype), step_spec))
   params = jax.eval_shape(program.params, state)

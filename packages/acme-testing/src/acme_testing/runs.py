@@ -143,7 +143,8 @@ class Run:
     options: dict[str, Any] = {"logger": loggers.NullLogger(), "should_update": learn, "seed": 0}
     self.loop: Any
     if self.offline:
-      self.loop = LearningLoop(self.agent.learner, logger=loggers.NullLogger())
+      evaluate = self.agent.learner.evaluate  # On what is held out, where there is anything.
+      self.loop = LearningLoop(self.agent.learner, logger=loggers.NullLogger(), evaluate=evaluate, evaluate_every=5)
     elif num_envs is None:
       self.loop = EnvironmentLoop(environments[0], wrap(self.agent), **options)
     else:

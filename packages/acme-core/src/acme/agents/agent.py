@@ -61,9 +61,13 @@ class Agent(core.Actor, core.VariableSource):
         f"{type(self.replay).__name__} is for agents with the backend {self.replay.backend!r}, and this one's is "
         f"{builder.backend!r}: take another replay, such as the embedded one, or the agent's other backend."
       )
-    back = self.replay if described.prioritized else None
     learning = builders.LearnerInputs(
-      dataset=self.replay.dataset(), seed=learner_seed, replay=back, logger=logger, counter=counter
+      dataset=self.replay.dataset(),
+      seed=learner_seed,
+      replay=self.replay if described.prioritized else None,
+      once=self.replay.once,
+      logger=logger,
+      counter=counter,
     )
     self.learner = builder.make_learner(spec, self._program, learning)
     adder = self.replay.adder(num_envs)
