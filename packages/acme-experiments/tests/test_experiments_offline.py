@@ -6,8 +6,8 @@ import tree
 
 import acme_envs
 from acme import make_environment_spec, plugins
+from acme_replay import datasets
 
-datasets = pytest.importorskip("acme_replay.datasets")
 FEW = "--steps 3 --eval-every 0 --eval-episodes 1 --config.batch-size 4"
 SMALL = "--config.policy-hidden-sizes 8 --config.critic-hidden-sizes 8"
 AGENTS = {  # The environment, fields of the config, and the same and others on the command line.

@@ -1,5 +1,6 @@
 """`acme record` and `acme dataset`: the policy of a run becomes a dataset, whole at every moment."""
 
+import dataclasses
 import functools
 import os
 import pathlib
@@ -14,10 +15,10 @@ import numpy as np
 import pytest
 
 import acme_envs
-from acme import make_environment_spec
-from acme_experiments import run
+from acme import make_environment_spec, specs
+from acme_experiments import UsageError, recording, run
+from acme_replay import datasets
 
-datasets = pytest.importorskip("acme_replay.datasets")
 KILLS = int(os.environ.get("ACME_KILLS", "50"))
 
 
@@ -111,7 +112,25 @@ def test_what_is_recorded_is_learned_from(record, acme_command):
   assert code == 0 and "evaluation return" in text, error
 
 
+def test_noise_is_in_halves_of_the_range_and_clipped():
+  low, high = np.array([-1, 0], np.float32), np.array([1, 10], np.float32)
+  action = specs.BoundedArray((2,), np.float32, low, high)
+  spec = make_environment_spec(acme_envs.make("gym:CartPole-v1"))._replace(actions={"arm": action})
+  options = {name: None for name in ("directory", "out", "episodes", "steps", "best", "seed")}
+  asked = recording.Recording(**options, epsilon=0.0, noise=0.1, explore=False, core=False)
+  disturb, rng = recording._make_noise(asked, spec), np.random.default_rng(0)
+  middle, end = np.array([0, 5], np.float32), high
+  moved = np.array([disturb({"arm": middle}, rng)["arm"] for _ in range(2000)])
+  assert moved.dtype == np.float32
+  np.testing.assert_allclose(moved.std(axis=0), [0.1, 0.5], rtol=0.1)
+  clipped = np.array([disturb({"arm": end}, rng)["arm"] for _ in range(200)])
+  assert (clipped <= high).all() and 50 < np.sum(clipped[:, 1] == 10) < 150
+  with pytest.raises(UsageError, match="--epsilon is for discrete actions"):
+    recording._make_noise(dataclasses.replace(asked, noise=0.0, epsilon=0.1), spec)
+
+
 REFUSED = {
+  "--out minari:walk/it-v0 --episodes 1": "minari:walk/it-v0: expected the path of a folder",
   "--out data": "Expected either --episodes or --steps",
   "--out data --episodes 1 --steps 1": "Expected either --episodes or --steps",
   "--out data --episodes 0": "of 1 or more",
@@ -161,8 +180,6 @@ FILE_EVENTS = ("open", "os.rename", "os.mkdir", "os.rmdir", "os.remove")
 
 def record_until_killed(directory, out, rng, seed):
   """Records in a child that dies at a random moment of it, or before a random file operation."""
-  from acme_experiments import recording
-
   child = os.fork()
   if child:
     _, status = os.waitpid(child, 0)

@@ -183,4 +183,6 @@ def test_what_is_not_merged(tmp_path, data):
     datasets.merge([data], tmp_path / "all")
   with pytest.raises(FileExistsError):
     datasets.merge([other], tmp_path / "four")
+  with pytest.raises(ValueError, match="minari:walk/it-v0: expected the path of a folder"):
+    datasets.merge([other], "minari:walk/it-v0")
   assert {path.name for path in tmp_path.iterdir()} == {"data", "other", "four"}

@@ -115,7 +115,8 @@ class _Run:
       )
       on_error.callback(self._parts.close)
       directory.write_xla_flag(self._parts.xla_flag)
-      saving.check_memory(getattr(self._parts.agent, "replay", None), self._experiment.steps)
+      if self._experiment.dataset is None:  # Of what a dataset holds a save copies the priorities alone.
+        saving.check_memory(getattr(self._parts.agent, "replay", None), self._experiment.steps)
       # Before the first episode, and in one environment for all. What it tries has no effect on those that repeat.
       offline = self._experiment.dataset is not None
       self._repeats = offline or repeats(self._parts.environments[0], self._parts.train_seed)

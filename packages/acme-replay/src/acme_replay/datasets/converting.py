@@ -62,8 +62,7 @@ def convert(path: Path, out: Path, to_minari: bool | None = None) -> Index:
 
 
 def _write_new(out: Path, index: Index, episodes: Iterator[Episode]) -> Index:
-  folder = pathlib.Path(out)
-  with writing.at_one_stroke(folder) as temporary:
+  with writing.at_one_stroke(writing.plain(out)) as temporary:
     temporary.rmdir()  # The writer makes it.
     with writing.Writer(temporary, index, part_seconds=float("inf")) as writer:
       for episode in episodes:

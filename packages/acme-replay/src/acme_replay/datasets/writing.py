@@ -19,6 +19,7 @@ import tree
 
 from acme_replay.datasets import episodes as episodes_
 from acme_replay.datasets import index as index_
+from acme_replay.datasets import minari
 from acme_replay.datasets.episodes import Episode
 from acme_replay.datasets.index import INDEX, Index, Part
 
@@ -74,7 +75,7 @@ class Writer:
       FileExistsError: something else is there.
       BlockingIOError: another process appends to it.
     """
-    self._folder = pathlib.Path(path)
+    self._folder = plain(path)
     self._new_origin = index.origin
     self._part_bytes, self._part_seconds = part_bytes, part_seconds
     _create(self._folder, dataclasses.replace(index, origin=(), parts=()))
@@ -145,6 +146,13 @@ class Writer:
 
   def __exit__(self, *error: object) -> None:
     self.close()
+
+
+def plain(path: Path) -> pathlib.Path:
+  """A path for a dataset of this format. Raises ValueError where it names one of Minari's."""
+  if os.fspath(path).startswith(minari.PREFIX):
+    raise ValueError(f"{path}: expected the path of a folder; of a dataset that is written, `convert` makes Minari's.")
+  return pathlib.Path(path)
 
 
 def _write_part(file: pathlib.Path, episodes: Sequence[Episode]) -> str:
