@@ -150,7 +150,7 @@ class _Run:
   def run(self) -> dict[str, Any]:
     """Trains to the end, evaluates, and returns the summary."""
     self._display.start(self._experiment, self._loop.steps)
-    self._display.learns_from(self._loop.experience)
+    self._display.learns_from(getattr(self._loop, "experience", None))  # Runners are anybody's.
     self._pretrain()
     while not self._over or self._rows_due:
       self._train()
