@@ -22,15 +22,15 @@ def make_curve(tmp_path):
 
 
 def test_quartiles(make_curve):
-  curves = [plotting.read_curve(make_curve(str(i), [i, 10 * i, 100 * i])) for i in range(5)]
+  curves = [plotting.read_curves(make_curve(str(i), [i, 10 * i, 100 * i]))[0] for i in range(5)]
   steps, band = plotting.quartiles(curves)
   assert steps.tolist() == [10, 20, 30]
   assert band.tolist() == [[1, 10, 100], [2, 20, 200], [3, 30, 300]]
 
 
 def test_runs_evaluated_at_different_steps_are_interpolated_where_all_have_values(make_curve):
-  a = plotting.read_curve(make_curve("a", [0, 20], steps=(10, 30)))
-  b = plotting.read_curve(make_curve("b", [0, 20, 40], steps=(20, 30, 40)))
+  a = plotting.read_curves(make_curve("a", [0, 20], steps=(10, 30)))[0]
+  b = plotting.read_curves(make_curve("b", [0, 20, 40], steps=(20, 30, 40)))[0]
   steps, band = plotting.quartiles([a, b])
   assert steps.tolist() == [20, 30]
   assert band[1].tolist() == [5, 20]
@@ -38,9 +38,9 @@ def test_runs_evaluated_at_different_steps_are_interpolated_where_all_have_value
 
 def test_labels_name_what_differs(make_curve):
   curves = [
-    plotting.read_curve(make_curve("a", [1], agent="dqn", rate=1, size=3)),
-    plotting.read_curve(make_curve("b", [1], agent="dqn", rate=2, size=3)),
-    plotting.read_curve(make_curve("c", [1], agent="d4pg", rate=7)),
+    plotting.read_curves(make_curve("a", [1], agent="dqn", rate=1, size=3))[0],
+    plotting.read_curves(make_curve("b", [1], agent="dqn", rate=2, size=3))[0],
+    plotting.read_curves(make_curve("c", [1], agent="d4pg", rate=7))[0],
   ]
   assert plotting._labels(curves) == ["dqn rate=1", "dqn rate=2", "d4pg"]
 

@@ -1,11 +1,14 @@
 import copy
+import csv
 import dataclasses
 import errno
 import json
 import math
+import os
 import resource
 import shutil
 import signal
+import sys
 import warnings
 
 import dm_env
@@ -13,8 +16,10 @@ import numpy as np
 import pytest
 
 import acme_envs
-from acme import checkpointing, plugins, wrappers
-from acme_experiments import Experiment, RunDirectory, Stopped, UsageError, components, evaluate, progress, run, stores
+from acme import checkpointing, plugins, specs, wrappers
+from acme_experiments import (
+  Experiment, RunDirectory, Stopped, UsageError, components, evaluate, evaluation, progress, run, stores,
+)  # fmt: skip
 from acme_replay import datasets
 
 
@@ -451,6 +456,69 @@ def test_a_save_of_a_run_on_a_dataset_needs_no_memory_for_its_steps(make_run, da
   run(make_run("offline", dataset=str(dataset), steps=20, eval_every=0))
   with pytest.raises(UsageError, match="as much again while it is saved"):
     run(make_run("online", steps=20, eval_every=0))
+
+
+@pytest.fixture
+def bare_dataset(dataset):
+  """The same with an index, so that no environment is needed."""
+  scalar = specs.Array((), np.float32)
+  spec = specs.EnvironmentSpec(specs.Array((4,), np.float32), specs.DiscreteArray(2), scalar, scalar)
+  datasets.write_index(dataset, datasets.Index(spec=spec))
+  return dataset
+
+
+def read_losses(directory):
+  with (directory.path / "eval.csv").open() as file:
+    return [(int(row["steps"]), float(row["held_out_loss"])) for row in csv.DictReader(file)]
+
+
+def test_a_dataset_alone_is_enough(acme_command, bare_dataset, tmp_path):
+  code, text, error = acme_command("run fake --dataset episodes --steps 40 --out here --config.stops-after 3")
+  assert code == 0 and "held-out loss 1" in text and "evaluation return" not in text, error
+  directory = RunDirectory(tmp_path / "here")
+  assert (
+    read_losses(directory) == [(2, 2), (4, 1), (6, 2)] and "train_loss" in (directory.path / "eval.csv").read_text()
+  )
+  summary = directory.read_summary()
+  assert (summary["steps"], summary["held_out_loss"], summary["finished"]) == (6, 1, True)
+  assert directory.load_checkpoint(best=True).step == 4
+  code, text, _ = acme_command("resume here --steps 50")
+  assert code == 0 and "is over: it has trained for 6 steps" in text
+  assert acme_command("plot here --out losses.png")[0] == 0 and (tmp_path / "losses.png").exists()
+  for command in ("evaluate here", "record here --episodes 1 --out more"):
+    code, _, error = acme_command(command)
+    assert code == 2 and "is a run without an environment" in error, error
+
+
+def test_seeds_without_an_environment(acme_command, bare_dataset, tmp_path, monkeypatch):
+  monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+  code, _, error = acme_command("run fake --dataset episodes --steps 4 --seeds 0-1 --out many --config.stops-after 3")
+  assert code == 0, error
+  summary = RunDirectory(tmp_path / "many").read_summary()
+  assert summary["seeds"] == {"0": 1, "1": 1} and summary["held_out_loss"] == 1
+
+
+def test_with_an_environment_the_held_out_loss_says_which_parameters_are_best(make_run, dataset):
+  directory = make_run(dataset=str(dataset), steps=10, eval_every=2, config={"stops_after": 10})
+  summary = run(directory)
+  assert directory.load_checkpoint(best=True).step == 4 and summary["held_out_loss"] == 1
+  assert "eval_return_mean" in summary
+
+
+def test_a_signal_within_an_evaluation_undoes_that_of_what_is_held_out(make_run, dataset, monkeypatch):
+  directory = make_run(dataset=str(dataset), steps=4, eval_every=2, config={"stops_after": 10})
+  run_ = evaluation.Evaluator.run
+
+  def interrupted(self, *arguments):
+    signal.raise_signal(signal.SIGTERM)
+    return run_(self, *arguments)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(evaluation.Evaluator, "run", interrupted)
+    with pytest.raises(Stopped):
+      run(directory)
+  run(directory)
+  assert read_losses(directory) == [(2, 2), (4, 1)]
 
 
 def test_a_dataset_that_has_changed_is_named(make_run, dataset, acme_command):

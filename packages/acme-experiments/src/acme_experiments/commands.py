@@ -58,9 +58,10 @@ def _experiment(command: parsing.Run, config: Any) -> Experiment:
   plugin = plugins.load_agent(command.agent)
   if config is None:
     config = parsing.default_config(plugin, command.preset)
+  dataset = command.dataset if command.dataset is not None else getattr(config, "dataset", None)
   envs = command.envs
   if envs is None:
-    envs = plugin.num_envs if command.dataset is None else 1  # Nobody acts on a dataset.
+    envs = plugin.num_envs if dataset is None else 1  # Nobody acts on a dataset.
   steps = _STEPS if command.steps is None and command.episodes is None else command.steps
   eval_every = command.eval_every
   if eval_every is None:
@@ -76,7 +77,7 @@ def _experiment(command: parsing.Run, config: Any) -> Experiment:
     backend=command.backend,
     replay=command.replay,
     listen_everywhere=command.listen_everywhere,
-    dataset=None if command.dataset is None else _whole_path(command.dataset),
+    dataset=None if dataset is None else _whole_path(dataset),
     simulator=command.simulator,
     steps=steps,
     episodes=command.episodes,
@@ -157,7 +158,7 @@ def _resume(command: parsing.Resume, config: Any = None) -> None:
     with directory.lock():
       experiment = _extend(directory, experiment, command.steps, command.episodes)
   summary = directory.read_summary()
-  if summary is not None and experiment.reached(summary["steps"], summary["episodes"]):
+  if summary is not None and (summary.get("finished") or experiment.reached(summary["steps"], summary["episodes"])):
     done = f"{summary['steps']:,} steps, {summary['episodes']:,} episodes"
     advice = " To go on: --steps with more of them." if experiment.seeds is None else ""
     print(f"{directory.path} is over: it has trained for {done}.{advice}")
@@ -250,7 +251,7 @@ def _plot(command: parsing.Plot, config: Any = None) -> None:
   directories: list[RunDirectory] = []
   for path in command.directories:
     directories += _directories_of(pathlib.Path(path), alone=len(command.directories) == 1)
-  plotting.plot(directories, pathlib.Path(command.out))
+  plotting.plot(directories, pathlib.Path(command.out), command.columns)
   print(f"wrote {command.out}")
 
 
@@ -356,6 +357,8 @@ def _print_result(directory: RunDirectory, summary: dict[str, Any]) -> None:
 
 
 def _evaluation(result: dict[str, Any]) -> str:
+  if "eval_return_mean" not in result:
+    return f"held-out loss {result['held_out_loss']:,.4g}" if "held_out_loss" in result else "no evaluation"
   mean, std, episodes = result["eval_return_mean"], result["eval_return_std"], result["eval_episodes"]
   of = f" of {len(result['seeds'])} seeds" if len(result.get("seeds", ())) > 1 else ""
   return f"evaluation return {mean:,.2f} ± {std:,.2f} over {episodes} episodes{of}"

@@ -1,6 +1,7 @@
 """What a run is made of: the environments, the agent, its evaluator, from an experiment's names and numbers."""
 
 import contextlib
+import importlib.util
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 import acme
 import acme_envs
-from acme import agents, checkpointing, configs, counting, loggers, plugins
+from acme import agents, checkpointing, configs, counting, loggers, plugins, specs
 from acme_experiments import placement, stores
 from acme_experiments.evaluation import Evaluator
 from acme_experiments.rundir import Experiment, UsageError, agent_version
@@ -22,7 +23,7 @@ class Components:
   Attributes:
     environments: for training, as many as the experiment says.
     agent: acts and learns in it.
-    evaluator: evaluates the agent in an environment of its own.
+    evaluator: evaluates the agent in an environment of its own; None where there is no environment.
     train_seed: what the seeds of the training episodes derive from.
     metadata: what checkpoints say they are of.
     xla_flag: what JAX was told, for networks of this size; None for nothing.
@@ -56,29 +57,32 @@ class Components:
     environment_seed, evaluation_environment_seed, self.train_seed, evaluation_seed = map(int, seeds)
     with contextlib.ExitStack() as on_error:
       # First, since it may have to draw, which MuJoCo must know at once.
-      evaluation_environment = make_environment(
-        experiment.environment, evaluation_environment_seed, wrap=experiment.wrap, render=video is not None
-      )
-      on_error.callback(evaluation_environment.close)
-      self.environments = []
-      for i in range(experiment.envs):
-        seed = int(np.random.SeedSequence([environment_seed, i]).generate_state(1)[0])
-        self.environments.append(make_environment(experiment.environment, seed, wrap=experiment.wrap))
-        on_error.callback(self.environments[-1].close)
+      evaluation_environment = None
+      self.environments: list[dm_env.Environment] = []
+      if experiment.environment is not None:
+        evaluation_environment = make_environment(
+          experiment.environment, evaluation_environment_seed, wrap=experiment.wrap, render=video is not None
+        )
+        on_error.callback(evaluation_environment.close)
+        for i in range(experiment.envs):
+          seed = int(np.random.SeedSequence([environment_seed, i]).generate_state(1)[0])
+          self.environments.append(make_environment(experiment.environment, seed, wrap=experiment.wrap))
+          on_error.callback(self.environments[-1].close)
       try:
         if video is not None:
           if experiment.simulator:  # What draws holds windows and the like, which nothing copies.
             raise UsageError("A run with --simulator cannot be filmed: leave --video out.")
           acme_envs.wrappers.VideoWrapper(evaluation_environment, video)  # Complains now of what it would miss later.
         config = configs.from_dict(type(plugin.config()), experiment.config)
-        spec = acme.make_environment_spec(self.environments[0])
+        environment = self.environments[0] if self.environments else None
+        spec = _recorded_spec(experiment) if environment is None else acme.make_environment_spec(environment)
         builder = plugin.builder(config, backend=experiment.backend)
         if experiment.simulator:
           builder = builder.with_simulator(self.environments[0])
         self.agent = agents.Agent(
           builder,
           spec,
-          replay=stores.make_replay(experiment, self.environments[0], builder.backend),
+          replay=stores.make_replay(experiment, environment, builder.backend),
           seed=experiment.seed,
           num_envs=experiment.envs if experiment.envs > 1 else None,
           logger=logger,
@@ -87,17 +91,28 @@ class Components:
         actor = self.agent.make_evaluator(evaluation_environment if experiment.simulator else None)
       except (TypeError, ValueError, KeyError, ImportError, OSError, MemoryError) as error:
         raise UsageError(str(error)) from error
-      self.evaluator = Evaluator(
-        environment=evaluation_environment, actor=actor, seed=evaluation_seed, initial=actor.save()
-      )
+      self.evaluator = None
+      if evaluation_environment is not None:
+        self.evaluator = Evaluator(
+          environment=evaluation_environment, actor=actor, seed=evaluation_seed, initial=actor.save()
+        )
       on_error.pop_all()
     self.metadata = metadata(experiment)
 
   def close(self) -> None:
     """Closes all environments."""
     with contextlib.ExitStack() as stack:
-      for environment in (*self.environments, self.evaluator.environment):
+      for environment in (*self.environments, *([self.evaluator.environment] if self.evaluator else [])):
         stack.callback(environment.close)
+
+
+def _recorded_spec(experiment: Experiment) -> specs.EnvironmentSpec:
+  """The specs of the environment that the experiment's dataset is of."""
+  if importlib.util.find_spec("acme_replay") is None:
+    raise UsageError("Datasets are read by acme-replay: pip install acme-replay.")
+  from acme_replay import datasets
+
+  return datasets.environment_spec(experiment.dataset or "")
 
 
 def metadata(experiment: Experiment) -> dict[str, Any]:

@@ -32,6 +32,8 @@ def find_reason(experiment: Experiment) -> str | None:
     UsageError: it cannot run anywhere: there is no such environment, or the agent does not fit it.
     PluginError: there is no such agent.
   """
+  if experiment.environment is None:
+    return "There is no environment, in which a loop on a device would act."
   name, found = _find(experiment.environment)
   if found is None:
     return f"Nothing installed runs {experiment.environment} there: acme-anakin does what is called jax:NAME."
@@ -319,7 +321,7 @@ def _make_builder(experiment: Experiment) -> Any:
 
 def _make_loop(experiment: Experiment) -> Any:
   """The program of all seeds. Raises UsageError where it cannot be made."""
-  name, found = _find(experiment.environment)
+  name, found = _find(experiment.environment or "")
   if found is None:
     raise UsageError(f"{experiment.environment} runs on a device by acme-anakin, which is not installed.")
   with _complaints():

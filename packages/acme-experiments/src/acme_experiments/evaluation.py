@@ -25,30 +25,40 @@ class Tally(core.Saveable):
   Attributes:
     done: how many were due so far, those that were left out included.
     steps: environment steps that they took.
-    best: the best mean return of them; -inf before the first.
+    best: the best mean return of them, or less the lowest held-out loss; -inf before the first.
+    held_out: what the best one said of what is held out, by name; {} where nothing is.
   """
 
   def __init__(self) -> None:
     self.done = 0
     self.steps = 0
     self.best = -math.inf
+    self.held_out: dict[str, float] = {}
 
-  def add(self, results: Sequence[Result]) -> bool:
-    """Counts an evaluation, which may have no episodes; returns whether it is the best so far."""
+  def add(self, results: Sequence[Result], held_out: Mapping[str, float] | None = None) -> bool:
+    """Counts an evaluation, which may have no episodes; returns whether it is the best so far.
+
+    Where something is held out, its loss says so, and not the return.
+    """
     self.done += 1
-    if not results:
-      return False
     self.steps += sum(result["episode_length"] for result in results)
-    mean = float(np.mean([total_return(result) for result in results]))
-    best = mean > self.best
-    self.best = mean if best else self.best
+    if held_out:
+      score = -held_out["held_out_loss"]
+    elif results:
+      score = float(np.mean([total_return(result) for result in results]))
+    else:
+      return False
+    best = score > self.best
+    if best:
+      self.best, self.held_out = score, dict(held_out or {})
     return best
 
   def save(self) -> types.State:
-    return {"done": self.done, "steps": self.steps, "best": self.best}
+    return {"done": self.done, "steps": self.steps, "best": self.best, "held_out": dict(self.held_out)}
 
   def restore(self, state: types.State) -> None:
     self.done, self.steps, self.best = state["done"], state["steps"], state["best"]
+    self.held_out = dict(state.get("held_out", {}))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -126,6 +136,9 @@ def of_returns(returns: Sequence[float]) -> dict[str, float]:
 
 def of_seeds(results: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
   """Statistics of the episodes of all seeds together, from those of each, and `seeds`: the mean return of each."""
+  if not all("eval_returns" in result for result in results.values()):
+    losses = {str(seed): result["held_out_loss"] for seed, result in results.items() if "held_out_loss" in result}
+    return {"seeds": losses} | ({"held_out_loss": float(np.mean(list(losses.values())))} if losses else {})
   returns = [value for result in results.values() for value in result["eval_returns"]]
   means = {str(seed): result["eval_return_mean"] for seed, result in results.items()}
   return of_returns(returns) | {"seeds": means}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import pathlib
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -20,7 +21,8 @@ class Experiment:
 
   Attributes:
     agent: the name of an installed agent.
-    environment: a name that `acme_envs.make` takes.
+    environment: a name that `acme_envs.make` takes; None where an agent learns from a dataset, and is evaluated by what
+      is held out of it alone.
     wrap: names of wrappers around it, the innermost first, which that takes, too.
     seed: what every other seed of the run derives from.
     envs: environments that the agent acts in at once.
@@ -44,7 +46,7 @@ class Experiment:
   """
 
   agent: str
-  environment: str
+  environment: str | None
   wrap: tuple[str, ...] = ()
   seed: int = 0
   envs: int = 1
@@ -79,6 +81,10 @@ class Experiment:
       raise UsageError("Expected either steps or episodes: give one of them.")
     if self.dataset is not None and (self.steps is None or self.envs != 1):
       raise UsageError("Nobody acts while an agent learns from a dataset: give learner steps, no episodes and no envs.")
+    if self.environment is None and (self.dataset is None or self.wrap or self.video):
+      raise UsageError(
+        "Expected ENV, such as gym:CartPole-v1; --dataset does without it, then without --wrap and --video."
+      )
     least = {
       "seed": 0,
       "envs": 1,
@@ -110,6 +116,11 @@ class Experiment:
     }
     options = [option for option, given in asked.items() if given]
     return f"{options[0]} is for the loop on the host." if options else None
+
+  @property
+  def place(self) -> str:
+    """Where it is, in a word or two: the environment, or the dataset where there is none."""
+    return self.environment or f"dataset {pathlib.PurePath(self.dataset or '').name}"
 
   @property
   def in_processes(self) -> bool:

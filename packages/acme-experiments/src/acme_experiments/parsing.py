@@ -32,8 +32,9 @@ class Run:
 
   agent: Agent
   """One of the agents that `acme list` shows, such as dqn."""
-  env: Environment
-  """Such as gym:CartPole-v1, atari:Pong, dm_control:cartpole:swingup or bsuite:catch/0."""
+  env: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="ENV", help_behavior_hint="")] = None
+  """Such as gym:CartPole-v1, atari:Pong, dm_control:cartpole:swingup or bsuite:catch/0; may be left out with
+  --dataset."""
   wrap: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME...", help_behavior_hint="")] = ()
   """Wrappers around ENV, the innermost first: mask_velocity leaves velocities out of classic control."""
   steps: MaybeNumber = None
@@ -64,7 +65,8 @@ class Run:
   simulator: Flag = False
   """Plan in copies of ENV itself, in place of a model that is learned, where the agent plans, as mcts does."""
   dataset: MaybePath = None
-  """A folder of recorded episodes to learn from, in place of acting in ENV, which then is for evaluations only."""
+  """A folder of recorded episodes to learn from, in place of acting in ENV, which is then for evaluations only, and may
+  be left out: specs come from the dataset."""
   preset: MaybeName = None
   """A config that comes with the agent, to which --config options then apply."""
   eval_every: MaybeNumber = None
@@ -165,6 +167,8 @@ class Plot:
   """Run directories; those that differ in nothing but the seed make one curve."""
   out: Path
   """The picture, such as curves.png, curves.pdf or curves.svg."""
+  columns: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME...", help_behavior_hint="")] = ()
+  """Columns of eval.csv, such as train_loss held_out_loss; by default the return, or these where there is none."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

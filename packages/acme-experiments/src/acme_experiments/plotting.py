@@ -16,6 +16,8 @@ from acme_experiments.rundir import RunDirectory, UsageError
 # Okabe and Ito's palette, told apart by the colour-blind; each with its own dashes, told apart in print too.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES = ("-", "--", "-.", ":")
+RETURN = "eval_return_mean"
+_LOSSES = ("train_loss", "held_out_loss")
 _STYLE: Any = {
   "font.size": 10,
   "axes.spines.top": False,
@@ -29,14 +31,16 @@ _STYLE: Any = {
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-  """The evaluations of one run.
+  """One column of the evaluations of one run.
 
   Attributes:
     agent: its name.
-    environment: its name.
+    environment: its name, or that of the dataset where there is none.
     config: the agent's config by field.
-    steps: [E] environment steps of the evaluations.
-    returns: [E] mean returns.
+    steps: [E] environment steps of the evaluations, or learner steps on a dataset.
+    returns: [E] mean returns, or what else the column has.
+    column: its name.
+    unit: what the steps are.
   """
 
   agent: str
@@ -44,24 +48,27 @@ class Curve:
   config: dict[str, Any]
   steps: np.ndarray
   returns: np.ndarray
+  column: str = RETURN
+  unit: str = "environment steps"
 
 
-def plot(directories: Sequence[RunDirectory], path: pathlib.Path) -> None:
+def plot(directories: Sequence[RunDirectory], path: pathlib.Path, columns: Sequence[str] = ()) -> None:
   """Draws the curves of runs into a picture, one panel an environment.
 
   Args:
     directories: of runs; those that differ in nothing but the seed make one curve.
     path: of the picture; its ending says the kind.
+    columns: of eval.csv, to be drawn; none for the return, or for the losses of a run that has none.
 
   Raises:
-    UsageError: no run has evaluations, or an ending of no known kind. Those without any are named and left out.
+    UsageError: no run has such evaluations, or an ending of no known kind. Those without any are named and left out.
   """
   from matplotlib.backends import backend_agg
   from matplotlib.figure import Figure
 
   if not directories:
     raise UsageError("Expected one run directory or more, got none.")
-  curves = [curve for curve in map(_read_or_warn, directories) if curve is not None]
+  curves = [curve for directory in directories for curve in _read_or_warn(directory, columns)]
   if not curves:
     raise UsageError("There is nothing to draw: none of the runs has evaluations.")
   environments = list(dict.fromkeys(curve.environment for curve in curves))
@@ -79,34 +86,44 @@ def plot(directories: Sequence[RunDirectory], path: pathlib.Path) -> None:
     figure.savefig(path)
 
 
-def read_curve(directory: RunDirectory) -> Curve:
-  """Reads the evaluations of a run; UsageError where there are none, or they cannot be read."""
+def read_curves(directory: RunDirectory, columns: Sequence[str] = ()) -> list[Curve]:
+  """Reads columns of the evaluations of a run; UsageError where there are none, or they cannot be read."""
   experiment = directory.read_experiment()
   file = directory.path / "eval.csv"
   try:
     lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
     rows = list(csv.DictReader(line for line in lines if line.endswith("\n")))  # The run may be writing another.
-    steps = np.array([float(row["steps"]) for row in rows])
-    returns = np.array([float(row["eval_return_mean"]) for row in rows])
+    if not columns:
+      columns = [RETURN] if not rows or RETURN in rows[0] else [name for name in _LOSSES if name in rows[0]]
+    # An evaluation may lack a column, as where it had no episodes.
+    found = {
+      column: [(float(row["steps"]), float(row[column])) for row in rows if row[column] != ""] for column in columns
+    }
   except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
     raise UsageError(f"{file} cannot be read: {error!r}. Put it back from a copy.") from error
   if not rows:
     raise UsageError(f"{directory.path} has no evaluations yet: nothing to draw. (--eval-every 0 makes none.)")
-  return Curve(
-    agent=experiment.agent,
-    environment=" ".join([experiment.environment, *experiment.wrap]),
-    config=dict(experiment.config),
-    steps=steps,
-    returns=returns,
-  )
+  return [
+    Curve(
+      agent=experiment.agent,
+      environment=" ".join([experiment.place, *experiment.wrap]),
+      config=dict(experiment.config),
+      steps=np.array([step for step, _ in points]),
+      returns=np.array([value for _, value in points]),
+      column=column,
+      unit="environment steps" if experiment.dataset is None else "learner steps",
+    )
+    for column, points in found.items()
+    if points
+  ]
 
 
-def _read_or_warn(directory: RunDirectory) -> Curve | None:
+def _read_or_warn(directory: RunDirectory, columns: Sequence[str]) -> list[Curve]:
   try:
-    return read_curve(directory)
+    return read_curves(directory, columns)
   except UsageError as error:
     warnings.warn(f"Left out: {error}", stacklevel=2)
-    return None
+    return []
 
 
 def quartiles(curves: Sequence[Curve]) -> tuple[np.ndarray, np.ndarray]:
@@ -141,8 +158,10 @@ def _draw_panel(panel: Any, environment: str, labels: Sequence[str], curves: Seq
     if len(group) > 1:
       panel.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
   panel.set_title(environment)
-  panel.set_xlabel("environment steps")
-  panel.set_ylabel("evaluation return (median, quartiles)")
+  here = [curve for curve in curves if curve.environment == environment]
+  panel.set_xlabel(" or ".join(dict.fromkeys(curve.unit for curve in here)))
+  what = ", ".join(dict.fromkeys("evaluation return" if c.column == RETURN else c.column for c in here))
+  panel.set_ylabel(f"{what.replace('_', ' ')} (median, quartiles)")
   panel.set_xlim(left=0)
   panel.margins(x=0.02)
   panel.xaxis.set_major_formatter(matplotlib.ticker.EngFormatter(sep=""))
@@ -155,5 +174,6 @@ def _labels(curves: Sequence[Curve]) -> list[str]:
   for curve in curves:
     others = [other.config for other in curves if other.agent == curve.agent]
     fields = [name for name, value in curve.config.items() if any(other.get(name) != value for other in others)]
-    labels.append(" ".join([curve.agent, *(f"{name}={curve.config[name]}" for name in fields)]))
+    column = [curve.column.replace("_", " ")] if len({each.column for each in curves}) > 1 else []
+    labels.append(" ".join([curve.agent, *(f"{name}={curve.config[name]}" for name in fields), *column]))
   return labels

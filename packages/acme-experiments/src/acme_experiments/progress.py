@@ -47,8 +47,12 @@ class Progress:
 
   def evaluation(self, *rows: loggers.Row) -> None:
     """Takes the row of an evaluation, or those of many seeds."""
-    mean, std, episodes = (rows[0][f"eval_{name}"] for name in ("return_mean", "return_std", "episodes"))
-    text = f"evaluation {mean:,.2f} ± {std:,.2f} over {episodes} episodes"
+    row, parts = rows[0], []
+    if "eval_return_mean" in row:
+      mean, std, episodes = (row[f"eval_{name}"] for name in ("return_mean", "return_std", "episodes"))
+      parts.append(f"evaluation {mean:,.2f} ± {std:,.2f} over {episodes} episodes")
+    parts += [f"{name.replace('_', ' ')} {row[name]:,.4g}" for name in ("train_loss", "held_out_loss") if name in row]
+    text = ", ".join(parts)
     if len(rows) > 1:
       low, median, high = np.percentile([row["eval_return_mean"] for row in rows], [0, 50, 100])
       text = f"evaluation, median {median:,.2f}, from {low:,.2f} to {high:,.2f}, over {len(rows)} seeds"
@@ -102,7 +106,7 @@ class Live(Progress):
     self._bar = progress.Progress(*columns, auto_refresh=False, speed_estimate_period=60)
     goal = experiment.steps if experiment.steps is not None else experiment.episodes
     done = steps if experiment.steps is not None else 0
-    name = f"{experiment.agent} {experiment.environment}"
+    name = f"{experiment.agent} {experiment.place}"
     self._task = self._bar.add_task(name, total=goal, completed=done, text="starting")
     self._bar.start()
     self._bar.refresh()

@@ -14,9 +14,9 @@ import tree
 
 import acme
 from acme import agents, builders, core, loggers, replay, specs, types
-from acme_experiments import components, device, runs
+from acme_experiments import components, device, runner, runs, stores
 from acme_experiments.components import Components
-from acme_experiments.experiment import AUTO, Experiment, UsageError
+from acme_experiments.experiment import Experiment, UsageError
 from acme_experiments.rundir import RunDirectory
 from acme_replay import datasets
 
@@ -109,18 +109,20 @@ def _policy(
 ) -> Iterator[tuple[dm_env.Environment, agents.Agent, core.VariableSource, int]]:
   """An environment, the agent, where its parameters are read, and the step that these are of."""
   directory = recording.directory
+  runner.check_environment(directory)
   if experiment.in_processes:
     example = directory.seed_path((experiment.seeds or (0,))[0])
     raise UsageError(f"{directory.path} holds many seeds: give the directory of one, such as {example}.")
   # Of the replay nothing is wanted, wherever it lies.
   on_host = dataclasses.replace(
-    experiment, replay=AUTO, listen_everywhere=False, dataset=None, seeds=None, loop="host", envs=1
+    experiment, replay=stores.NOTHING, listen_everywhere=False, dataset=None, seeds=None, loop="host", envs=1
   )
   if experiment.loop == "device":
     if recording.best:
       raise UsageError("--which best: a run on a device keeps its newest parameters only.")
     variables, step = device.load_variables(directory)
     with contextlib.closing(Components(on_host)) as parts:
+      assert parts.evaluator is not None
       yield parts.evaluator.environment, parts.agent, variables, step
     return
   runs.check_whole(directory)
@@ -128,6 +130,7 @@ def _policy(
   with contextlib.closing(Components(on_host)) as parts:
     components.check(checkpoint, experiment)
     parts.agent.learner.restore(checkpoint.state["agent"]["learner"])
+    assert parts.evaluator is not None
     yield parts.evaluator.environment, parts.agent, parts.agent.learner, checkpoint.step
 
 

@@ -31,7 +31,8 @@ from acme import checkpointing, plugins
 from acme_experiments.experiment import Experiment, UsageError
 
 FORMAT = 2  # 1 is of acme-core 0.1.
-_SUMMARY = ("steps", "episodes", "eval_return_mean", "eval_return_std", "eval_episodes")  # What a summary must have.
+_SUMMARY = ("steps", "episodes")  # What a summary must have, …
+_RETURNS = ("eval_return_mean", "eval_return_std", "eval_episodes")  # … and that of a run with an environment.
 _OTHER_VERSIONS = (
   "jax", "jaxlib", "dm-haiku", "optax", "rlax", "tensorflow", "dm-sonnet", "trfl", "dm-reverb", "numpy", "gymnasium",
 )  # fmt: skip
@@ -133,7 +134,8 @@ class RunDirectory:
     """The summary, None where the run is not over; UsageError where it is damaged."""
     if not os.path.lexists(self.summary):
       return None
-    summary = read_object(self.summary, _SUMMARY)
+    acted = self.read_experiment().environment is not None
+    summary = read_object(self.summary, _SUMMARY + (_RETURNS if acted else ()))
     for name in ("seeds", "diverged"):
       numbers = summary.get(name, {})
       if not isinstance(numbers, dict) or not all(isinstance(value, int | float) for value in numbers.values()):
@@ -231,7 +233,7 @@ def lock(path: pathlib.Path) -> Iterator[None]:
 def default_path(experiment: Experiment) -> pathlib.Path:
   """`runs/<agent>-<environment>-<seed>-<time>`, or the first and the last of many seeds."""
   ends = dict.fromkeys([experiment.seed] if experiment.seeds is None else [experiment.seeds[0], experiment.seeds[-1]])
-  return timed_path("-".join([experiment.agent, experiment.environment, *experiment.wrap, *map(str, ends)]))
+  return timed_path("-".join([experiment.agent, experiment.place, *experiment.wrap, *map(str, ends)]))
 
 
 def timed_path(name: str) -> pathlib.Path:

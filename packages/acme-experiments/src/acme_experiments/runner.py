@@ -6,6 +6,7 @@ between two steps, so where a run is stopped and resumed changes nothing that it
 
 import contextlib
 import dataclasses
+import functools
 import math
 import pathlib
 import time
@@ -18,9 +19,8 @@ import acme
 from acme import counting, loggers
 from acme.environment_loop import Result
 from acme.episodes import repeats
-from acme_experiments import components, evaluation, progress, records, saving, stopping
+from acme_experiments import components, evaluation, progress, records, saving, stopping, stores
 from acme_experiments.components import Components
-from acme_experiments.experiment import AUTO
 from acme_experiments.rundir import RunDirectory, UsageError
 from acme_experiments.stopping import Stopped
 
@@ -83,14 +83,24 @@ def evaluate(
   """
   # Of the replay nothing is wanted, wherever it lies.
   experiment = directory.read_experiment()
-  experiment = dataclasses.replace(experiment, replay=AUTO, listen_everywhere=False, dataset=None)
+  check_environment(directory)
+  experiment = dataclasses.replace(experiment, replay=stores.NOTHING, listen_everywhere=False, dataset=None)
   checkpoint = directory.load_checkpoint(best)
   with contextlib.closing(Components(experiment, video=video)) as parts:
     components.check(checkpoint, experiment)
     parts.agent.learner.restore(checkpoint.state["agent"]["learner"])
+    assert parts.evaluator is not None
     evaluator = parts.evaluator if seed is None else dataclasses.replace(parts.evaluator, seed=seed)
     results = evaluator.run(evaluation.FINAL, episodes, video=video)
   return evaluation.statistics(results) | {"steps": checkpoint.step}
+
+
+def check_environment(directory: RunDirectory) -> None:
+  """Raises UsageError where a run has no environment, in which to act."""
+  if directory.read_experiment().environment is None:
+    raise UsageError(
+      f"{directory.path} is a run without an environment: begin one with the environment to act in, on its dataset."
+    )
 
 
 class _Run:
@@ -189,7 +199,7 @@ class _Run:
 
   @property
   def _over(self) -> bool:
-    return self._experiment.reached(self._loop.steps, self._episodes)
+    return self._parts.agent.learner.finished or self._experiment.reached(self._loop.steps, self._episodes)
 
   @property
   def _evaluation_due(self) -> bool:
@@ -241,23 +251,35 @@ class _Run:
   def _evaluate(self) -> None:
     """Evaluates, as far as the steps that evaluations may take allow, and keeps the parameters where they are best."""
     left = self._experiment.evaluation_steps(self._loop.steps) - self._tally.steps
-    results = self._run_evaluator(self._tally.done + 1, self._experiment.eval_episodes, left)
-    best = self._tally.add(results)
-    if not results:
+    learner = self._parts.agent.learner
+    before = None if self._experiment.dataset is None else learner.save()
+    held_out = dict(learner.evaluate())  # First: the parameters that it finds best are those that act.
+    undo = None if before is None else functools.partial(learner.restore, before)
+    results = self._run_evaluator(self._tally.done + 1, self._experiment.eval_episodes, left, undo)
+    best = self._tally.add(results, held_out)
+    if not results and self._parts.evaluator is not None:
       self._display.message(f"step {self._loop.steps:,}: no evaluation, they have taken their share (--eval-share)")
+    if not results and not held_out:
       return
-    row = {"steps": self._loop.steps, "episodes": self._episodes, **evaluation.summarize(results)}
+    row: dict[str, Any] = {"steps": self._loop.steps, "episodes": self._episodes}
+    row |= (evaluation.summarize(results) if results else {}) | held_out
     row["wall_seconds"] = self._seconds
     if best:
-      self._saver.save_best(self._loop.steps, self._parts.agent.learner.save(), self._metadata)
+      self._saver.save_best(self._loop.steps, learner.save(), self._metadata)
     self._records.evaluation(row)
     self._display.evaluation(row)
 
-  def _run_evaluator(self, number: int, episodes: int, max_steps: float = math.inf) -> list[Result]:
-    """Runs an evaluation; where a signal comes meanwhile, it is as if it had not begun."""
+  def _run_evaluator(
+    self, number: int, episodes: int, max_steps: float = math.inf, undo: Callable[[], None] | None = None
+  ) -> list[Result]:
+    """Runs an evaluation, none without an environment; where a signal comes meanwhile, it is as if it had not begun."""
+    if self._parts.evaluator is None:
+      return []
     video = self._video("final" if number == evaluation.FINAL else f"step-{self._loop.steps:012d}")
     results = self._parts.evaluator.run(number, episodes, self._stop, video, max_steps)
     if self._stop:
+      if undo is not None:
+        undo()
       raise self._stopped()
     return results
 
@@ -266,14 +288,22 @@ class _Run:
 
   def _finish(self) -> dict[str, Any]:
     """The final evaluation, on seeds of its own, and the summary."""
+    learner = self._parts.agent.learner
+    held_out = self._tally.held_out or dict(learner.evaluate())
     results = self._run_evaluator(evaluation.FINAL, max(FINAL_EPISODES, self._experiment.eval_episodes))
     seconds = self._seconds
-    summary = evaluation.statistics(results) | {
-      "steps": self._loop.steps,
-      "episodes": self._episodes,
-      "wall_seconds": seconds,
-      "steps_per_second": self._loop.steps / seconds,
-    }
+    summary = (
+      (evaluation.statistics(results) if results else {})
+      | held_out
+      | {
+        "steps": self._loop.steps,
+        "episodes": self._episodes,
+        "wall_seconds": seconds,
+        "steps_per_second": self._loop.steps / seconds,
+      }
+    )
+    if learner.finished:
+      summary["finished"] = True
     self._directory.write_summary(summary)
     return summary
 

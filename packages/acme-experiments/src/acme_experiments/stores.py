@@ -8,23 +8,30 @@ import functools
 import inspect
 import sys
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import dm_env
+import numpy as np
 
 from acme import experience, plugins, replay, types
 from acme_experiments.experiment import AUTO, Experiment, UsageError
 
+NOTHING = "nothing"  # The replay of those who do not learn.
 _DEVICE = "device"  # The replay that gives the embedded one's samples, and keeps observations on the device.
 
 
-def make_replay(experiment: Experiment, environment: dm_env.Environment, backend: str | None) -> plugins.MakeReplay:
+def make_replay(
+  experiment: Experiment, environment: dm_env.Environment | None, backend: str | None
+) -> plugins.MakeReplay:
   """What makes the replay of `--replay`: NAME, or NAME://HOST:PORT; of auto, for an agent with this backend.
 
   Raises:
     PluginError: no such replay is installed.
     UsageError: the address has no port, or the replay takes none.
   """
+  if experiment.replay == NOTHING:
+    return _Nothing
   name, at, address = experiment.replay.partition("://")
   if at and not address.rpartition(":")[2].isdigit():
     raise UsageError(f"--replay: expected {name}://HOST:PORT, got {experiment.replay!r}.")
@@ -50,6 +57,34 @@ def make_replay(experiment: Experiment, environment: dm_env.Environment, backend
   if experiment.replay == AUTO and name == _DEVICE:
     make = functools.partial(_where_it_fits, make, functools.partial(plugins.load_replay(), **options))
   return make if experiment.dataset is None else functools.partial(_from_dataset, make, experiment.dataset)
+
+
+class _Nothing(replay.Replay):
+  """Holds nothing, whatever the agent would learn from: datasets, which may be gone, are not read."""
+
+  def __init__(self, description: experience.Experience, step_spec: types.Step, seed: int) -> None:
+    del description, step_spec, seed
+
+  def adder(self, num_streams: int | None = None) -> Any:
+    return None
+
+  def dataset(self) -> Iterator[replay.Sample]:
+    return iter(())
+
+  def update_priorities(self, keys: np.ndarray, priorities: np.ndarray) -> None:
+    pass
+
+  def info(self) -> dict[str, replay.TableInfo]:
+    return {}
+
+  def available(self) -> float:
+    return 0
+
+  def save(self) -> types.State:
+    return None
+
+  def restore(self, state: types.State) -> None:
+    pass
 
 
 def _has_accelerator() -> bool:

@@ -24,6 +24,8 @@ class FakeConfig(configs.Config):
   """The highest return that a critic would tell apart."""
   nan_at: int | None = None
   """The learner step whose loss is NaN."""
+  stops_after: int | None = None
+  """Evaluations of what is held out after which it is finished; None for one that has no use for it."""
 
 
 class FakeBuilder(builders.Builder):
@@ -62,7 +64,18 @@ class FakeLearner(core.Learner):
     self.dataset = inputs.dataset
     self.logger = inputs.logger
     self.counter = counting.Counter(inputs.counter, prefix="learner")
-    self.steps = 0
+    self.steps = self.evaluations = 0
+
+  @property
+  def finished(self):
+    return self.config.stops_after is not None and self.evaluations >= self.config.stops_after
+
+  def evaluate(self):
+    """The second one is the best."""
+    if self.config.stops_after is None:
+      return {}
+    self.evaluations += 1
+    return {"held_out_loss": 1.0 + abs(self.evaluations - 2), "train_loss": 7.0}
 
   def step(self):
     self.steps += 1
@@ -78,11 +91,13 @@ class FakeLearner(core.Learner):
     return [self.weights for _ in names]
 
   def save(self):
-    return {"rng": self.rng.bit_generator.state, "weights": self.weights.copy(), "steps": self.steps}
+    counts = {"steps": self.steps, "evaluations": self.evaluations}
+    return {"rng": self.rng.bit_generator.state, "weights": self.weights.copy(), **counts}
 
   def restore(self, state):
     self.rng.bit_generator.state = state["rng"]
     self.weights, self.steps = state["weights"].copy(), state["steps"]
+    self.evaluations = state["evaluations"]
 
 
 class FakeActor(core.Actor):

@@ -6,7 +6,7 @@ update(state, sample) -> (priorities [B] or None, metrics), which changes the st
 import functools
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -24,7 +24,11 @@ Step = Callable[[replay.Sample], tuple[tf.Tensor | None, Metrics]]  # The update
 
 
 class Learner(core.Learner, Generic[S]):
-  """Takes a sample, updates, hands back priorities, counts, logs."""
+  """Takes a sample, updates, hands back priorities, counts, logs.
+
+  Where the program can be evaluated on what is held out, `evaluate` does, and keeps the variables of the lowest loss:
+  from then on they are the ones that it gives, to actors, too.
+  """
 
   def __init__(
     self,
@@ -48,6 +52,12 @@ class Learner(core.Learner, Generic[S]):
     self._variables = {name: tf_variables.of(part) for name, part in known.items()}
     update = functools.partial(agent.update, state)
     self._update = functions.Compiled(checked(update if num_sgd_steps == 1 else repeat(update, num_sgd_steps)))
+    self._once = inputs.once if agent.evaluate is not None else None
+    self._patience = agent.patience
+    if agent.evaluate is not None:
+      self._evaluate = tf.function(evaluating(functools.partial(agent.evaluate, state)))
+    self._best: dict[str, Any] = {"loss": math.inf, "stale": 0, "variables": None}
+    self._losses = [0.0, 0]  # The sum, and of how many steps, since the last evaluation.
     self._dataset = inputs.dataset
     self._num_sgd_steps = num_sgd_steps
     self._replay = inputs.replay
@@ -71,10 +81,34 @@ class Learner(core.Learner, Generic[S]):
     self._steps += self._num_sgd_steps
     self._loss = float(metrics["loss"])
     self._check_loss()
+    self._losses = [self._losses[0] + self._loss, self._losses[1] + 1]
     if self._replay is not None and priorities is not None:
       self._replay.update_priorities(sample.keys, priorities.numpy())
     counts = self._counter.increment(steps=self._num_sgd_steps)
     self._log(metrics, counts)
+
+  @property
+  def finished(self) -> bool:  # type: ignore[override]
+    """Whether as many evaluations in a row as the program has patience for brought no lower loss."""
+    return self._patience is not None and self._best["stale"] >= self._patience
+
+  def evaluate(self) -> dict[str, float]:
+    """Evaluates the newest parameters on what is held out: `held_out_…` and, of the steps since, `train_loss`."""
+    if self._once is None:
+      return {}
+    batches = (self._evaluate(tf.nest.map_structure(tf.constant, _arrays(sample))) for sample in self._once(True))
+    means = mean_of(batches)
+    if not means:
+      return {}
+    total, steps = self._losses
+    self._losses = [0.0, 0]
+    if means["loss"] < self._best["loss"]:
+      found = {name: tf_variables.values(part) for name, part in self._variables.items()}
+      self._best = {"loss": means["loss"], "stale": 0, "variables": found}
+    else:
+      self._best = self._best | {"stale": self._best["stale"] + 1}
+    row = {f"held_out_{name}": value for name, value in means.items()}
+    return row | ({"train_loss": total / steps} if steps else {})
 
   def _check_loss(self) -> None:
     if not math.isfinite(self._loss):
@@ -101,6 +135,9 @@ class Learner(core.Learner, Generic[S]):
     for name in names:
       if name not in self._variables:
         raise KeyError(f"No variables are called {name!r}; known: {', '.join(self._variables)}.")
+    if self._best["variables"] is not None:
+      return [self._best["variables"][name] for name in names]
+    for name in names:
       if name not in self._newest:
         self._newest[name] = tf_variables.values(self._variables[name])
     return [self._newest[name] for name in names]
@@ -112,7 +149,8 @@ class Learner(core.Learner, Generic[S]):
       FloatingPointError: the last loss is not finite: such a state is not worth a checkpoint.
     """
     self._check_loss()
-    return {"steps": self._steps, "state": {name: tf_variables.values(part) for name, part in self._state.items()}}
+    saved = {"steps": self._steps, "state": {name: tf_variables.values(part) for name, part in self._state.items()}}
+    return saved if self._once is None else saved | {"best": dict(self._best), "losses": list(self._losses)}
 
   def restore(self, state: types.State) -> None:
     """Puts back what `save` returned.
@@ -131,6 +169,10 @@ class Learner(core.Learner, Generic[S]):
     for name, part in self._state.items():
       tf_variables.assign(part, saved[name])
     self._steps = state["steps"]
+    if "best" in state:
+      for name, found in (state["best"]["variables"] or {}).items():
+        tf_variables.check(self._variables[name], found)
+      self._best, self._losses = dict(state["best"]), list(state["losses"])
     self._loss = 0.0
     self._newest = {}
 
@@ -144,6 +186,22 @@ def checked(update: Step) -> Step:
     return priorities, metrics | {"loss": tf.where(finite, metrics["loss"], math.nan)}
 
   return wrapped
+
+
+def evaluating(evaluate: Callable[[replay.Sample], tuple[Metrics, tf.Tensor]]) -> Callable[[replay.Sample], Any]:
+  """The function, which sees float64 as float32, as `checked` does."""
+  return lambda sample: evaluate(functions.single(sample))
+
+
+def mean_of(batches: Iterable[tuple[Mapping[str, Any], Any]]) -> dict[str, float]:
+  """Means over several batches of metrics, each with the number that it is a mean of; {} where that is 0 in all."""
+  sums: dict[str, float] = {}
+  total = 0.0
+  for metrics, number in batches:
+    total += float(number)
+    for name, value in metrics.items():
+      sums[name] = sums.get(name, 0.0) + float(value) * float(number)
+  return {name: value / total for name, value in sums.items()} if total else {}
 
 
 def repeat(update: Step, num_steps: int) -> Step:

@@ -19,6 +19,7 @@ from acme_tf import functions, variables
 
 _SMALLEST_IMAGE = 36  # Below this height or width nothing is left after the third convolution.
 _LOG_2PI = math.log(2 * math.pi)
+_LARGEST_TANH = 1 - 1e-6  # Beyond it float32 holds a dozen numbers below 1.
 
 
 def is_image(spec: specs.Array) -> bool:
@@ -213,6 +214,26 @@ class Gaussian(NamedTuple):
     ratio = (self.scale / other.scale) ** 2
     distance = ((self.loc - other.loc) / other.scale) ** 2
     return 0.5 * (ratio + distance - 1 - tf.math.log(ratio))
+
+
+class TanhGaussian(NamedTuple):
+  """tanh u, u normal, its dimensions independent: actions within (−1, 1); the twin of `acme_jax`'s.
+
+  Reference: Haarnoja et al. 2018 (1801.01290), appendix C.
+  """
+
+  loc: tf.Tensor  # [B, D] of u
+  scale: tf.Tensor  # [B, D] standard deviations of u
+
+  def mode(self) -> tf.Tensor:
+    """What acting greedily takes, tanh μ: [B, D]."""
+    return tf.tanh(self.loc)
+
+  def log_prob(self, x: tf.Tensor) -> tf.Tensor:
+    """Of stored actions [..., B, D]: log N(u) − Σ_d log(1 − tanh² u), u = tanh⁻¹(clip(x, ±(1 − 1e-6))), [..., B]."""
+    u = tf.atanh(tf.clip_by_value(x, -_LARGEST_TANH, _LARGEST_TANH))
+    log_slope = 2 * (math.log(2) - u - tf.nn.softplus(-2 * u))  # Finite for any u.
+    return Gaussian(self.loc, self.scale).log_prob(u) - tf.reduce_sum(log_slope, axis=-1)
 
 
 class GaussianHead(snt.Module):

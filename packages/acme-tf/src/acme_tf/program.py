@@ -21,6 +21,7 @@ C = TypeVar("C")  # The recurrent state.
 
 Metrics = dict[str, tf.Tensor]
 Update = Callable[[S, replay.Sample], tuple[tf.Tensor | None, Metrics]]
+Evaluate = Callable[[S, replay.Sample], tuple[Metrics, tf.Tensor]]
 
 PARAMS = "params"  # The variables that actors ask for: those of what `Program.params` gives.
 
@@ -76,6 +77,9 @@ class Program(Generic[S, P, C]):
       agent's builder then makes the actor.
     evaluation: how it acts when it is evaluated.
     space: between what policies give and the environment's actions.
+    evaluate: (state, sample) -> (metrics, number), of a sample that is never learned from: the metrics, with "loss"
+      among them, are means over so many items or steps. None where the agent has no use for what is held out.
+    patience: evaluations in a row that may bring no lower loss, until the learner is finished; None for any number.
   """
 
   init: Callable[[int], S]
@@ -86,6 +90,8 @@ class Program(Generic[S, P, C]):
   behaviour: Policy[P, C] | None
   evaluation: Policy[P, C] | None
   space: spaces.ActionSpace
+  evaluate: Evaluate[S] | None = None
+  patience: int | None = None
 
 
 class Executed(NamedTuple):

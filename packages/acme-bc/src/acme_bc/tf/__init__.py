@@ -1,0 +1,35 @@
+"""Behavioural cloning in TensorFlow and Sonnet."""
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from acme import builders, core, specs
+from acme_bc import balance
+from acme_bc.config import BCConfig, make_experience
+from acme_bc.tf.learning import TrainingState, make_program
+from acme_bc.tf.networks import MakeNetwork
+from acme_tf.builder import ProgramBuilder
+from acme_tf.program import Program
+
+__all__ = ["make_builder", "make_program"]
+
+
+def make_builder(config: BCConfig, network: MakeNetwork | None = None) -> ProgramBuilder:
+  """Makes the builder; `network` as in `acme_bc.BC`. Raises ValueError for a switch that this backend lacks."""
+  if config.normalize:
+    raise ValueError('BCConfig.normalize: the TensorFlow backend lacks it. Set it to False, or use backend="jax".')
+  make = functools.partial(make_program, config=config, network=network)
+  return (BalancedBuilder if config.class_balance else ProgramBuilder)(config, make_experience(config), make)
+
+
+class BalancedBuilder(ProgramBuilder[BCConfig, TrainingState, Any, Any]):
+  """One whose learner weighs actions by how rare they are in what it learns from."""
+
+  def make_learner(
+    self, spec: specs.EnvironmentSpec, program: Program[TrainingState, Any, Any], inputs: builders.LearnerInputs
+  ) -> core.Learner:
+    samples = inputs.once(False) if inputs.once is not None else ()
+    weights: np.ndarray = balance.class_weights(samples, specs.require_discrete(spec, "class_balance").num_values)
+    return super().make_learner(spec, self._make_program(spec, class_weights=weights), inputs)  # type: ignore[call-arg]
