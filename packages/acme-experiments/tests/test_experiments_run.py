@@ -18,7 +18,16 @@ import pytest
 import acme_envs
 from acme import checkpointing, plugins, specs, wrappers
 from acme_experiments import (
-  Experiment, RunDirectory, Stopped, UsageError, components, evaluate, evaluation, progress, run, stores,
+  Experiment,
+  RunDirectory,
+  Stopped,
+  UsageError,
+  components,
+  evaluate,
+  evaluation,
+  progress,
+  run,
+  stores,
 )  # fmt: skip
 from acme_replay import datasets
 
