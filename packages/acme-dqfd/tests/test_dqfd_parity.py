@@ -1,6 +1,6 @@
 """Both backends, given the same weights and batches, do the same for three steps: losses, priorities, weights, target.
 
-Values agree to 1e-5, relative to the largest of their array.
+Values agree to 1e-5, relative to the largest of their array, and to 1e-6 where positive and negative ones cancel.
 """
 
 import functools
@@ -94,4 +94,4 @@ def test_three_steps(changes):
 def same(found, expected):
   for name, value in expected.items():
     value = np.asarray(value)
-    np.testing.assert_allclose(found[name], value, rtol=0, atol=1e-5 * np.max(np.abs(value)) + 1e-9, err_msg=name)
+    np.testing.assert_allclose(found[name], value, rtol=0, atol=1e-5 * np.max(np.abs(value)) + 1e-6, err_msg=name)

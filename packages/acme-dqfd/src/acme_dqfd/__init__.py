@@ -17,7 +17,7 @@ AGENT = plugins.AgentPlugin(
   config=DQfDConfig,
   actions=("discrete",),
   backends={"jax": "acme_dqfd.jax", "tf": "acme_dqfd.tf"},
-  presets={"atari": DQfDConfig.atari},
+  presets={"atari": DQfDConfig.atari, "mountain_car": DQfDConfig.mountain_car},
   references=("Hester et al. 2017, arXiv 1704.03732",),
   small={"pretraining_steps": 3},
 )

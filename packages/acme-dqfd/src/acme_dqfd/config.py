@@ -76,6 +76,11 @@ class DQfDConfig(DQNConfig):
       pretraining_steps=750_000,
     )
 
+  @classmethod
+  def mountain_car(cls) -> "DQfDConfig":
+    """For MountainCar, where a small λ_E leaves room to do better than demonstrations; a first guess, not tuned."""
+    return cls(margin_cost=0.1, pretraining_steps=2_000, hidden_sizes=(64, 64), batch_size=64, samples_per_insert=16.0)
+
 
 def make_experience(config: DQfDConfig) -> experience.Mixed:
   """What DQfD learns from: demonstrations, which stay, and what it does itself, both with their first step alone.

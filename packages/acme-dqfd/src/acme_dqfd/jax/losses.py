@@ -4,6 +4,7 @@ Shapes: A actions.
 """
 
 import chex
+import haiku as hk
 import jax
 import jax.numpy as jnp
 
@@ -25,6 +26,6 @@ def large_margin(q_tm1: Array, a_tm1: Array, margin: float) -> Array:
   return jnp.max(q_tm1 + others) - q_tm1[a_tm1]
 
 
-def l2(params: Array) -> Array:
+def l2(params: hk.Params) -> Array:
   """Σ w² over all weights of a nest, which are the leaves of two axes or more: biases have one."""
   return sum((jnp.sum(leaf**2) for leaf in jax.tree.leaves(params) if leaf.ndim > 1), jnp.zeros(()))
