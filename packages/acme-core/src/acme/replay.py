@@ -8,7 +8,7 @@ Items refer to steps, and each step is stored once however many items refer to i
 import abc
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -242,6 +242,15 @@ class Replay(core.Saveable):
   def pretraining(self) -> int:
     """How many batches are still to be learned from before anyone acts."""
     return 0
+
+  def remember(self, make_actor: Callable[["Adder"], core.Actor]) -> None:
+    """Gives sequences of datasets without recurrent states those of an actor that goes through the same episodes.
+
+    Without effect where all states were recorded, or none are stored.
+
+    Args:
+      make_actor: makes it over an adder, which it hands its states.
+    """
 
   def close(self) -> None:
     """Frees what it holds outside this process."""

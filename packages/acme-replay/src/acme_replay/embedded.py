@@ -134,6 +134,11 @@ class EmbeddedStore(replay.Store):
     except KeyError:
       raise KeyError(f"No table is called {name!r}; there are: {', '.join(self._tables)}.") from None
 
+  def set_cores(self, table: str, cores: types.NestedArray) -> None:
+    """Sets the recurrent states [C, …] of the sequences of a table, all that were ever inserted, in that order."""
+    column, count = self.table(table).of_kind(SequenceItems).core, self.info()[table].inserts
+    column.write(np.arange(count), column.check(cores, count))
+
   def append(self, step: types.Step, before: int, count: int | None) -> int:
     """Stores a step of one stream, or of `count`, that follows row `before`; returns the number of its (first) row."""
     prepared = self._ring.prepare(step, before, count)

@@ -3,7 +3,7 @@
 Shapes: B batch.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Protocol
 
@@ -11,12 +11,11 @@ import dm_env
 import numpy as np
 import tree
 
-from acme import experience, replay, types
+from acme import core, experience, replay, types
 from acme.experience import exact
 from acme_replay import datasets, split
 from acme_replay.adders import make_adder
 from acme_replay.columns import LeafColumn, MappedColumn
-from acme_replay.datasets.index import agree
 from acme_replay.embedded import EmbeddedStore, is_small
 
 TABLE = "replay"  # What the table of an experience without parts is called.
@@ -40,7 +39,8 @@ class MakeStore(Protocol):
 class StoreReplay(replay.Replay):
   """An experience in a store that `make_store` makes; what comes from datasets lies in embedded stores beside it.
 
-  Of a dataset a saved state has the path, the checksum and the priorities, not the steps, which are read again.
+  Of a dataset a saved state has the path, the checksum, the priorities, and the recurrent states that were not
+  recorded in it; not the steps, which are read again.
   """
 
   def __init__(
@@ -63,6 +63,7 @@ class StoreReplay(replay.Replay):
     mixed = isinstance(description, experience.Mixed)
     parts = description.parts if isinstance(description, experience.Mixed) else {TABLE: description}
     self._description = description
+    self._step_spec = step_spec
     seeds = [seed] if not mixed else [int(s) for s in np.random.SeedSequence(seed).generate_state(len(parts) + 1)]
     seed_of = dict(zip(parts, seeds, strict=False))
     made = {  # First, so that the memory they take is taken before more is asked for.
@@ -123,6 +124,11 @@ class StoreReplay(replay.Replay):
 
   def pretraining(self) -> int:
     return 0 if self._mixture is None else self._mixture.pretraining
+
+  def remember(self, make_actor: Callable[[replay.Adder], core.Actor]) -> None:
+    for part in self._parts.values():
+      if part.forgot:
+        part.set_cores(_cores(part, self._step_spec, make_actor))
 
   @property
   def store(self) -> replay.Store:
@@ -291,18 +297,41 @@ def _num_steps(items: experience.Items, size: int, step_spec: types.Step, frame_
 class _Part:
   """One table of an experience."""
 
-  def __init__(self, name: str, items: experience.Items, store: replay.Store, checksum: str | None = None) -> None:
-    """Makes a part; `checksum` is that of its dataset, None where actors add to it."""
-    self.name, self.items, self.store, self.checksum = name, items, store, checksum
+  def __init__(
+    self,
+    name: str,
+    items: experience.Items,
+    store: replay.Store,
+    checksum: str | None = None,
+    forgot: bool = False,
+  ) -> None:
+    """Makes a part.
+
+    Args:
+      name: of the table.
+      items: what it holds.
+      store: where.
+      checksum: of its dataset; None where actors add to it.
+      forgot: whether its sequences have zeros for the recurrent states that its dataset lacks.
+    """
+    self.name, self.items, self.store, self.checksum, self.forgot = name, items, store, checksum, forgot
+    self._cores: list[np.ndarray] | None = None  # The leaves [C, …] of those set later.
 
   def update_priorities(self, keys: np.ndarray, priorities: np.ndarray) -> None:
     self.store.update_priorities(self.name, keys, priorities + self.items.priority_bonus)
+
+  def set_cores(self, cores: types.NestedArray) -> None:
+    """Sets the recurrent states [C, …] of its sequences, which come from a dataset, in their order."""
+    assert isinstance(self.store, EmbeddedStore)
+    self.store.set_cores(self.name, cores)
+    self._cores = tree.flatten(cores)
 
   def save(self) -> types.State:
     if self.checksum is None:
       return self.store.save()
     assert isinstance(self.store, EmbeddedStore)
-    return {"path": self.items.dataset, "checksum": self.checksum, "store": self.store.save(contents=False)}
+    saved = {"path": self.items.dataset, "checksum": self.checksum, "store": self.store.save(contents=False)}
+    return saved if self._cores is None else saved | {"cores": self._cores}
 
   def restore(self, state: types.State) -> None:
     if ("checksum" in state) != (self.checksum is not None):
@@ -320,6 +349,8 @@ class _Part:
         f"{self.checksum[:12]}…, expected {state['checksum'][:12]}…. Put the files back."
       )
     self.store.restore(state["store"])
+    if "cores" in state:
+      self.set_cores(tree.unflatten_as(getattr(self.items, "core_spec", ()), state["cores"]))
 
 
 def _held_out(name: str) -> str:
@@ -340,7 +371,7 @@ def _read(name: str, items: experience.Items, step_spec: types.Step, seed: int, 
   store = make(items, table, step_spec, seed, rows + 16 * (episodes + 1), others)
   adders = [make_adder(items, store.writer(), each.name) for each in (table, *others)]
   core_spec = getattr(items, "core_spec", ())
-  recorded = core_spec if _has_core(items.dataset, core_spec) else ()
+  recorded = core_spec if datasets.has_core(items.dataset, core_spec) else ()
   zeros = tree.map_structure(lambda leaf: np.zeros((1, *leaf.shape), leaf.dtype), core_spec)
   for i, episode in enumerate(datasets.read(items.dataset, step_spec, recorded)):
     adder = adders[i in apart]
@@ -352,18 +383,54 @@ def _read(name: str, items: experience.Items, step_spec: types.Step, seed: int, 
       adder.add(action, timestep, extras, core)
   if not all(store.info()[each.name].size for each in (table, *others)):
     raise ValueError(f"{items.dataset}: its {episodes} episodes are too short for one item of {items!r}.")
-  return _Part(name, items, store, datasets.checksum(items.dataset))
+  forgot = bool(tree.flatten(core_spec)) and not recorded
+  return _Part(name, items, store, datasets.checksum(items.dataset), forgot)
 
 
-def _has_core(path: str, core_spec: types.NestedSpec) -> bool:
-  """Whether a dataset has such recurrent states; else zeros stand for them."""
-  if not tree.flatten(core_spec):
-    return False
-  try:
-    found = datasets.read_index(path).core
-  except FileNotFoundError:
-    return False
-  return agree(found, core_spec)
+def _cores(
+  part: _Part, step_spec: types.Step, make_actor: Callable[[replay.Adder], core.Actor]
+) -> types.NestedArray:
+  """The recurrent states [C, …] of a dataset's sequences: those of an actor that sees its episodes pass."""
+  assert part.items.dataset is not None
+  writer = _Cores()
+  actor = make_actor(make_adder(part.items, writer, part.name))
+  for episode in datasets.read(part.items.dataset, step_spec):
+    observation = None
+    for action, timestep, _ in datasets.play(episode):
+      if timestep.first():
+        actor.observe_first(timestep)
+      else:
+        actor.select_action(observation)  # Whatever it would have done.
+        actor.observe(action, timestep)
+      observation = timestep.observation
+  return tree.map_structure(lambda *leaves: np.stack(leaves), *writer.cores)
+
+
+class _Cores(replay.Writer):
+  """Keeps the recurrent states of sequences, and nothing else."""
+
+  def __init__(self) -> None:
+    self.num_streams = None
+    self.cores: list[types.NestedArray] = []
+
+  def append(self, step: types.Step) -> None:
+    pass
+
+  def create_item(
+    self,
+    table: str,
+    trajectory: replay.TransitionItem | replay.SequenceItem,
+    priority: float | None = None,
+    streams: np.ndarray | None = None,
+  ) -> None:
+    assert isinstance(trajectory, replay.SequenceItem)
+    self.cores.append(trajectory.core)
+
+  def save(self) -> types.State:
+    return None
+
+  def restore(self, state: types.State) -> None:
+    pass
 
 
 class NoAdder(replay.Adder):

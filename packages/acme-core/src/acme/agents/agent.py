@@ -73,6 +73,9 @@ class Agent(core.Actor, core.VariableSource):
     adder = self.replay.adder(num_envs)
     acting = builders.ActorInputs(variables=self.learner, seed=actor_seed, adder=adder, num_envs=num_envs)
     self.actor = builder.make_actor(spec, self._program, acting)
+    self.replay.remember(
+      lambda adder: self.make_actor(builders.ActorInputs(variables=self.learner, seed=actor_seed, adder=adder))
+    )
     self._batch_size = described.batch_size
     self._check_observation = validation.Validator("observation", spec.observations, num_envs)
     self._check_reward = validation.Validator("reward", spec.rewards, num_envs)

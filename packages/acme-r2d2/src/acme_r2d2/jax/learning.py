@@ -28,6 +28,7 @@ from acme_r2d2 import config as r2d2_config
 from acme_r2d2.jax import acting, losses, networks
 
 LossFn = Callable[[hk.Params, hk.Params, types.Sequence, jax.Array], tuple[jax.Array, "Result"]]
+Watch = Callable[[replay.Sample, "Result"], Metrics]
 
 
 class TrainingState(NamedTuple):
@@ -65,6 +66,7 @@ def unroll(nets: networks.Networks, burn_in: int, params: hk.Params, sequences: 
 class Result(NamedTuple):
   """What a batch of sequences gives, besides its loss."""
 
+  loss: jax.Array  # [B], what the loss is the mean of
   priority: jax.Array  # [B]
   q: jax.Array  # [] mean value of what was done
 
@@ -86,14 +88,22 @@ def make_loss(nets: networks.Networks, config: r2d2_config.R2D2Config) -> LossFn
     acted = acted[:, :-1]
     done = jnp.take_along_axis(q[:, :-1], action[:, :-1, None], axis=-1)[..., 0]  # [B, T]
     mean_q = jnp.sum(acted * done) / jnp.maximum(jnp.sum(acted), 1)
-    value = jnp.mean(weights * jnp.sum(0.5 * td_error**2, axis=-1))
-    return value, Result(jax.vmap(priority)(td_error, acted), mean_q)
+    each = weights * jnp.sum(0.5 * td_error**2, axis=-1)  # [B]
+    return jnp.mean(each), Result(each, jax.vmap(priority)(td_error, acted), mean_q)
 
   return loss
 
 
-def make_update(nets: networks.Networks, config: r2d2_config.R2D2Config) -> Update[TrainingState]:
-  """The pure function (state, sample) -> (state, priorities [B], metrics)."""
+def watch_nothing(sample: replay.Sample, result: Result) -> Metrics:
+  """No metrics beside those of every update."""
+  del sample, result
+  return {}
+
+
+def make_update(
+  nets: networks.Networks, config: r2d2_config.R2D2Config, watch: Watch = watch_nothing
+) -> Update[TrainingState]:
+  """The pure function (state, sample) -> (state, priorities [B], metrics); `watch` gives more metrics."""
   optimizer = make_optimizer(config)
   gradient = jax.value_and_grad(make_loss(nets, config), has_aux=True)
 
@@ -105,21 +115,29 @@ def make_update(nets: networks.Networks, config: r2d2_config.R2D2Config) -> Upda
     steps = state.steps + 1
     target_params = targets.periodic_update(params, state.target_params, steps, config.target_update_period)
     metrics = {"loss": loss, "priority": jnp.mean(result.priority), "q": result.q}
-    return TrainingState(params, target_params, opt_state, steps), result.priority, metrics
+    return TrainingState(params, target_params, opt_state, steps), result.priority, metrics | watch(sample, result)
 
   return update
 
 
 def make_program(
-  spec: specs.EnvironmentSpec, config: r2d2_config.R2D2Config, network: networks.MakeNetwork | None = None
+  spec: specs.EnvironmentSpec,
+  config: r2d2_config.R2D2Config,
+  network: networks.MakeNetwork | None = None,
+  *,
+  name: str = "R2D2",
+  watch: Watch = watch_nothing,
 ) -> Program[TrainingState, hk.Params, Any]:
-  """Makes R2D2's program. Raises ValueError where the actions are not discrete, or the network does not fit."""
-  space = spaces.make(spec, "R2D2", "discrete")
+  """Makes R2D2's program, or that of an agent called `name` which learns as it does from other experience.
+
+  `watch` gives metrics beside R2D2's. Raises ValueError where the actions are not discrete, or the network does not fit.
+  """
+  space = spaces.make(spec, name, "discrete")
   nets = networks.make_networks(spec, config, network)
   make_policy = functools.partial(acting.make_policy, nets, config)
   return Program(
     init=functools.partial(make_state, nets, config),
-    update=make_update(nets, config),
+    update=make_update(nets, config, watch),
     params=lambda state: state.params,
     variables=lambda state: {"policy": state.params, "target_policy": state.target_params},
     behaviour=make_policy(evaluation=False),

@@ -25,6 +25,9 @@ from acme_tf import learning, spaces, variables
 from acme_tf.program import Metrics, Program, Update
 
 
+Watch = Callable[[replay.Sample, "Result"], Metrics]
+
+
 class TrainingState(NamedTuple):
   """All that changes as the learner learns."""
 
@@ -58,6 +61,7 @@ def unroll(burn_in: int, network: networks.Network, sequences: types.Sequence) -
 class Result(NamedTuple):
   """What a batch of sequences gives, besides its loss."""
 
+  loss: tf.Tensor  # [B], what the loss is the mean of
   priority: tf.Tensor  # [B]
   q: tf.Tensor  # [] mean value of what was done
 
@@ -80,14 +84,20 @@ def make_loss(config: r2d2_config.R2D2Config) -> Callable[..., tuple[tf.Tensor, 
     acted = acted[:, :-1]
     done = tf.gather(q[:, :-1], action[:, :-1], axis=-1, batch_dims=2)  # [B, T]
     mean_q = tf.reduce_sum(acted * done) / tf.maximum(tf.reduce_sum(acted), 1)
-    value = tf.reduce_mean(weights * tf.reduce_sum(0.5 * td_error**2, axis=-1))
-    return value, Result(losses.priority(td_error, acted, config.max_priority_weight), mean_q)
+    each = weights * tf.reduce_sum(0.5 * td_error**2, axis=-1)  # [B]
+    return tf.reduce_mean(each), Result(each, losses.priority(td_error, acted, config.max_priority_weight), mean_q)
 
   return loss
 
 
-def make_update(config: r2d2_config.R2D2Config) -> Update[TrainingState]:
-  """The function (state, sample) -> (priorities [B], metrics), which changes the state."""
+def watch_nothing(sample: replay.Sample, result: Result) -> Metrics:
+  """No metrics beside those of every update."""
+  del sample, result
+  return {}
+
+
+def make_update(config: r2d2_config.R2D2Config, watch: Watch = watch_nothing) -> Update[TrainingState]:
+  """The function (state, sample) -> (priorities [B], metrics), which changes the state; `watch` gives more metrics."""
   loss = make_loss(config)
 
   def update(state: TrainingState, sample: replay.Sample) -> tuple[tf.Tensor, Metrics]:
@@ -99,21 +109,27 @@ def make_update(config: r2d2_config.R2D2Config) -> Update[TrainingState]:
     learning.apply_gradients(optimizer, tape.gradient(value, parameters), parameters, config.max_gradient_norm)
     steps.assign_add(1)
     variables.periodic_copy(steps, config.target_update_period, online.variables, target.variables)
-    return result.priority, {"loss": value, "priority": tf.reduce_mean(result.priority), "q": result.q}
+    metrics = {"loss": value, "priority": tf.reduce_mean(result.priority), "q": result.q}
+    return result.priority, metrics | watch(sample, result)
 
   return update
 
 
 def make_program(
-  spec: specs.EnvironmentSpec, config: r2d2_config.R2D2Config, network: networks.MakeNetwork | None = None
+  spec: specs.EnvironmentSpec,
+  config: r2d2_config.R2D2Config,
+  network: networks.MakeNetwork | None = None,
+  *,
+  name: str = "R2D2",
+  watch: Watch = watch_nothing,
 ) -> Program[TrainingState, networks.Network, Any]:
-  """Makes R2D2's program. Raises ValueError where the actions are not discrete, or the network does not fit."""
-  space = spaces.make(spec, "R2D2", "discrete")
+  """Makes R2D2's program; arguments and errors as in `acme_r2d2.jax.learning.make_program`."""
+  space = spaces.make(spec, name, "discrete")
   nets = networks.make_networks(spec, config, network)
   make_policy = functools.partial(acting.make_policy, nets, config)
   return Program(
     init=functools.partial(make_state, nets, config),
-    update=make_update(config),
+    update=make_update(config, watch),
     params=lambda state: state.online,
     make_params=lambda: variables.create(nets.make, nets.inputs),
     variables=lambda state: {"policy": state.online, "target_policy": state.target},

@@ -23,12 +23,12 @@ from acme_replay.datasets.checking import Finding, Summary, check, histogram, su
 from acme_replay.datasets.converting import convert, merge
 from acme_replay.datasets.episodes import Episode, num_steps, play, total_return
 from acme_replay.datasets.index import INDEX, Index, Part, write_index
-from acme_replay.datasets.reading import checksum, environment_spec, locate, num_rows, read, read_index
+from acme_replay.datasets.reading import checksum, environment_spec, has_core, locate, num_rows, read, read_index
 from acme_replay.datasets.rlds import from_rlds
 from acme_replay.datasets.writing import Writer, disagreement, write
 
 __all__ = [
   "INDEX", "Episode", "Finding", "Index", "Part", "Summary", "Writer", "check", "checksum", "convert",
-  "disagreement", "environment_spec", "from_rlds", "histogram", "locate", "merge", "num_rows", "num_steps", "play",
-  "read", "read_index", "summarize", "total_return", "write", "write_index",
+  "disagreement", "environment_spec", "from_rlds", "has_core", "histogram", "locate", "merge", "num_rows", "num_steps",
+  "play", "read", "read_index", "summarize", "total_return", "write", "write_index",
 ]  # fmt: skip

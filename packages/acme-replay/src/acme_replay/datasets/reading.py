@@ -14,7 +14,7 @@ from acme_replay.datasets import episodes as episodes_
 from acme_replay.datasets import index as index_
 from acme_replay.datasets import minari
 from acme_replay.datasets.episodes import LENGTH, Episode
-from acme_replay.datasets.index import INDEX, Index, Part
+from acme_replay.datasets.index import INDEX, Index, Part, agree
 
 Path = str | os.PathLike[str]
 
@@ -114,6 +114,15 @@ def num_rows(path: Path, spec: types.Step) -> tuple[int, int]:
         raise ValueError(f"{file} is no episode that fits: {error}") from error
     rows, count = rows + sum(lengths) + len(lengths), count + len(lengths)
   return rows, count
+
+
+def has_core(path: Path, spec: types.NestedSpec) -> bool:
+  """Whether recurrent states like this were recorded in a dataset."""
+  try:
+    found = read_index(path).core
+  except FileNotFoundError:
+    return False
+  return bool(tree.flatten(spec)) and agree(found, spec)
 
 
 def checksum(path: Path) -> str:

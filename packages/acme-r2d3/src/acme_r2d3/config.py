@@ -1,0 +1,59 @@
+"""Every number and switch of R2D3, R2D2's among them, and what it learns from."""
+
+import dataclasses
+
+from acme import experience
+from acme.configs import Fraction
+from acme_r2d2 import R2D2Config
+from acme_r2d2 import config as r2d2
+
+DEMONSTRATIONS = 0
+"""The number of the demonstrations among the parts of the experience, as `Sample.table` has it."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class R2D3Config(R2D2Config):
+  """R2D3's hyper-parameters: those of R2D2, and the demonstrations.
+
+  `max_replay_size` is of what the agent does itself; demonstrations are all kept.
+  """
+
+  demonstrations: str | None = None
+  """The path of recorded episodes (`acme_replay.datasets`); there must be some."""
+  demonstration_ratio: Fraction = 0.25
+  """ρ, their share of the sequences learned from, exact over time; above 0 and below 1. 1909.01387, §3: 1/256 to 1/2."""
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    if not 0 < self.demonstration_ratio < 1:
+      raise ValueError(
+        f"R2D3Config.demonstration_ratio: expected a number above 0 and below 1, got {self.demonstration_ratio!r}."
+      )
+
+  @classmethod
+  def published(cls) -> "R2D3Config":
+    """Paine et al. 2019 (1909.01387): R2D2's numbers for Atari, shorter sequences, and the ratio that did best there."""
+    base = super().published()
+    assert isinstance(base, R2D3Config)
+    return dataclasses.replace(base, trace_length=40, demonstration_ratio=1 / 256)
+
+
+def make_experience(config: R2D3Config) -> experience.Mixed:
+  """What R2D3 learns from: R2D2's sequences, of demonstrations, which stay, and of what it does itself.
+
+  Raises:
+    ValueError: there are no demonstrations in the config.
+  """
+  if config.demonstrations is None:
+    raise ValueError(
+      "R2D3Config.demonstrations: expected the path of recorded episodes, as `acme record` and acme_replay.datasets "
+      "write them, got None."
+    )
+  own = r2d2.make_experience(config)
+  ratio = config.demonstration_ratio
+  return experience.Mixed(
+    parts={"demonstrations": own.from_dataset(config.demonstrations), "own": own},
+    share={"demonstrations": ratio, "own": float(1 - experience.exact(ratio))},
+    batch_size=own.batch_size,
+    samples_per_insert=config.samples_per_insert,
+  )

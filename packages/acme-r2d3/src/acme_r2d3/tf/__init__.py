@@ -1,0 +1,17 @@
+"""R2D3 in TensorFlow: R2D2's program on other experience."""
+
+import functools
+
+from acme_r2d2.tf.networks import MakeNetwork
+from acme_r2d3.config import R2D3Config, make_experience
+from acme_r2d3.tf.learning import make_program
+from acme_tf.builder import ProgramBuilder
+
+__all__ = ["make_builder", "make_program"]
+
+
+def make_builder(config: R2D3Config, network: MakeNetwork | None = None) -> ProgramBuilder:
+  """Makes the builder; `network` as in `acme_r2d2.R2D2`. Raises ValueError where the config has no demonstrations."""
+  return ProgramBuilder(
+    config, make_experience(config), functools.partial(make_program, config=config, network=network)
+  )
