@@ -219,7 +219,8 @@ def tests(session: nox.Session, stack: str) -> None:
   """All tests, against built wheels; of some packages: nox -s tests -- acme-dqn."""
   packages, options = chosen(session, of_stack("jax") if stack == "jax" else of_stack("tf") + BOTH)
   with_tf = BOTH if stack == "tf" else []  # Of agents with both backends, the tests of this one.
-  files = [file for name in packages for file in tests_of(name, "test_*tf*.py" if name in with_tf else "test_*.py")]
+  patterns = {name: ("test_*tf*.py", "test_*parity*.py") for name in with_tf}
+  files = [file for name in packages for each in patterns.get(name, ("test_*.py",)) for file in tests_of(name, each)]
   if stack == "jax":
     wanted = [with_extras(name) for name in of_stack("jax")]
   else:

@@ -90,7 +90,8 @@ def test_run_resume_evaluate_plot(acme_command, tmp_path):
   assert "evaluation return" in text and "run: here" in text
   content = json.loads((tmp_path / "here" / "config.json").read_text())
   assert content["experiment"]["config"] == {
-    "learning_rate": 0.5, "hidden_sizes": [1, 2, 3], "double": False, "queue": False, "nan_at": None,
+    "learning_rate": 0.5, "hidden_sizes": [1, 2, 3], "double": False, "queue": False, "demonstrations": None,
+    "vmax": None, "stops_after": None, "nan_at": None,
   }  # fmt: skip
   assert content["experiment"]["seed"] == 3 and content["experiment"]["eval_every"] == 15
   assert {"numpy", "python", "agent", "acme-core"} <= set(content["versions"])
