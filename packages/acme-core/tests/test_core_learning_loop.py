@@ -44,6 +44,17 @@ def test_stops_between_two_steps_and_goes_on():
   assert again.steps == 5 and again.reproducible
 
 
+def test_ends_where_the_learner_is_finished():
+  learner = Learner()
+  loop = acme.LearningLoop(learner, logger=loggers.NullLogger(), evaluate=lambda: finish(learner), evaluate_every=3)
+  assert loop.run(num_steps=9) == 3 and loop.run() == 0
+
+
+def finish(learner):
+  learner.finished = True
+  return {}
+
+
 @pytest.mark.parametrize("make", [lambda: acme.LearningLoop(Learner(), evaluate_every=0),
                                   lambda: acme.LearningLoop(Learner()).run(num_steps=-1)])  # fmt: skip
 def test_numbers_that_make_no_sense(make):

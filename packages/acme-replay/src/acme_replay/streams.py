@@ -62,9 +62,13 @@ class StreamReplay(replay.Replay):
     return sample
 
   def once(self, held_out: bool = False) -> Iterator[replay.Sample]:
-    """What is held out; an iterator's own items cannot be had twice."""
-    if held_out:
-      yield from (_sample(batch, 0) for batch in self._given()) if self._given is not None else ()
+    """What is held out. Raises ValueError where what is learned from is asked for, which cannot be had twice."""
+    if not held_out:
+      raise ValueError(
+        "Batches of an iterator cannot be had twice, so that they could be gone through before they are learned from: "
+        "give a dataset, or leave out what asks for it, such as class_balance."
+      )
+    return (_sample(batch, 0) for batch in (self._given() if self._given is not None else ()))
 
   def update_priorities(self, keys: np.ndarray, priorities: np.ndarray) -> None:
     """Without effect."""
