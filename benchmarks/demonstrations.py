@@ -42,9 +42,24 @@ def mountain_car(environment: dm_env.Environment) -> Expert:
   return lambda timestep: 2 if timestep.observation[1] >= 0 else 0
 
 
+def tmaze(environment: dm_env.Environment) -> Expert:
+  """Goes to the junction, and turns as it was shown at the start."""
+  del environment
+  cues = []
+
+  def act(timestep: dm_env.TimeStep) -> int:
+    cue, at_junction, _ = timestep.observation
+    cues.append(cue)
+    forward, turn = 2, int(cues[0] > 0)
+    return turn if at_junction else forward
+
+  return act
+
+
 TASKS = {
   "deep_sea": Task("bsuite:deep_sea/5", deep_sea),  # Of size 20.
   "mountain_car": Task("jax:MountainCar-v0", mountain_car),
+  "tmaze": Task("jax:tmaze/40", tmaze),
 }
 
 

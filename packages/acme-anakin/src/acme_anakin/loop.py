@@ -121,7 +121,7 @@ class Loop(core.Saveable):
     program = jittable(builder.make_program(spec))
     self._program: Program[Any, Any, Any] = program
     self.experience = description = builder.make_experience(spec, program)
-    self._datasets = store.read_datasets(description, builder.step_spec(spec, program))
+    self._datasets, passes = store.read_datasets(description, builder.step_spec(spec, program))
     self._store = store.Store(description, num_envs, steps)
     batches = description.pretraining_batches if isinstance(description, experience.Mixed) else 0
     repeated = builder.config.num_sgd_steps_per_step if isinstance(builder.config, configs.ReplayConfig) else 1
@@ -133,7 +133,7 @@ class Loop(core.Saveable):
     self._pretrain = jax.jit(self._learn_alone, static_argnames="acting", donate_argnums=0)
     self._evaluate = jax.jit(self._evaluate_all, static_argnames="episodes")
     keys = jax.tree.map(lambda *leaves: np.stack(leaves) if len(self.seeds) > 1 else leaves[0], *map(_keys, self.seeds))
-    self._state: Seed = jax.jit(self._init)(*keys, self._datasets)
+    self._state: Seed = jax.jit(self._init)(*keys, self._datasets, passes)
     self._spread(devices)
 
   def _spread(self, devices: Sequence[jax.Device] | None) -> None:
@@ -249,7 +249,7 @@ class Loop(core.Saveable):
 
   # What is compiled; S seeds where the name says so.
 
-  def _init(self, init_key: Array, keys: Keys, datasets: Any) -> Seed:
+  def _init(self, init_key: Array, keys: Keys, datasets: Any, passes: dict[str, store.Pass]) -> Seed:
     def init(init_key: Array, keys: Keys) -> Seed:
       num_envs = self._num_envs
       state = self._program.init(init_key)
@@ -264,13 +264,25 @@ class Loop(core.Saveable):
       example = jax.tree.map(
         lambda x: jnp.zeros(x.shape, x.dtype), _tick(acting, executed, outcome, jax.eval_shape(lambda: step))
       )._replace(before=step)
-      stored, sampling = self._store.init(example, datasets)
+      cores = {name: self._cores(params, keys.act, through) for name, through in passes.items()}
+      stored, sampling = self._store.init(example, datasets, cores)
       _, batch = jax.eval_shape(lambda: self._store.sample(stored, sampling, datasets, keys.replay))
       _, _, metrics = jax.eval_shape(self._update, state, batch.sample)
       metrics = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), metrics)
       return Seed(keys, acting, stored, Learning(state, sampling, jnp.int32(0), metrics, jnp.int32(-1)))
 
     return self._lift(init)(init_key, keys)
+
+  def _cores(self, params: Any, key: Array, through: store.Pass) -> Any:
+    """The recurrent states [C, …] with which the sequences of a dataset begin, of an actor that sees its episodes."""
+
+    def see(core_state: Any, step: types.Step) -> tuple[Any, Any]:
+      streams, program = exploration.Streams(0, 1), self._program
+      executed = execute(self._behaviour, program.space, params, key, 0, streams, step, core_state, (), explore=False)
+      return executed.core, executed.core_before
+
+    _, cores = jax.lax.scan(see, self._behaviour.initial(params, 1), through.steps)  # [T, 1, …]
+    return jax.tree.map(lambda x: x[through.first, 0], cores)
 
   @property
   def _behaviour(self) -> Policy[Any, Any]:

@@ -17,7 +17,6 @@ import numpy as np
 from acme import experience, replay, types
 from acme.experience import exact
 from acme_anakin import adders, ring
-from acme_jax import networks
 from acme_replay import datasets, of_actors, split
 
 Array = jax.Array
@@ -28,6 +27,7 @@ class State(NamedTuple):
 
   adder: Any
   ring: ring.Ring | None
+  cores: Mapping[str, Any]  # [C, …], the recurrent states of sequences of datasets that were recorded without
 
 
 class Sampling(NamedTuple):
@@ -125,8 +125,8 @@ class Store:
 
   # Adding.
 
-  def init(self, example: adders.Tick, datasets: Mapping[str, Any]) -> tuple[State, Sampling]:
-    """The state before the first tick, of streams that look like `example`."""
+  def init(self, example: adders.Tick, datasets: Mapping[str, Any], cores: Mapping[str, Any]) -> tuple[State, Sampling]:
+    """The state before the first tick, of streams that look like `example`; `cores` as in `State`."""
     trees = {}
     for name, items in self._parts.items():
       if items.prioritized:
@@ -138,11 +138,11 @@ class Store:
     zero = jnp.int32(0)
     sampling = Sampling(trees, zero, zero, jnp.zeros(len(self._parts), jnp.int32))
     if self.online is None:
-      return State((), None), sampling
+      return State((), None, cores), sampling
     state = self._adder.init(example)
     _, items, _ = jax.eval_shape(self._adder.add, state, example)
     zeros = jax.tree.map(lambda x: jnp.zeros((1, *x.shape[1:]), x.dtype), items)
-    return State(state, ring.make_ring(self._capacity, zeros)), sampling
+    return State(state, ring.make_ring(self._capacity, zeros), cores), sampling
 
   def add(self, state: State, sampling: Sampling, tick: adders.Tick) -> tuple[State, Sampling]:
     """Takes a tick, and counts what may be sampled for it."""
@@ -160,7 +160,7 @@ class Store:
     else:
       new = started - jnp.maximum(before - self._min_size, 0)
       credit = sampling.credit + new * self._per_insert
-    return State(adder, after), sampling._replace(credit=credit)
+    return State(adder, after, state.cores), sampling._replace(credit=credit)
 
   @property
   def _always(self) -> bool:
@@ -203,6 +203,8 @@ class Store:
     """A batch of one part: data [B, …], places [B], probabilities [B], and the sum of its priorities' powers."""
     online = name == self.online
     data = state.ring.data if online else datasets[name]  # type: ignore[union-attr]
+    if name in state.cores:
+      data = data._replace(core=state.cores[name])
     if name in sampling.trees:
       levels = sampling.trees[name].levels
       place, probabilities = ring.choose(levels, key, self._batch_size)
@@ -289,8 +291,15 @@ def _pick(which: Array, drawn: list[Any]) -> Any:
   return jax.tree.map(pick, *drawn)
 
 
-def read_datasets(description: experience.Experience, step_spec: types.Step) -> dict[str, Any]:
-  """The items [C, …] of each part that comes from a dataset, by the part's name.
+class Pass(NamedTuple):
+  """What an actor sees that goes through the episodes of a dataset, for the recurrent states that were not recorded."""
+
+  steps: types.Step  # [T, 1, …], for each of which an action is chosen
+  first: Array  # [C] int32, at which of them each sequence begins
+
+
+def read_datasets(description: experience.Experience, step_spec: types.Step) -> tuple[dict[str, Any], dict[str, Pass]]:
+  """The items [C, …] of each part that comes from a dataset, by its name, and the passes for states that these lack.
 
   Raises:
     ValueError: a dataset is damaged, does not fit the specs, or is too short for one item; or none is given to an
@@ -300,13 +309,32 @@ def read_datasets(description: experience.Experience, step_spec: types.Step) -> 
   if isinstance(description, experience.Items) and description.dataset is None:
     of_actors(description)
   parts = description.parts if isinstance(description, experience.Mixed) else {"replay": description}
-  return {name: _play(items, step_spec) for name, items in parts.items() if items.dataset is not None}
+  found, passes = {}, {}
+  for name, items in parts.items():
+    if items.dataset is None:
+      continue
+    core_spec = getattr(items, "core_spec", ())
+    recorded = datasets.has_core(items.dataset, core_spec)
+    episodes = list(datasets.read(items.dataset, step_spec, core_spec if recorded else ()))
+    apart = split.held_out(len(episodes), items.held_out)
+    episodes = [episode for i, episode in enumerate(episodes) if i not in apart]
+    found[name], steps = _play(items, episodes)
+    first = found[name].core if jax.tree.leaves(core_spec) else None  # [C], the number of a step.
+    if recorded:
+      cores = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(episode.core for episode in episodes))  # [T, …]
+      found[name] = found[name]._replace(core=jax.tree.map(lambda x, at=first: jnp.asarray(x)[at], cores))
+    elif first is not None:
+      found[name], passes[name] = found[name]._replace(core=()), Pass(steps, first)
+  return found, passes
 
 
-def _play(items: experience.Items, step_spec: types.Step) -> Any:
-  """What an adder makes of a dataset's episodes, one after the other."""
-  assert items.dataset is not None
-  ticks = jax.tree.map(lambda *leaves: np.concatenate(leaves), *_ticks(items, step_spec))  # [T, 1, …]
+def _play(items: experience.Items, episodes: list[datasets.Episode]) -> tuple[Any, types.Step]:
+  """What an adder makes of episodes, one after the other, and their steps [T, 1, …] but for the final ones.
+
+  In place of a recurrent state a sequence has the number of the step that it begins with.
+  """
+  ticks = jax.tree.map(lambda *leaves: np.concatenate(leaves), *_ticks(episodes))  # [T, 1, …]
+  ticks = ticks._replace(core=np.arange(len(ticks.last), dtype=np.int32)[:, None])
   adder = adders.make(items)
 
   def add(state: Any, tick: adders.Tick) -> Any:
@@ -318,14 +346,11 @@ def _play(items: experience.Items, step_spec: types.Step) -> Any:
   chosen = np.asarray(exists).reshape(-1)
   if not chosen.any():
     raise ValueError(f"{items.dataset}: its episodes are too short for one item of {items!r}.")
-  return jax.tree.map(lambda x: jnp.asarray(np.asarray(x).reshape(-1, *x.shape[2:])[chosen]), made)
+  return jax.tree.map(lambda x: jnp.asarray(np.asarray(x).reshape(-1, *x.shape[2:])[chosen]), made), ticks.before
 
 
-def _ticks(items: experience.Items, step_spec: types.Step) -> list[adders.Tick]:
-  """The ticks [T, 1, …] of each episode; no dataset has the recurrent state, so zeros stand for it."""
-  episodes = list(datasets.read(items.dataset, step_spec))  # type: ignore[arg-type]
-  apart = split.held_out(len(episodes), items.held_out)
-  episodes = [episode for i, episode in enumerate(episodes) if i not in apart]
+def _ticks(episodes: list[datasets.Episode]) -> list[adders.Tick]:
+  """The ticks [T, 1, …] of each episode, without the recurrent state."""
   steps = [_steps(episode) for episode in episodes]
   found = []
   for number, (episode, step) in enumerate(zip(episodes, steps, strict=True)):
@@ -333,12 +358,11 @@ def _ticks(items: experience.Items, step_spec: types.Step) -> list[adders.Tick]:
     # After an episode's last step comes the first one of the next.
     begin = jax.tree.map(lambda x: x[:1], steps[(number + 1) % len(steps)])
     after = jax.tree.map(lambda x, y: np.concatenate([x[1:-1], y]), step, begin)
-    core = networks.zeros(getattr(items, "core_spec", ()), length)
     tick = adders.Tick(
       before=jax.tree.map(lambda x: x[:-1], step),
       action=episode.action,
       extras=episode.extras,
-      core=core,
+      core=(),
       reward=episode.reward.astype(np.float32),
       discount=episode.discount.astype(np.float32),
       observation=jax.tree.map(lambda x: x[1:], episode.observation),

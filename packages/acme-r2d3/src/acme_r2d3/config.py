@@ -21,7 +21,7 @@ class R2D3Config(R2D2Config):
   demonstrations: str | None = None
   """The path of recorded episodes (`acme_replay.datasets`); there must be some."""
   demonstration_ratio: Fraction = 0.25
-  """ρ, their share of the sequences learned from, exact over time; above 0 and below 1. 1909.01387, §3: 1/256 to 1/2."""
+  """ρ, the demonstrations' share of all that is sampled, exact over time; above 0, below 1. 1909.01387: 1/256 to 1/2."""
 
   def __post_init__(self) -> None:
     super().__post_init__()
@@ -32,7 +32,7 @@ class R2D3Config(R2D2Config):
 
   @classmethod
   def published(cls) -> "R2D3Config":
-    """Paine et al. 2019 (1909.01387): R2D2's numbers for Atari, shorter sequences, and the ratio that did best there."""
+    """Paine et al. 2019 (1909.01387): R2D2's numbers, with shorter sequences and the ratio that did best there."""
     base = super().published()
     assert isinstance(base, R2D3Config)
     return dataclasses.replace(base, trace_length=40, demonstration_ratio=1 / 256)

@@ -298,12 +298,7 @@ class _Part:
   """One table of an experience."""
 
   def __init__(
-    self,
-    name: str,
-    items: experience.Items,
-    store: replay.Store,
-    checksum: str | None = None,
-    forgot: bool = False,
+    self, name: str, items: experience.Items, store: replay.Store, checksum: str | None = None, forgot: bool = False
   ) -> None:
     """Makes a part.
 
@@ -387,9 +382,7 @@ def _read(name: str, items: experience.Items, step_spec: types.Step, seed: int, 
   return _Part(name, items, store, datasets.checksum(items.dataset), forgot)
 
 
-def _cores(
-  part: _Part, step_spec: types.Step, make_actor: Callable[[replay.Adder], core.Actor]
-) -> types.NestedArray:
+def _cores(part: _Part, step_spec: types.Step, make_actor: Callable[[replay.Adder], core.Actor]) -> types.NestedArray:
   """The recurrent states [C, …] of a dataset's sequences: those of an actor that sees its episodes pass."""
   assert part.items.dataset is not None
   writer = _Cores()

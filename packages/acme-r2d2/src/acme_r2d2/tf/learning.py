@@ -24,7 +24,6 @@ from acme_r2d2.tf import acting, losses, networks
 from acme_tf import learning, spaces, variables
 from acme_tf.program import Metrics, Program, Update
 
-
 Watch = Callable[[replay.Sample, "Result"], Metrics]
 
 
