@@ -21,7 +21,7 @@ class R2D3Config(R2D2Config):
   demonstrations: str | None = None
   """The path of recorded episodes (`acme_replay.datasets`); there must be some."""
   demonstration_ratio: Fraction = 0.25
-  """ρ, the demonstrations' share of all that is sampled, exact over time; above 0, below 1. 1909.01387: 1/256 to 1/2."""
+  """ρ, the demonstrations' share of all that is sampled, exact over time; above 0, below 1. 1909.01387: 1/256 to .5."""
 
   def __post_init__(self) -> None:
     super().__post_init__()

@@ -130,7 +130,7 @@ def make_program(
 ) -> Program[TrainingState, hk.Params, Any]:
   """Makes R2D2's program, or that of an agent called `name` which learns as it does from other experience.
 
-  `watch` gives metrics beside R2D2's. Raises ValueError where the actions are not discrete, or the network does not fit.
+  `watch` gives metrics beside R2D2's. Raises ValueError where actions are not discrete, or the network does not fit.
   """
   space = spaces.make(spec, name, "discrete")
   nets = networks.make_networks(spec, config, network)
