@@ -54,7 +54,7 @@ def make_kind(spec: specs.EnvironmentSpec, config: bc_config.BCConfig) -> Kind:
     return Kind(space, Deterministic, space.size, functools.partial(BoundedHead, space.size), error, "mse")
   gaussian = config.continuous_loss == "gaussian"
   policy, make = (networks.Gaussian, networks.GaussianHead) if gaussian else (networks.TanhGaussian, SquashedHead)
-  made = functools.partial(make, space.size, config.initial_stddev, config.min_stddev, name="gaussian_head")
+  made = functools.partial(make, space.size, config.initial_stddev, config.min_stddev)
   return Kind(space, policy, space.size, made, losses.negative_log_prob, "mse")
 
 
@@ -69,11 +69,15 @@ class BoundedHead(snt.Module):
     return tf.tanh(self._linear(x))
 
 
-class SquashedHead(networks.GaussianHead):
+class SquashedHead(snt.Module):
   """A `GaussianHead` whose policy is squashed by tanh."""
 
+  def __init__(self, size: int, initial_stddev: float, min_stddev: float) -> None:
+    super().__init__("squashed_head")
+    self._head = networks.GaussianHead(size, initial_stddev, min_stddev)
+
   def __call__(self, x: tf.Tensor) -> networks.TanhGaussian:
-    return networks.TanhGaussian(*super().__call__(x))
+    return networks.TanhGaussian(*self._head(x))
 
 
 class Network(snt.Module):
