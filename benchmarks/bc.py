@@ -75,7 +75,7 @@ def main() -> None:
   lines = [
     "# Behavioural cloning",
     "",
-    "Written by `python benchmarks/bc.py`. Each return is a mean over the same 100 starts, for expert and clones, whose",
+    "Written by `python benchmarks/bc.py`. Each return is a mean over the same 100 starts, of expert and clones, whose",
     "parameters the held-out loss chose. No seed is left out. IQM is the mean of the middle half of the seeds, with a",
     "bootstrap interval of 95 %.",
     "",

@@ -3,7 +3,7 @@
 Shapes: B batch, D numbers in an action (all leaves of its nest, flattened).
 """
 
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, overload
 
 import jax
 import jax.numpy as jnp
@@ -118,6 +118,12 @@ class Mixed:
     return tree.map_structure(lambda leaf, spec: np.asarray(leaf).astype(spec.dtype), action, self._spec)
 
 
+@overload
+def make(
+  spec: specs.EnvironmentSpec, agent: str, *kinds: Literal["discrete", "continuous"]
+) -> Discrete | Continuous: ...
+@overload
+def make(spec: specs.EnvironmentSpec, agent: str, *kinds: str) -> Discrete | Continuous | Mixed: ...
 def make(spec: specs.EnvironmentSpec, agent: str, *kinds: str) -> Discrete | Continuous | Mixed:
   """The space of an environment's actions, of which `agent` takes some `kinds`: "discrete", "continuous", "mixed".
 

@@ -4,7 +4,7 @@ Shapes: B batch, D numbers in an action (all leaves of its nest, flattened).
 """
 
 import math
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, overload
 
 import numpy as np
 import tensorflow as tf
@@ -115,6 +115,12 @@ class Mixed:
     return tree.map_structure(lambda spec, leaf: leaf.numpy().astype(spec.dtype, copy=False), self._spec, action)
 
 
+@overload
+def make(
+  spec: specs.EnvironmentSpec, agent: str, *kinds: Literal["discrete", "continuous"]
+) -> Discrete | Continuous: ...
+@overload
+def make(spec: specs.EnvironmentSpec, agent: str, *kinds: str) -> Discrete | Continuous | Mixed: ...
 def make(spec: specs.EnvironmentSpec, agent: str, *kinds: str) -> Discrete | Continuous | Mixed:
   """The space of an environment's actions, of which `agent` takes some `kinds`: "discrete", "continuous", "mixed".
 

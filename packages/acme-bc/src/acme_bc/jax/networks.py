@@ -33,7 +33,7 @@ class Deterministic(NamedTuple):
 class Kind(NamedTuple):
   """A kind of policies, and what cloning does with them."""
 
-  space: spaces.Discrete | spaces.Continuous | spaces.Mixed
+  space: spaces.Discrete | spaces.Continuous
   policy: type  # with leaves […, size]
   size: int  # A or D
   make_head: Callable[[], Head]  # within hk.transform

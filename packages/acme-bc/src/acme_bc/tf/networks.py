@@ -32,7 +32,7 @@ class Deterministic(NamedTuple):
 class Kind(NamedTuple):
   """A kind of policies, and what cloning does with them; see `acme_bc.jax.networks`."""
 
-  space: spaces.Discrete | spaces.Continuous | spaces.Mixed
+  space: spaces.Discrete | spaces.Continuous
   policy: type  # with leaves [B, size]
   size: int  # A or D
   make_head: Callable[[], snt.Module]
