@@ -47,8 +47,8 @@ class Networks(NamedTuple):
 
 def make_networks(spec: specs.EnvironmentSpec, config: mcts_config.MCTSConfig, learned_model: bool) -> Networks:
   """Makes the networks that a config asks for; without a learned model nobody calls `transition`."""
-  prediction = hk.without_apply_rng(hk.multi_transform(lambda: _prediction(spec, config, learned_model)))
-  transition = hk.without_apply_rng(hk.transform(lambda *inputs: _transition(spec, config, *inputs)))
+  prediction: Any = hk.without_apply_rng(hk.multi_transform(lambda: _prediction(spec, config, learned_model)))
+  transition: Any = hk.without_apply_rng(hk.transform(lambda *inputs: _transition(spec, config, *inputs)))
   encode, predict = prediction.apply
 
   def init(key: jax.Array) -> Params:
