@@ -150,7 +150,7 @@ def test_demonstrations_stay_and_each_table_has_its_own_priorities(shown):
   assert info["own"].inserts > 3 * info["own"].size and info["own"].size == 20
   assert info["demonstrations"] == (size, size, info["demonstrations"].samples)
   stores = {name: part.store.table(name) for name, part in agent.replay._parts.items()}
-  before = {name: table._tree.save() for name, table in stores.items()}
+  before = {name: table._tree.leaves.copy() for name, table in stores.items()}
   agent.replay.update_priorities(np.array([[0, 2], [1, info["own"].inserts - 1]]), np.array([3.0, 5.0]))
   changed = {name: np.flatnonzero(table._tree.leaves != before[name]) for name, table in stores.items()}
   assert list(changed["demonstrations"]) == [2] and len(changed["own"]) == 1

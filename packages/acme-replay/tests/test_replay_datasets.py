@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tree
 
-from acme import experience, specs, types
+from acme import core, experience, specs, types
 from acme_replay import EmbeddedReplay, MappedReplay, datasets, make_adder
 from acme_testing import golden
 
@@ -312,6 +312,46 @@ def test_recurrent_states_of_a_dataset_are_those_recorded_or_zeros(tmp_path, rec
         np.testing.assert_array_equal, tree.map_structure(lambda leaf, i=i: leaf[i], data.core), wanted
       )
   assert len(set(start.tolist())) > 1
+
+
+class Counting(core.Actor):
+  """Has for a recurrent state the sum of the observations before an action."""
+
+  def __init__(self, adder):
+    self._adder = adder
+
+  def observe_first(self, timestep):
+    self._sum = np.zeros((1, 1), np.float32)
+    self._adder.add_first(timestep)
+
+  def select_action(self, observation):
+    self._before, self._sum = self._sum, self._sum + observation
+
+  def observe(self, action, next_timestep):
+    self._adder.add(action, next_timestep, (), self._before)
+
+  def update(self, wait=False):
+    pass
+
+
+def test_recurrent_states_that_were_not_recorded_are_those_of_an_actor(tmp_path):
+  """Which sees each episode from its beginning; they are saved, and restored into a replay of another actor."""
+  spec = types.Step(SCALAR, specs.DiscreteArray(4), SCALAR, SCALAR, specs.Array((), bool))
+  for i, num_steps in enumerate((6, 3)):
+    floats = np.ones(num_steps, np.float32)
+    observation = np.arange(num_steps + 1, dtype=np.float32)
+    datasets.write(tmp_path / f"{i}.npz", datasets.Episode(observation, np.zeros(num_steps, np.int32), floats, floats))
+  items = experience.Sequences(length=3, period=1, stored_state=True, dataset=str(tmp_path))
+  replay, other = (EmbeddedReplay(items.with_core(specs.Array((1,), np.float32)), spec) for _ in range(2))
+  assert not next(replay.dataset()).data.core.any()
+  replay.remember(Counting)
+  other.restore(replay.save())
+  for each in (replay, other):
+    table = each._parts["replay"].store.table("replay")
+    found = table.items.take(np.arange(table.info.inserts))
+    start = found.observation[:, 0]
+    np.testing.assert_array_equal(found.core[:, 0], start * (start - 1) / 2)
+    assert sorted(start) == [0, 0, 1, 1, 2, 3, 4]
 
 
 def test_a_dataset_too_short_for_one_item(folder):
