@@ -40,7 +40,7 @@ MODULES = {
   "mlp/linear_0": "linear",
   "gru": "gru",
   "categorical_head/logits": "categorical_head/logits",
-  "bounded_head/linear": "linear_1",
+  "bounded_head/linear": "action",
   "gaussian_head/loc": "gaussian_head/mean",
   "gaussian_head/scale": "gaussian_head/stddev",
 }

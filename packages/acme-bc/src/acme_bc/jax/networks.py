@@ -141,7 +141,7 @@ def _default(spec: specs.EnvironmentSpec, config: bc_config.BCConfig, kind: Kind
 
 def _bounded(size: int) -> Head:
   """Tanh of a linear layer: [B, F] to actions [B, D] in [−1, 1]."""
-  linear = heads.near_zero_linear(size)
+  linear = heads.near_zero_linear(size, name="action")
   return lambda x: jnp.tanh(linear(x))
 
 
