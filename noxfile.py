@@ -231,10 +231,13 @@ def tests(session: nox.Session, stack: str) -> None:
 
 @nox.session
 def long(session: nox.Session) -> None:
-  """The learning tests that no other session has; by name, since they take half an hour."""
+  """The learning tests, and the checks of presets, that no other session has; by name, since they take an hour."""
   packages, options = chosen(session, of_stack("jax"))
   install(session, *(with_extras(name) for name in of_stack("jax")), others=TESTERS)
   pytest(session, *(file for name in packages for file in tests_of(name)), *options, marked="long")
+  agents = [AGENTS[name] for name in packages if name in AGENTS]
+  if agents:
+    battery(session, *agents, options=options, marked="long")
 
 
 @nox.session
@@ -257,10 +260,11 @@ def conformance_tf(session: nox.Session) -> None:
   battery(session, *(f"{AGENTS[name]}@tf" for name in packages), options=options)
 
 
-def battery(session: nox.Session, *agents: str, options: list[str] | None = None) -> None:
+def battery(session: nox.Session, *agents: str, options: list[str] | None = None, marked: str = "not long") -> None:
   named = [f"--acme-agent={agent}" for agent in agents]
   # It is a package's module, which the oldest pytest cannot import from its path alone.
-  pytest(session, "--import-mode=prepend", "--pyargs", "acme_testing", *named, *(options or []), quickly=True)
+  command = ("--import-mode=prepend", "--pyargs", "acme_testing", *named, *(options or []))
+  pytest(session, *command, quickly=True, marked=marked)
 
 
 @nox.session

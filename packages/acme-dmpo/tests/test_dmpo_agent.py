@@ -127,7 +127,7 @@ def test_a_run_on_scaled_observations_goes_on_exactly():
   checks.check_resume_is_exact(subject)
 
 
-@pytest.mark.slow
+@pytest.mark.long  # As DDPG does.
 def test_learns_from_observations_far_from_zero():
   """At random the reward is some −0.6; without scaling it stays so, as all observations look alike."""
   config = DMPOConfig(

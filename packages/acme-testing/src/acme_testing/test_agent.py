@@ -30,6 +30,7 @@ PINNED_BEHAVIOUR = [
   "check_priorities_are_written_back",
   "check_diverging_loss",
 ]  # Each preset is held to these, too.
+QUICK_OF_PRESETS = ("check_program", "check_learning_changes_parameters", "check_resume_is_exact", "check_vector_run")
 PINNED = [
   *PINNED_BEHAVIOUR,
   "check_record",
@@ -66,12 +67,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
   runs, ids = [], []
   for name in metafunc.config.getoption("--acme-agent"):
     try:
-      found = list(conformance.items(load(name)))
+      plugin = load(name)
+      found = list(conformance.items(plugin))
     except plugins.PluginError as error:
       raise pytest.Collector.CollectError(f"--acme-agent={name}: {error}") from None
-    runs += [check for _, check in found]
+    runs += [pytest.param(check, marks=_marks(plugin, check_name)) for check_name, check in found]
     ids += [f"{name}-{check_name}" for check_name, _ in found]
   metafunc.parametrize("run_check", runs, ids=ids)
+
+
+def _marks(plugin: plugins.AgentPlugin[Any], check_name: str) -> list[pytest.MarkDecorator]:
+  """`long` for most checks of presets, which a quick session (`-m "not long"`) leaves to one that has time."""
+  check, _, case = check_name.rstrip("]").partition("[")
+  of_preset = any(case == preset or case.startswith(f"{preset}-") for preset in plugin.presets)
+  return [pytest.mark.long] if of_preset and check not in QUICK_OF_PRESETS else []
 
 
 def test_agent(run_check):
