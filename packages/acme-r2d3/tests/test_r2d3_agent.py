@@ -44,7 +44,8 @@ def make(seed=0, **changes):
 
 
 def shown_items(agent):
-  """All demonstrated sequences of an agent."""
+  """All demonstrated sequences of an agent, as they are when it has drawn one."""
+  next(agent.replay._parts["demonstrations"].dataset(1))
   table = agent.replay._parts["demonstrations"].store.table("demonstrations")
   return table.items.take(np.arange(table.info.inserts))
 

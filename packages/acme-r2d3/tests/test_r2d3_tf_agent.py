@@ -25,6 +25,8 @@ def make(seed):
 def test_resumes_bit_for_bit_into_another_seed():
   (agent, loop), (other, other_loop) = make(0), make(1)
   (first,) = agent.get_variables(["policy"])
+  for each in (agent, other):
+    next(each.replay._parts["demonstrations"].dataset(1))
   cores = [each.replay.save()["parts"]["demonstrations"]["cores"] for each in (agent, other)]
   assert all(np.any(leaf) for leaf in cores[0]) and not np.array_equal(cores[0][0], cores[1][0])
   loop.run(num_steps=32)

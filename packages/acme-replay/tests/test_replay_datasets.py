@@ -317,6 +317,8 @@ def test_recurrent_states_of_a_dataset_are_those_recorded_or_zeros(tmp_path, rec
 class Counting(core.Actor):
   """Has for a recurrent state the sum of the observations before an action."""
 
+  scale = 1
+
   def __init__(self, adder):
     self._adder = adder
 
@@ -325,7 +327,7 @@ class Counting(core.Actor):
     self._adder.add_first(timestep)
 
   def select_action(self, observation):
-    self._before, self._sum = self._sum, self._sum + observation
+    self._before, self._sum = self._sum, self._sum + self.scale * observation
 
   def observe(self, action, next_timestep):
     self._adder.add(action, next_timestep, (), self._before)
@@ -344,7 +346,10 @@ def test_recurrent_states_that_were_not_recorded_are_those_of_an_actor(tmp_path)
   items = experience.Sequences(length=3, period=1, stored_state=True, dataset=str(tmp_path))
   replay, other = (EmbeddedReplay(items.with_core(specs.Array((1,), np.float32)), spec) for _ in range(2))
   assert not next(replay.dataset()).data.core.any()
-  replay.remember(Counting)
+  for each in (replay, other):
+    each.remember(Counting)
+    next(each.dataset())
+    Counting.scale = 0
   other.restore(replay.save())
   for each in (replay, other):
     table = each._parts["replay"].store.table("replay")

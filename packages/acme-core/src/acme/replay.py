@@ -246,10 +246,10 @@ class Replay(core.Saveable):
   def remember(self, make_actor: Callable[["Adder"], core.Actor]) -> None:
     """Gives sequences of datasets without recurrent states those of an actor that goes through the same episodes.
 
-    Without effect where all states were recorded, or none are stored.
+    That is when the first sample is taken, or never: where all states were recorded, or none are stored.
 
     Args:
-      make_actor: makes it over an adder, which it hands its states.
+      make_actor: makes it over an adder, to which it hands its states.
     """
 
   def close(self) -> None:

@@ -3,6 +3,7 @@
 Shapes: B batch.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Protocol
@@ -91,7 +92,7 @@ class StoreReplay(replay.Replay):
     if self._mixture is not None:
       return self._mixture
     (part,) = self._parts.values()
-    return part.store.dataset(part.name, self._description.batch_size)
+    return part.dataset(self._description.batch_size)
 
   def once(self, held_out: bool = False) -> Iterator[replay.Sample]:
     for part in self._parts.values():
@@ -128,7 +129,7 @@ class StoreReplay(replay.Replay):
   def remember(self, make_actor: Callable[[replay.Adder], core.Actor]) -> None:
     for part in self._parts.values():
       if part.forgot:
-        part.set_cores(_cores(part, self._step_spec, make_actor))
+        part.recall = functools.partial(_cores, part, self._step_spec, make_actor)
 
   @property
   def store(self) -> replay.Store:
@@ -310,12 +311,24 @@ class _Part:
       forgot: whether its sequences have zeros for the recurrent states that its dataset lacks.
     """
     self.name, self.items, self.store, self.checksum, self.forgot = name, items, store, checksum, forgot
-    self._cores: list[np.ndarray] | None = None  # The leaves [C, …] of those set later.
+    self.recall: Callable[[], types.NestedArray] | None = None  # Gives those, [C, …], before the first sample.
+    self._cores: list[np.ndarray] | None = None  # The leaves that it gave.
+
+  def dataset(self, batch_size: int) -> Iterator[replay.Sample]:
+    """An endless iterator of batches."""
+    samples = self.store.dataset(self.name, batch_size)
+    return self._with_cores(samples) if self.forgot else samples
+
+  def _with_cores(self, samples: Iterator[replay.Sample]) -> Iterator[replay.Sample]:
+    while True:
+      if self._cores is None and self.recall is not None:
+        self._set_cores(self.recall())
+      yield next(samples)
 
   def update_priorities(self, keys: np.ndarray, priorities: np.ndarray) -> None:
     self.store.update_priorities(self.name, keys, priorities + self.items.priority_bonus)
 
-  def set_cores(self, cores: types.NestedArray) -> None:
+  def _set_cores(self, cores: types.NestedArray) -> None:
     """Sets the recurrent states [C, …] of its sequences, which come from a dataset, in their order."""
     assert isinstance(self.store, EmbeddedStore)
     self.store.set_cores(self.name, cores)
@@ -344,8 +357,9 @@ class _Part:
         f"{self.checksum[:12]}…, expected {state['checksum'][:12]}…. Put the files back."
       )
     self.store.restore(state["store"])
+    self._cores = None
     if "cores" in state:
-      self.set_cores(tree.unflatten_as(getattr(self.items, "core_spec", ()), state["cores"]))
+      self._set_cores(tree.unflatten_as(getattr(self.items, "core_spec", ()), state["cores"]))
 
 
 def _held_out(name: str) -> str:
@@ -523,7 +537,7 @@ class _Mixture(Iterator[replay.Sample]):
   def _draw(self, name: str, count: int) -> replay.Sample:
     key = (name, count)
     if key not in self._iterators:
-      self._iterators[key] = self._parts[name].store.dataset(name, count)
+      self._iterators[key] = self._parts[name].dataset(count)
     return next(self._iterators[key])
 
   def _join(self, drawn: Sequence[tuple[str, replay.Sample]], chances: Mapping[str, float]) -> replay.Sample:
