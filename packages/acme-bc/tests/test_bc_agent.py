@@ -131,7 +131,9 @@ def test_without_a_dataset_it_says_what_it_needs():
 
 
 def test_experience():
-  make = lambda **changes: AGENT.builder(dataclasses.replace(SMALL, dataset="there", **changes))._experience  # noqa: E731
+  def make(**changes):
+    return AGENT.builder(dataclasses.replace(SMALL, dataset="there", **changes)).make_experience(SPEC, None)
+
   assert isinstance(make(), experience.Transitions) and make().held_out == 0.25 and not make().acting
   sequences = make(core="gru")
   assert isinstance(sequences, experience.Sequences) and (sequences.length, sequences.period) == (4, 4)
