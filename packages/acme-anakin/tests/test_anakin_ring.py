@@ -69,7 +69,7 @@ def test_a_batch_is_due_as_often_as_the_ratio_says(ratio, prioritized):
   limiter = items.table("replay").rate_limiter
   made = store.Store(items, num_envs=1, steps=100)
   tick = a_tick()
-  state, sampling = made.init(tick, {})
+  state, sampling = made.init(tick, {}, {})
   add, due = jax.jit(made.add), jax.jit(made.due)
   sample = jax.jit(lambda *given: made.sample(*given[:2], {}, given[2]))
   samples = 0
