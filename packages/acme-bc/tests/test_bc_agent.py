@@ -132,7 +132,8 @@ def test_without_a_dataset_it_says_what_it_needs():
 
 def test_experience():
   def make(**changes):
-    return AGENT.builder(dataclasses.replace(SMALL, dataset="there", **changes)).make_experience(SPEC, None)
+    builder = AGENT.builder(dataclasses.replace(SMALL, dataset="there", **changes))
+    return builder.make_experience(SPEC, builder.make_program(SPEC))
 
   assert isinstance(make(), experience.Transitions) and make().held_out == 0.25 and not make().acting
   sequences = make(core="gru")

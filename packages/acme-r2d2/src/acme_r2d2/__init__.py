@@ -17,7 +17,7 @@ AGENT = plugins.AgentPlugin(
   config=R2D2Config,
   actions=("discrete",),
   backends={"jax": "acme_r2d2.jax", "tf": "acme_r2d2.tf"},
-  presets={"published": R2D2Config.published},
+  presets={"memory": R2D2Config.memory, "published": R2D2Config.published},
   references=(
     "Kapturowski et al. 2019, Recurrent experience replay in distributed reinforcement learning (ICLR)",
     "Pohlen et al. 2018, arXiv 1805.11593",

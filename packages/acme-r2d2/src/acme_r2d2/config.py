@@ -1,7 +1,7 @@
 """Every number and switch of R2D2, and what it learns from."""
 
 import dataclasses
-from typing import Literal
+from typing import Literal, Self
 
 from acme import configs, experience
 from acme.configs import Fraction, NonNegative, NonNegativeInt, Positive, PositiveInt
@@ -88,7 +88,20 @@ class R2D2Config(configs.ReplayConfig):
   """η, of a sequence's priority η max_t |δ_t| + (1 − η) mean_t |δ_t|. Kapturowski et al. 2019, §2.3."""
 
   @classmethod
-  def published(cls) -> "R2D2Config":
+  def memory(cls) -> Self:
+    """For what is to be remembered over some 40 steps, in 8 environments or so: sequences that hold whole episodes."""
+    return cls(
+      burn_in_length=0,
+      trace_length=80,
+      sequence_period=40,
+      ladder=True,
+      batch_size=16,
+      samples_per_insert=80.0,
+      min_replay_size=20,
+    )
+
+  @classmethod
+  def published(cls) -> Self:
     """Kapturowski et al. 2019, table 2, for Atari in many environments at once; each sequence is replayed 0.8 times."""
     return cls(
       discount=0.997,

@@ -17,7 +17,7 @@ AGENT = plugins.AgentPlugin(
   config=R2D3Config,
   actions=("discrete",),
   backends={"jax": "acme_r2d3.jax", "tf": "acme_r2d3.tf"},
-  presets={"published": R2D3Config.published},
+  presets={"memory": R2D3Config.memory, "published": R2D3Config.published},
   references=("Paine et al. 2019, arXiv 1909.01387",),
   small={"head_hidden_sizes": (16,)},
 )

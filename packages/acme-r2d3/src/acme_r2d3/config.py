@@ -1,6 +1,7 @@
 """Every number and switch of R2D3, R2D2's among them, and what it learns from."""
 
 import dataclasses
+from typing import Self
 
 from acme import experience
 from acme.configs import Fraction
@@ -31,11 +32,9 @@ class R2D3Config(R2D2Config):
       )
 
   @classmethod
-  def published(cls) -> "R2D3Config":
+  def published(cls) -> Self:
     """Paine et al. 2019 (1909.01387): R2D2's numbers, with shorter sequences and the ratio that did best there."""
-    base = super().published()
-    assert isinstance(base, R2D3Config)
-    return dataclasses.replace(base, trace_length=40, demonstration_ratio=1 / 256)
+    return dataclasses.replace(super().published(), trace_length=40, demonstration_ratio=1 / 256)
 
 
 def make_experience(config: R2D3Config) -> experience.Mixed:
