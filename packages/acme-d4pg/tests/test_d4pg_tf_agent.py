@@ -101,6 +101,7 @@ def test_missing_tensorflow_is_named(monkeypatch):
 
 
 def test_refuses_what_it_lacks():
+  pytest.importorskip("sonnet", reason='needs pip install "acme-d4pg[tf]"')
   with pytest.raises(
     ValueError, match='D4PGConfig.normalize_observations: the TensorFlow backend lacks it.*backend="jax"'
   ):

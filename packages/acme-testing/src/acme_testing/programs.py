@@ -120,8 +120,7 @@ def _trace(name: str, function: Callable[..., Any], inputs: Any, loop: Callable[
 
   try:
     with jax.checking_leaks():
-      one = jax.make_jaxpr(once)(*inputs)
-    other = jax.make_jaxpr(again)(*inputs)
+      one, other = (jax.make_jaxpr(each)(*inputs) for each in (once, again))
     jax.eval_shape(jax.jit(jax.vmap(loop)), *map(_stack, loop_inputs))
   except Exception as error:
     raise AssertionError(f"{name} does not trace with inputs that have no values: {error!r}") from error
