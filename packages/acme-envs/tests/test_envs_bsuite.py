@@ -7,7 +7,7 @@ pytest.importorskip("bsuite")
 
 
 def run(tmp_path, name, policy, episodes):
-  environment = acme_envs.make(f"bsuite:{name}", bsuite_dir=str(tmp_path))
+  environment = acme_envs.make(f"bsuite:{name}", seed=0, bsuite_dir=str(tmp_path))
   for _ in range(episodes):
     timestep = environment.reset()
     while not timestep.last():
@@ -33,7 +33,7 @@ def test_catch_scores_of_an_oracle_and_of_chance(tmp_path):
 @pytest.mark.parametrize("name", ["deep_sea", "deep_sea_stochastic"])
 def test_deep_sea_scores(tmp_path, name):
   """An agent that knows the way solves its size; one that always goes left never does."""
-  environment = acme_envs.make(f"bsuite:{name}/0", bsuite_dir=str(tmp_path / "oracle"))
+  environment = acme_envs.make(f"bsuite:{name}/0", seed=0, bsuite_dir=str(tmp_path / "oracle"))
   mapping = environment.environment.raw_env._action_mapping
   for _ in range(200):
     timestep = environment.reset()
