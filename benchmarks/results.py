@@ -94,6 +94,7 @@ def train(task: dict, out: pathlib.Path, jobs: str) -> dict:
     seconds = sum(json.loads(path.read_text())["wall_seconds"] for path in out.glob("seed-*/summary.json"))
   result = {
     "seeds": evaluate(out, task["episodes"], summary),
+    "starts": STARTS,
     "diverged": summary.get("diverged", {}),
     "wall_seconds": seconds,
     "loop": config["experiment"]["loop"],
@@ -147,6 +148,7 @@ def row(task: dict, result: dict) -> str:
   reached = sum(value >= task["bar"] for value in returns)
   seeds = ", ".join([f"{value:.4g}" for value in returns] + ["diverged"] * len(result["diverged"]))
   minutes = result["wall_seconds"] / 60
+  seeds += "" if result.get("starts") == STARTS else " (an older run: each on starts of its own)"
   return f"{what} {iqm:.4g} | {low:.4g} to {high:.4g} | {reached} of {number} | {seeds} | {minutes:.0f} |"
 
 
