@@ -74,8 +74,9 @@ def test_classic_control_begins_and_is_specified_as_gymnasium_s(name):
   twin = gymnasium.make(name, disable_env_checker=True)
   environment = environments.make(name)
   expected = acme.make_environment_spec(acme.wrappers.GymWrapper(twin))
-  # Gymnasium does not say how rewards are bounded.
   assert repr(environment.spec._replace(rewards=expected.rewards)) == repr(expected)
+  mine, rewards = environment.spec.rewards, expected.rewards  # Gymnasium does not say how they are bounded.
+  assert (mine.shape, mine.dtype, mine.name) == (rewards.shape, rewards.dtype, rewards.name)
   assert environment.max_episode_steps == twin.spec.max_episode_steps
   states = np.asarray(jax.jit(jax.vmap(environment.reset))(jax.random.split(key(0), 4000))[0].state)  # [4000, D]
   twin.reset(seed=0)

@@ -24,7 +24,7 @@ import pytest
     ("run fake gym:Pendulum-v1", "Expected a discrete action spec"),
     ("run fake gym:CartPole-v1 --backend tf", "backend: expected one of 'numpy', got 'tf'"),
     ("run fake gym:CartPole-v1 --replay reverb", "No replay is called 'reverb'. Installed: "),
-    ("run fake gym:CartPole-v1 --replay reverb", ". pip install acme-reverb (Linux, Python 3.11)"),
+    ("run fake gym:CartPole-v1 --replay reverb", "embedded, mapped. pip install acme-reverb (Linux, Python 3.11)"),
     ("run fake gym:CartPole-v1 --replay reverb://there", "expected reverb://HOST:PORT"),
     ("run fake gym:CartPole-v1 --replay embedded://there:80", "the replay 'embedded' has no address"),
     ("run fake gym:CartPole-v1 --listen-everywhere", "the replay 'embedded' has no listen-everywhere"),
