@@ -1,6 +1,7 @@
 """DMPO's parts together: actions within their bounds, configs, networks, a warning, and that it learns."""
 
 import dataclasses
+import functools
 
 import dm_env
 import haiku as hk
@@ -14,7 +15,7 @@ import acme
 from acme import loggers, specs
 from acme_dmpo import AGENT, DMPO, DMPOConfig
 from acme_jax import heads
-from acme_testing import checks, fakes, runs
+from acme_testing import fakes, scaling
 
 SMALL = DMPOConfig(policy_hidden_sizes=(16,), critic_hidden_sizes=(16,), batch_size=8, num_samples=4, num_atoms=11,
                    min_replay_size=16, max_replay_size=1000, samples_per_insert=4.0)  # fmt: skip
@@ -122,23 +123,14 @@ def test_learns(discrete):
 
 
 def test_a_run_on_scaled_observations_goes_on_exactly():
-  subject = runs.Subject(AGENT, config=runs.small_config(AGENT, normalize_observations=True))
-  checks.check_program(subject)
-  checks.check_resume_is_exact(subject)
+  scaling.check_resume(AGENT)
 
 
 @pytest.mark.long  # As DDPG does.
 def test_learns_from_observations_far_from_zero():
-  """At random the reward is some −0.6; without scaling it stays so, as all observations look alike."""
   config = DMPOConfig(
     normalize_observations=True, policy_hidden_sizes=(32,), critic_hidden_sizes=(32,), batch_size=32,
     min_replay_size=200, samples_per_insert=32.0, policy_learning_rate=3e-3, critic_learning_rate=3e-3,
     initial_log_temperature=1.0, initial_log_alpha_mean=1.0, max_replay_size=10_000, vmin=-2.0, vmax=0.0, num_atoms=21,
   )  # fmt: skip
-  environment = fakes.Reach(discrete=False, offset=1000.0)
-  agent = DMPO(acme.make_environment_spec(environment), config=config, seed=100)
-  acme.EnvironmentLoop(environment, agent, logger=loggers.NullLogger(), seed=0).run(num_steps=2_500)
-  seen, mean, variance = agent.get_variables(["statistics"])[0]
-  assert seen > 10_000 and mean == pytest.approx(1000, abs=0.1) and variance == pytest.approx(0.8**2 / 3, rel=0.1)
-  results = acme.evaluate(fakes.Reach(discrete=False, offset=1000.0), agent.make_evaluator(), 50, seed=1)
-  assert np.mean([result["episode_return"] for result in results]) >= -0.2
+  scaling.check_learning(functools.partial(DMPO, config=config, seed=100))

@@ -4,7 +4,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from acme import replay, types
+from acme import builders, replay, specs, types
+
+
+def of_inputs(spec: specs.EnvironmentSpec, inputs: builders.LearnerInputs) -> np.ndarray:
+  """The weights [A] for what a learner is given. Raises ValueError where actions are not discrete."""
+  samples = inputs.once(False) if inputs.once is not None else ()
+  return class_weights(samples, specs.require_discrete(spec, "class_balance").num_values)
 
 
 def class_weights(samples: Iterable[replay.Sample], num_actions: int) -> np.ndarray:

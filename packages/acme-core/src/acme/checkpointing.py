@@ -81,7 +81,7 @@ class Checkpointer:
       if path.exists():
         path.rename(path.with_suffix(".old"))
       temporary.rename(path)
-      _sync(self._directory)
+      sync(self._directory)
       shutil.rmtree(path.with_suffix(".old"), ignore_errors=True)
     except OSError as error:
       raise CheckpointError(
@@ -177,7 +177,7 @@ def write(directory: pathlib.Path, state: types.State, header: Mapping[str, Any]
   (directory / _MANIFEST).write_text(json.dumps({"format": FORMAT, "structure": structure, **header}))
   (directory / _CHECKSUMS).write_text(_checksums(directory))
   for path in (*directory.iterdir(), directory):
-    _sync(path)
+    sync(path)
 
 
 def read(directory: pathlib.Path) -> tuple[types.State, dict[str, Any]]:
@@ -260,7 +260,7 @@ def _checksums(directory: pathlib.Path) -> str:
   return text
 
 
-def _sync(path: pathlib.Path) -> None:
+def sync(path: pathlib.Path) -> None:
   """Flushes a file, or a directory's names, to disk."""
   descriptor = os.open(path, os.O_RDONLY)
   try:

@@ -1,6 +1,6 @@
 """The loop in which a learner learns without anyone acting: from a dataset, or before acting begins."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from acme import core, counting, loggers, types
@@ -92,3 +92,14 @@ class LearningLoop(core.Saveable):
 
   def restore(self, state: types.State) -> None:
     self._counter.restore(state["counts"])
+
+
+def mean_of(batches: Iterable[tuple[Mapping[str, Any], Any]]) -> dict[str, float]:
+  """Means over several batches of metrics, each with the number that it is a mean of; {} where that is 0 in all."""
+  sums: dict[str, float] = {}
+  total = 0.0
+  for metrics, number in batches:
+    total += float(number)
+    for name, value in metrics.items():
+      sums[name] = sums.get(name, 0.0) + float(value) * float(number)
+  return {name: value / total for name, value in sums.items()} if total else {}

@@ -5,14 +5,14 @@ update(state, sample) -> (state, priorities [B] or None, metrics)
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from acme import builders, core, counting, replay, types
+from acme import builders, core, counting, learning_loop, replay, types
 from acme_jax import packing
 from acme_jax.program import PARAMS, Evaluate, Metrics, Program, Update
 
@@ -118,7 +118,7 @@ class Learner(core.Learner, Generic[S]):
     if self._once is None or self._evaluate is None:
       return {}
     state = self._packing.unpack(self._state)
-    means = mean_of(self._evaluate(state, _arrays(sample)) for sample in self._once(True))
+    means = learning_loop.mean_of(self._evaluate(state, _arrays(sample)) for sample in self._once(True))
     if not means:
       return {}
     total, steps = self._losses
@@ -233,17 +233,6 @@ def checked(update: Update[S]) -> Update[S]:
 def evaluating(evaluate: Evaluate[S]) -> Evaluate[S]:
   """The function, which sees float64 as float32, as `checked` does."""
   return lambda state, sample: evaluate(state, jax.tree.map(_single, sample))
-
-
-def mean_of(batches: Iterable[tuple[Mapping[str, Any], Any]]) -> dict[str, float]:
-  """Means over several batches of metrics, each with the number that it is a mean of; {} where that is 0 in all."""
-  sums: dict[str, float] = {}
-  total = 0.0
-  for metrics, number in batches:
-    total += float(number)
-    for name, value in metrics.items():
-      sums[name] = sums.get(name, 0.0) + float(value) * float(number)
-  return {name: value / total for name, value in sums.items()} if total else {}
 
 
 def find(known: Mapping[str, Any], names: Sequence[str]) -> list[Any]:

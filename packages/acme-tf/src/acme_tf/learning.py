@@ -6,14 +6,14 @@ update(state, sample) -> (priorities [B] or None, metrics), which changes the st
 import functools
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 import sonnet as snt
 import tensorflow as tf
 
-from acme import builders, core, counting, replay, types
+from acme import builders, core, counting, learning_loop, replay, types
 from acme_tf import functions
 from acme_tf import variables as tf_variables
 from acme_tf.program import PARAMS, Metrics, Program
@@ -97,7 +97,7 @@ class Learner(core.Learner, Generic[S]):
     if self._once is None:
       return {}
     batches = (self._evaluate(tf.nest.map_structure(tf.constant, _arrays(sample))) for sample in self._once(True))
-    means = mean_of(batches)
+    means = learning_loop.mean_of(batches)
     if not means:
       return {}
     total, steps = self._losses
@@ -191,17 +191,6 @@ def checked(update: Step) -> Step:
 def evaluating(evaluate: Callable[[replay.Sample], tuple[Metrics, tf.Tensor]]) -> Callable[[replay.Sample], Any]:
   """The function, which sees float64 as float32, as `checked` does."""
   return lambda sample: evaluate(functions.single(sample))
-
-
-def mean_of(batches: Iterable[tuple[Mapping[str, Any], Any]]) -> dict[str, float]:
-  """Means over several batches of metrics, each with the number that it is a mean of; {} where that is 0 in all."""
-  sums: dict[str, float] = {}
-  total = 0.0
-  for metrics, number in batches:
-    total += float(number)
-    for name, value in metrics.items():
-      sums[name] = sums.get(name, 0.0) + float(value) * float(number)
-  return {name: value / total for name, value in sums.items()} if total else {}
 
 
 def repeat(update: Step, num_steps: int) -> Step:

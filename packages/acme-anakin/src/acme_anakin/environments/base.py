@@ -48,14 +48,11 @@ def make_spec(
   observations: Any, actions: Any, rewards: tuple[float, float] | None = None
 ) -> acme.specs.EnvironmentSpec:
   """The specs of an environment; `rewards` are the lowest and the highest of a step, None where any may come."""
-  return acme.specs.EnvironmentSpec(
-    observations,
-    actions,
-    specs.Array((), np.float32, name="reward")
-    if rewards is None
-    else specs.BoundedArray((), np.float32, *rewards, name="reward"),
-    specs.BoundedArray((), np.float32, 0.0, 1.0, name="discount"),
-  )
+  reward = specs.Array((), np.float32, name="reward")
+  if rewards is not None:
+    reward = specs.BoundedArray((), np.float32, *rewards, name="reward")
+  discount = specs.BoundedArray((), np.float32, 0.0, 1.0, name="discount")
+  return acme.specs.EnvironmentSpec(observations, actions, reward, discount)
 
 
 def discrete(num_values: int) -> specs.DiscreteArray:

@@ -144,9 +144,8 @@ def mountain_car_continuous() -> base.Environment:
     return base.outcome(state, state, reward, terminated)
 
   action = specs.BoundedArray((1,), np.float32, -np.ones(1, np.float32), np.ones(1, np.float32), name="action")
-  spec = base.make_spec(
-    _box(*_VALLEY), action
-  )  # Without bounds of rewards: 100 comes once, and returns never near them.
+  # Without bounds of rewards: 100 comes once, and returns never come near what it would be at every step.
+  spec = base.make_spec(_box(*_VALLEY), action)
   environment = base.Environment(name="MountainCarContinuous-v0", spec=spec, reset=_valley, step=step)
   return base.time_limit(environment, 999)
 

@@ -3,8 +3,6 @@
 import functools
 from typing import Any
 
-import numpy as np
-
 from acme import builders, core, specs
 from acme_bc import balance
 from acme_bc.config import BCConfig, make_experience
@@ -28,6 +26,5 @@ class BalancedBuilder(ProgramBuilder[BCConfig, TrainingState, Any, Any]):
   def make_learner(
     self, spec: specs.EnvironmentSpec, program: Program[TrainingState, Any, Any], inputs: builders.LearnerInputs
   ) -> core.Learner:
-    samples = inputs.once(False) if inputs.once is not None else ()
-    weights: np.ndarray = balance.class_weights(samples, specs.require_discrete(spec, "class_balance").num_values)
+    weights = balance.of_inputs(spec, inputs)
     return super().make_learner(spec, self._make_program(spec, class_weights=weights), inputs)  # type: ignore[call-arg]

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import tree
 
-from acme import builders, specs, types
+from acme import builders, checkpointing, specs, types
 
 INDEX = "dataset.json"
 _FORMAT, _VERSION = "acme-dataset", 1
@@ -114,16 +114,7 @@ def replace_file(file: pathlib.Path, content: bytes) -> None:
   except OSError:
     temporary.unlink(missing_ok=True)
     raise
-  sync_folder(file.parent)
-
-
-def sync_folder(folder: pathlib.Path) -> None:
-  """Flushes the names in a folder to disk."""
-  descriptor = os.open(folder, os.O_RDONLY)
-  try:
-    os.fsync(descriptor)
-  finally:
-    os.close(descriptor)
+  checkpointing.sync(file.parent)
 
 
 def agree(one: types.NestedSpec, other: types.NestedSpec) -> bool:

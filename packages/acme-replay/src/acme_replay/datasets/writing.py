@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tree
 
+from acme import checkpointing
 from acme_replay.datasets import episodes as episodes_
 from acme_replay.datasets import index as index_
 from acme_replay.datasets import minari
@@ -166,7 +167,7 @@ def _write_part(file: pathlib.Path, episodes: Sequence[Episode]) -> str:
       opened.seek(0)
       digest = hashlib.file_digest(opened, "sha256").hexdigest()
     temporary.replace(file)
-    index_.sync_folder(file.parent)
+    checkpointing.sync(file.parent)
   except OSError as error:
     temporary.unlink(missing_ok=True)
     raise _lost(error, file, len(episodes)) from error
@@ -202,7 +203,7 @@ def at_one_stroke(folder: pathlib.Path) -> Iterator[pathlib.Path]:
       raise FileExistsError(
         f"{folder} is there already, and is no dataset with an index: give another path, or move it away."
       ) from None
-  index_.sync_folder(folder.parent)
+  checkpointing.sync(folder.parent)
 
 
 @contextlib.contextmanager
