@@ -7,6 +7,7 @@ import gymnasium
 import ours
 
 import acme
+import acme_envs
 from acme import core, loggers
 from acme_dqn import DQN
 
@@ -48,7 +49,7 @@ def make_loop():
     environments = [acme.wrappers.GymWrapper(gymnasium.make("CartPole-v1")) for _ in range(options.envs)]
     return acme.VectorEnvironmentLoop(environments, Acting(), **silent)
   environments = gymnasium.make_vec("CartPole-v1", num_envs=options.envs, vectorization_mode="vector_entry_point")
-  return acme.VectorEnvironmentLoop(acme.wrappers.GymVectorWrapper(environments), Acting(), **silent)
+  return acme.VectorEnvironmentLoop(acme_envs.wrappers.GymVectorWrapper(environments), Acting(), **silent)
 
 
 loop = make_loop()

@@ -45,6 +45,7 @@ steps_per_second = options.steps / (time.perf_counter() - start)
 loop = acme.EnvironmentLoop(environment, agent, logger=loggers.NullLogger(), should_update=False)
 loop.run(num_steps=8 * options.sgd_steps)
 start = time.perf_counter()
-agent.learner.run(options.sgd_steps)
+for _ in range(options.sgd_steps):
+  agent.learner.step()
 agent.learner.save()
 common.report(steps_per_second=steps_per_second, sgd_steps_per_second=options.sgd_steps / (time.perf_counter() - start))

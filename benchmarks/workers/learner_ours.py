@@ -49,7 +49,8 @@ learner = builder.make_learner(spec, program, inputs)
 
 def run():
   """50 SGD steps."""
-  learner.run(50)
+  for _ in range(50):
+    learner.step()
   jax.block_until_ready(learner.get_variables(["policy"]))
 
 

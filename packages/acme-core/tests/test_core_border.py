@@ -116,15 +116,6 @@ def test_an_environment_that_uses_its_array_again_changes_nothing_given_before(r
     np.testing.assert_array_equal(one.observation, other.observation)
 
 
-def test_a_vector_environment_that_uses_its_arrays_again_changes_nothing_given_before():
-  gymnasium = pytest.importorskip("gymnasium")
-  vector = gymnasium.vector.SyncVectorEnv([lambda: gymnasium.make("CartPole-v1")] * 2, copy=False)
-  actor = Keeper(Tiny(action=specs.DiscreteArray(2)))
-  actor.num_envs = 2
-  acme.VectorEnvironmentLoop(vector, actor, seed=0, logger=loggers.NullLogger()).run(num_steps=6)
-  assert len({t.observation.tobytes() for t in actor.seen}) == 4
-
-
 def change(**fields):
   return lambda timestep: timestep._replace(**fields)
 

@@ -8,7 +8,6 @@ import tree
 from acme import (
   EnvironmentLoop,
   checkpointing,
-  core,
   counting,
   environment_loop,
   episode_seed,
@@ -432,29 +431,3 @@ def test_evaluate_closes_the_environment_when_it_fails():
   with pytest.raises(RuntimeError, match="boom"):
     evaluate(environment, Broken(), 1)
   assert environment.closed
-
-
-def test_learner_runs_so_many_steps():
-  class Learner(core.Learner):
-    steps = 0
-
-    def step(self):
-      self.steps += 1
-      if self.steps == 10:
-        raise StopIteration
-
-    def get_variables(self, names):
-      return []
-
-    def save(self):
-      return {}
-
-    def restore(self, state):
-      pass
-
-  learner = Learner()
-  learner.run(0)
-  learner.run(4)
-  assert learner.steps == 4
-  with pytest.raises(StopIteration):
-    learner.run()

@@ -49,22 +49,6 @@ class Unseeded(wrappers.EnvironmentWrapper):
     return super().__getattr__(name)
 
 
-@pytest.mark.parametrize(
-  ("wrap", "expected"),
-  [
-    (lambda e: e, True),
-    (IgnoresItsSeed, False),
-    (KeepsStatistics, False),
-    (Unseeded, False),
-    (lambda e: KeepsStatistics(e, good=1), False),
-  ],
-)
-@pytest.mark.parametrize("length", [1, 3, 100])
-def test_repeats(wrap, expected, length):
-  environment = wrap(fakes.FakeEnvironment(SPEC, episode_length=length))
-  assert episodes.repeats(environment, seed=1) is expected
-
-
 def test_an_episode_that_is_not_repeated_is_given_up():
   one = Episodes(KeepsStatistics(fakes.FakeEnvironment(SPEC, episode_length=100), good=10), seed=1)
   one.reset()

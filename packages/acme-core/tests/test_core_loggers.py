@@ -194,15 +194,15 @@ def test_in_memory_keeps_copies_and_forgets_after_restore():
   assert logger.rows == [{"x": 1}]
 
 
-def test_prefix_and_dispatcher():
+def test_dispatcher():
   one, other = loggers.InMemoryLogger(), loggers.InMemoryLogger()
-  both = loggers.Dispatcher([loggers.Prefix(one, "train/"), other])
+  both = loggers.Dispatcher([one, other])
   both.write({"x": 1})
   state = both.save()
   both.write({"x": 2})
   both.restore(state)
   both.close()
-  assert one.rows == [{"train/x": 1}] and other.rows == [{"x": 1}]
+  assert one.rows == other.rows == [{"x": 1}]
 
 
 def test_dispatcher_restores_only_as_many_as_it_saved():
@@ -219,7 +219,7 @@ class Closed(loggers.InMemoryLogger):
 
 def test_wrappers_close_what_is_inside():
   inside = Closed()
-  loggers.Dispatcher([loggers.Prefix(loggers.TimeFilter(inside, 1), "a")]).close()
+  loggers.Dispatcher([loggers.TimeFilter(inside, 1)]).close()
   assert inside.closed
 
 
@@ -267,9 +267,9 @@ def test_time_filter_after_restore_writes_nothing_of_later(clock):
 
 def test_time_filter_knows_an_evaluation_behind_a_prefix(clock):
   memory = loggers.InMemoryLogger()
-  logger = loggers.Prefix(loggers.TimeFilter(memory, seconds=1e9), "cartpole/")
+  logger = loggers.TimeFilter(memory, seconds=1e9)
   for t in range(3):
-    logger.write({"eval_return": t})
+    logger.write({"cartpole/eval_return": t})
   assert len(memory.rows) == 3
 
 

@@ -115,31 +115,6 @@ def test_wrong_environments():
     acme.VectorEnvironmentLoop(others, VectorActor())
 
 
-def test_gymnasium_vector_environments():
-  gymnasium = pytest.importorskip("gymnasium")
-  actor, logger = VectorActor(), loggers.InMemoryLogger()
-  actor.select_action = lambda observation: np.zeros(4, np.int32)
-  vector = gymnasium.make_vec("CartPole-v1", num_envs=4, vectorization_mode="sync")
-  with acme.VectorEnvironmentLoop(vector, actor, seed=0, logger=logger) as loop:
-    assert not loop.reproducible
-    loop.run(num_steps=200)
-  assert logger.rows and all(row["episode_return"] == row["episode_length"] > 5 for row in logger.rows)
-  kinds = np.stack([t.step_type for t in actor.timesteps])
-  rewards = np.stack([t.reward for t in actor.timesteps])
-  assert (kinds[0] == FIRST).all() and (rewards[kinds == FIRST] == 0).all() and (rewards[kinds != FIRST] == 1).all()
-  np.testing.assert_array_equal(kinds[1:] == FIRST, kinds[:-1] == LAST)
-
-
-def test_another_autoreset_mode_is_refused():
-  gymnasium = pytest.importorskip("gymnasium")
-  mode = gymnasium.vector.AutoresetMode.SAME_STEP
-  vector = gymnasium.make_vec(
-    "CartPole-v1", num_envs=2, vectorization_mode="sync", vector_kwargs={"autoreset_mode": mode}
-  )
-  with pytest.raises(ValueError, match="NEXT_STEP, got SAME_STEP"):
-    acme.wrappers.GymVectorWrapper(vector)
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_rewards_and_discounts_have_the_dtypes_of_their_specs(dtype):
   spec = SPEC._replace(

@@ -232,3 +232,35 @@ def test_an_environment_is_checked_before_its_wrappers_cast(seeded_fake):
 
   found = findings(acme.wrappers.SinglePrecision(Wide()))
   one(found, "error", "Inside its wrappers, Wide: reward: expected dtype float64")
+
+
+class Repeating(acme.wrappers.EnvironmentWrapper):
+  """Has a seed, and adds to its observations what `drift` gives for the number of steps of all episodes so far."""
+
+  def __init__(self, environment, drift):
+    super().__init__(environment)
+    self.drift, self.total = drift, 0
+
+  def reset(self):
+    return self._drifted(super().reset())
+
+  def step(self, action):
+    return self._drifted(super().step(action))
+
+  def _drifted(self, timestep):
+    self.total += 1
+    b = timestep.observation["b"] + np.float32(self.drift(self.total))
+    return timestep._replace(observation={**timestep.observation, "b": b})
+
+
+@pytest.mark.parametrize("length", [1, 3, 100])
+def test_whether_an_environment_repeats_its_episodes(fake, seeded_fake, length):
+  assert acme_envs.repeats(seeded_fake(), seed=1)
+  assert not acme_envs.repeats(fake(length=length), seed=1)  # It has no seed.
+  ignoring = fake(length=length)
+  ignoring.seed = lambda seed: None
+  assert acme_envs.repeats(ignoring, seed=1)  # There is nothing random in it.
+  random = np.random.default_rng(0)
+  assert not acme_envs.repeats(Repeating(ignoring, lambda total: random.random()), seed=1)
+  assert not acme_envs.repeats(Repeating(ignoring, lambda total: total), seed=1)  # It keeps statistics.
+  assert not acme_envs.repeats(Repeating(ignoring, lambda total: total > 1), seed=1)

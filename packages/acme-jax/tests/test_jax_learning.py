@@ -59,16 +59,22 @@ def make(store, *, prioritized=True, logger=None, counter=None, **kwargs: Any):
   return learning.Learner(make_program(), inputs, **kwargs)
 
 
+def take(learner, num_steps):
+  for _ in range(num_steps):
+    learner.step()
+
+
 def test_priorities_are_handed_back_before_the_next_sample():
   store = Store([[0, 2], [3, 4], [5, 6]])
   learner = make(store)
-  learner.run(2)
+  take(learner, 2)
   assert store.log == [("sample", 0), ("priorities", [0, 1], [0, 2]), ("sample", 1)]
 
 
 def test_nobody_wants_priorities():
   store = Store([[1, 2], [3, 4]])
-  make(store, prioritized=False).run(2)
+  learner = make(store, prioritized=False)
+  take(learner, 2)
   assert store.log == [("sample", 0), ("sample", 1)]
 
 
@@ -76,15 +82,15 @@ def test_saving_changes_nothing_and_restoring_goes_on_bit_for_bit():
   data = np.random.default_rng(0).normal(size=(6, 4))
   store, other = Store(data), Store(data)
   a = make(store)
-  a.run(3)
+  take(a, 3)
   state = a.save()
   handed_back = len(store.log)
-  a.run(3)
+  take(a, 3)
   b = make(other)
   next(b._dataset), next(b._dataset), next(b._dataset)
   other.log.clear()
   b.restore(state)
-  b.run(3)
+  take(b, 3)
   assert other.log == store.log[handed_back:]
   for left, right in zip(a.save()["state"], b.save()["state"], strict=True):
     np.testing.assert_array_equal(left, right)
@@ -95,7 +101,7 @@ def test_scan_is_the_same_as_single_steps():
   data = np.random.default_rng(0).normal(size=(4, 2))
   one, many = Store(data), Store(data.reshape(2, 4))
   a, b = make(one), make(many, num_sgd_steps=2)
-  a.run(4), b.run(2)
+  take(a, 4), take(b, 2)
   np.testing.assert_allclose(a.get_variables(["policy"]), b.get_variables(["policy"]), rtol=1e-6)
   assert a.save()["steps"] == b.save()["steps"] == 4
   first = [entry for entry in many.log if entry[0] == "priorities"][0]
@@ -106,11 +112,11 @@ def test_scan_is_the_same_as_single_steps():
 def test_a_loss_that_is_not_finite_is_an_error_soon_and_is_never_saved(prioritized, late):
   store = Store([[1, 2], [np.nan, 4], *[[5, 6]] * 16])
   learner = make(store, prioritized=prioritized)
-  learner.run(2)
+  take(learner, 2)
   with pytest.raises(FloatingPointError, match=r"loss is nan at SGD step 2.*max_gradient_norm"):
     learner.save()
   with pytest.raises(FloatingPointError, match="SGD step"):
-    learner.run(late)
+    take(learner, late)
   assert not any("nan" in str(entry) for entry in store.log)
 
 
@@ -139,7 +145,7 @@ def test_get_variables_honours_names():
 def test_logs_at_most_every_so_often_and_counts():
   rows, counter = loggers.InMemoryLogger(), counting.Counter()
   learner = make(Store([[1, 2]] * 5), logger=rows, counter=counter, log_seconds=1e6, num_sgd_steps=2)
-  learner.run(5)
+  take(learner, 5)
   (row,) = rows.rows
   assert row["loss"] == pytest.approx((1 + (2 - 0.1) ** 2) / 2)
   assert row["learner_steps"] == 2

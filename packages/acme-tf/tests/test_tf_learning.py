@@ -98,6 +98,11 @@ def assert_same(a, b):
   tf.nest.map_structure(np.testing.assert_array_equal, a, b)
 
 
+def take(learner, num_steps):
+  for _ in range(num_steps):
+    learner.step()
+
+
 def test_import_costs_nothing():
   code = "import sys, acme_tf; sys.exit('tensorflow' in sys.modules)"
   assert subprocess.run([sys.executable, "-c", code]).returncode == 0
@@ -127,7 +132,7 @@ def test_learning_lowers_the_loss_and_hands_priorities_back():
   replay, logger, counter = Replay(), loggers.InMemoryLogger(), counting.Counter()
   learner = make_learner(Dataset(8), replay=replay, logger=logger, counter=counter, log_seconds=0.0)
   before = learner.get_variables(["policy"])[0]
-  learner.run(100)
+  take(learner, 100)
   rows = logger.rows if hasattr(logger, "rows") else logger.data
   assert rows[-1]["loss"] < 0.1 * rows[0]["loss"]
   assert rows[-1]["learner_steps"] == 100 == counter.get("learner_steps")
@@ -150,14 +155,14 @@ def test_target_starts_equal_and_is_copied_every_third_step():
 def test_restoring_continues_bit_for_bit(num_sgd_steps):
   whole, dataset = make_learner(Dataset(8, 1.0), num_sgd_steps), Dataset(8)
   part = make_learner(dataset, num_sgd_steps)
-  whole.run(6)
-  part.run(2)
+  take(whole, 6)
+  take(part, 2)
   state, position = part.save(), dataset.position
   other = make_learner(dataset, num_sgd_steps, seed=9)
-  part.run(1)  # What was saved must not change with it.
+  take(part, 1)  # What was saved must not change with it.
   dataset.position = position
   other.restore(state)
-  other.run(4)
+  take(other, 4)
   assert_same(whole.save(), other.save())
   assert_same(whole.get_variables(["policy"]), other.get_variables(["policy"]))
 
@@ -173,8 +178,8 @@ def test_two_steps_in_one_are_two_steps():
     ]
   replay = Replay()
   one, two = make_learner(iter(halves)), make_learner(Dataset(8), 2, replay=replay)
-  one.run(8)
-  two.run(4)
+  take(one, 8)
+  take(two, 4)
   assert replay.calls[0][1].shape == (8,)
   a, b = one.save(), two.save()
   assert a["steps"] == b["steps"] == 8
@@ -236,8 +241,8 @@ def test_float64_is_learned_from_as_float32():
     return tf.nest.map_structure(lambda x: x.astype(np.float64) if x.dtype == np.float32 else x, sample.data)
 
   plain, doubled = make_learner(Dataset(8)), make_learner(s._replace(data=double(s)) for s in Dataset(8))
-  plain.run(3)
-  doubled.run(3)
+  take(plain, 3)
+  take(doubled, 3)
   assert_same(plain.save(), doubled.save())
 
 

@@ -168,9 +168,8 @@ def write(directory: pathlib.Path, state: types.State, header: Mapping[str, Any]
   """Writes a state into an existing directory, flushed to disk."""
   arrays: dict[str, np.ndarray] = {}
   structure = _encode(state, arrays, "state")
-  with zipfile.ZipFile(
-    directory / _ARRAYS, "x"
-  ) as archive:  # As np.savez does, which in NumPy 1 leaves a failed one open.
+  # As np.savez does, which in NumPy 1 leaves a failed archive open.
+  with zipfile.ZipFile(directory / _ARRAYS, "x") as archive:
     for name, array in arrays.items():
       with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
         np.lib.format.write_array(file, array, allow_pickle=False)

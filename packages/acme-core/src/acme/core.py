@@ -88,10 +88,3 @@ class Learner(VariableSource, Saveable):
     From then on the parameters that it gives are those of the best evaluation.
     """
     return {}
-
-  def run(self, num_steps: int | None = None) -> None:
-    """Calls `step` `num_steps` times; for ever where that is None."""
-    done = 0
-    while num_steps is None or done < num_steps:
-      self.step()
-      done += 1

@@ -17,32 +17,6 @@ def episode_seed(seed: int, episode: int) -> int:
   return int(np.random.SeedSequence([seed, episode]).generate_state(1)[0])
 
 
-def repeats(environment: dm_env.Environment, seed: int, num_steps: int = 4) -> bool:
-  """Whether an environment, reset twice with one seed, shows the same twice in its first steps.
-
-  It does not where it has no method `seed(int)`, ignores the seed, or keeps statistics from episode to episode; its
-  episodes then cannot be played again. An environment that shows the same here may still differ later.
-  """
-  if not hasattr(environment, "seed"):
-    return False
-  action = tree.map_structure(lambda spec: spec.generate_value(), environment.action_spec())
-  first, second = (_play(environment, seed, [action] * num_steps) for _ in range(2))
-  return len(first) == len(second) and all(map(np.array_equal, first, second))
-
-
-def _play(environment: dm_env.Environment, seed: int, actions: list[types.NestedArray]) -> list[np.ndarray]:
-  """What an episode of those actions shows, by leaf."""
-  environment.seed(seed)
-  timestep = environment.reset()
-  shown = [np.array(leaf) for leaf in tree.flatten(timestep.observation)]
-  for action in actions:
-    if timestep.last():
-      break
-    timestep = environment.step(action)
-    shown += [np.array(leaf) for leaf in tree.flatten((timestep.observation, timestep.reward))]
-  return shown
-
-
 class Episodes(core.Saveable):
   """Resets and steps an environment, whose state in the middle of an episode is the episode's seed and actions.
 

@@ -91,15 +91,9 @@ class Transitions(Items):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Sequences(Items):
-  """Overlapping sequences of L steps (`acme.types.Sequence`), each step stored once, rewards as they come."""
+class _Recurrent(Items):
+  """Items of several steps, with which recurrent states may be stored."""
 
-  length: configs.PositiveInt
-  """L, steps."""
-  period: configs.PositiveInt
-  """Steps from the beginning of one sequence to that of the next."""
-  end_of_episode: Literal["zero_pad", "truncate", "write", "continue"] = "zero_pad"
-  """What becomes of the steps at the end that no sequence has yet; see `acme_replay.SequenceAdder`."""
   stored_state: bool = False
   """Whether a sequence keeps the recurrent state that went into `act` at its first step."""
   core_spec: types.NestedSpec = ()
@@ -110,7 +104,19 @@ class Sequences(Items):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Queue(Items):
+class Sequences(_Recurrent):
+  """Overlapping sequences of L steps (`acme.types.Sequence`), each step stored once, rewards as they come."""
+
+  length: configs.PositiveInt
+  """L, steps."""
+  period: configs.PositiveInt
+  """Steps from the beginning of one sequence to that of the next."""
+  end_of_episode: Literal["zero_pad", "truncate", "write", "continue"] = "zero_pad"
+  """What becomes of the steps at the end that no sequence has yet; see `acme_replay.SequenceAdder`."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Queue(_Recurrent):
   """Sequences of L steps in a row, each sampled once, the oldest first.
 
   Consecutive ones share a step, where the first bootstraps and the second begins, and cross episodes. A full queue
@@ -121,10 +127,6 @@ class Queue(Items):
   """Sequences held; all that come between two samples must fit."""
   length: configs.PositiveInt
   """L, steps, the one to bootstrap from included; 2 or more."""
-  stored_state: bool = False
-  """As in `Sequences`."""
-  core_spec: types.NestedSpec = ()
-  """As in `Sequences`."""
 
   def __post_init__(self) -> None:
     super().__post_init__()
@@ -137,9 +139,6 @@ class Queue(Items):
 
   def table(self, name: str) -> replay.Table:
     return replay.Table(name=name, max_size=self.max_size, sampler=replay.Fifo(), max_times_sampled=1)
-
-  def with_core(self, spec: types.NestedSpec) -> Self:
-    return dataclasses.replace(self, core_spec=spec) if self.stored_state else self
 
   def from_dataset(self, path: str) -> Self:
     raise ValueError(

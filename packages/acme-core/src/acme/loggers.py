@@ -10,7 +10,7 @@ import os
 import pathlib
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 import numpy as np
@@ -194,51 +194,22 @@ class Dispatcher(Logger):
       logger.restore(logger_state)
 
 
-class _Wrapper(Logger):
-  """A logger before another one."""
-
-  def __init__(self, to: Logger) -> None:
-    self._to = to
-
-  def close(self) -> None:
-    self._to.close()
-
-  def save(self) -> types.State:
-    return self._to.save()
-
-  def restore(self, state: types.State) -> None:
-    self._to.restore(state)
-
-
-class Prefix(_Wrapper):
-  """Puts `prefix` before every name of a row."""
-
-  def __init__(self, to: Logger, prefix: str) -> None:
-    super().__init__(to)
-    self._prefix = prefix
-
-  def write(self, row: Row) -> None:
-    self._to.write({self._prefix + name: value for name, value in row.items()})
-
-
 def is_evaluation(row: Row) -> bool:
   """Whether a row reports an evaluation: one of its names begins with `eval`, perhaps after `prefix/`."""
   return any(part.startswith("eval") for name in row for part in name.split("/"))
 
 
-class TimeFilter(_Wrapper):
+class TimeFilter(Logger):
   """Passes on at most one row in `seconds`, every evaluation row, and on closing the last one held back."""
 
-  def __init__(self, to: Logger, seconds: float, always: Callable[[Row], bool] = is_evaluation) -> None:
-    """Makes a filter; rows of which `always` is true pass at once."""
-    super().__init__(to)
+  def __init__(self, to: Logger, seconds: float) -> None:
+    self._to = to
     self._seconds = seconds
-    self._always = always
     self._last = -float("inf")
     self._held: Row | None = None
 
   def write(self, row: Row) -> None:
-    if self._always(row):
+    if is_evaluation(row):
       self._to.write(row)
       return
     now = time.monotonic()
@@ -261,7 +232,7 @@ class TimeFilter(_Wrapper):
     if self._held is not None:
       self._to.write(self._held)
       self._held = None
-    super().close()
+    self._to.close()
 
 
 def _readable(value: Any) -> str:

@@ -77,22 +77,19 @@ class AgentPlugin(Generic[Config]):
     backend = next(iter(self.backends)) if backend is None else backend
     if backend not in self.backends:
       raise ValueError(f"backend: expected one of {', '.join(map(repr, self.backends))}, got {backend!r}.")
-    module = self._import(backend)
-    if network is not None:
-      options = {"network": network, **options}
-    builder: builders.Builder[Config, Any] = module.make_builder(self.config() if config is None else config, **options)
-    return builder
-
-  def _import(self, backend: str) -> Any:
     path = self.backends[backend]
     try:
-      return importlib.import_module(path)
+      module = importlib.import_module(path)
     except ModuleNotFoundError as error:
       package = path.partition(".")[0].replace("_", "-")
       wanted = package if backend == next(iter(self.backends)) else f"{package}[{backend}]"
       raise ImportError(
         f'The backend {backend!r} of {self.name} needs {error.name}, which is not installed: pip install "{wanted}"'
       ) from error
+    if network is not None:
+      options = {"network": network, **options}
+    builder: builders.Builder[Config, Any] = module.make_builder(self.config() if config is None else config, **options)
+    return builder
 
 
 class PluginError(RuntimeError):

@@ -1,6 +1,6 @@
 """What an environment takes and gives."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import dm_env
 import numpy as np
@@ -38,7 +38,8 @@ def make_environment_spec(environment: dm_env.Environment) -> EnvironmentSpec:
   )
   for path, leaf in tree.flatten_with_path(spec):
     if not isinstance(leaf, Array):
-      raise TypeError(f"Expected dm_env specs, got {type(leaf).__name__} at {_field(path)} of {environment!r}.")
+      where = path[0] + "".join(f"[{key!r}]" for key in path[1:])
+      raise TypeError(f"Expected dm_env specs, got {type(leaf).__name__} at {where} of {environment!r}.")
   return spec
 
 
@@ -87,8 +88,15 @@ def _require_scalar_reward(spec: EnvironmentSpec, agent: str) -> None:
 
 
 def batched(spec: types.NestedSpec, batch: int) -> types.NestedSpec:
-  """The spec of `batch` stacked values of `spec`, without bounds."""
-  return tree.map_structure(lambda leaf: Array((batch, *leaf.shape), leaf.dtype, leaf.name), spec)
+  """The spec of `batch` stacked values of `spec`, within the same bounds."""
+
+  def stacked(leaf: Array) -> Array:
+    shape = (batch, *leaf.shape)
+    if not isinstance(leaf, BoundedArray):
+      return Array(shape, leaf.dtype, leaf.name)
+    return BoundedArray(shape, leaf.dtype, leaf.minimum, leaf.maximum, leaf.name)
+
+  return tree.map_structure(stacked, spec)
 
 
 def describe(spec: types.NestedSpec) -> str:
@@ -99,10 +107,3 @@ def describe(spec: types.NestedSpec) -> str:
     return f"{type(leaf).__name__}(shape={leaf.shape}, dtype={leaf.dtype}{values})"
 
   return str(tree.map_structure(brief, spec))
-
-
-def _field(path: tuple[Any, ...]) -> str:
-  """The spec that a path in an EnvironmentSpec leads to."""
-  first, *rest = path
-  name = EnvironmentSpec._fields[first] if isinstance(first, int) else str(first)
-  return name + "".join(f"[{key!r}]" for key in rest)

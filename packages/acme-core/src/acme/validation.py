@@ -90,8 +90,6 @@ class ActionValidator(Validator):
 
   def __init__(self, spec: types.NestedSpec, batch: int | None = None, name: str = "action") -> None:
     super().__init__(name, spec, batch)
-    if batch is not None:
-      self._spec = tree.map_structure(lambda leaf: _batched_with_bounds(leaf, batch), spec)
     self.fits = _quick_check(self._spec, bounds=True)
 
   def _check(self, name: str, spec: Array, value: Any) -> None:
@@ -187,13 +185,6 @@ def _as_array(name: str, value: Any, dtype: np.dtype[Any]) -> np.ndarray:
 def _check_shape(name: str, spec: Array, array: np.ndarray) -> None:
   if array.shape != spec.shape:
     raise ValueError(f"{name}: expected shape {spec.shape} as its spec says, got {array.shape}.")
-
-
-def _batched_with_bounds(spec: Array, batch: int) -> Array:
-  shape = (batch, *spec.shape)
-  if not isinstance(spec, BoundedArray):
-    return Array(shape, spec.dtype, spec.name)
-  return BoundedArray(shape, spec.dtype, spec.minimum, spec.maximum, spec.name)
 
 
 def _bounds(spec: BoundedArray) -> tuple[Any, Any]:

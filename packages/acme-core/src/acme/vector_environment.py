@@ -19,7 +19,7 @@ _LAST = int(dm_env.StepType.LAST)
 
 
 class VectorEnvironment(Protocol):
-  """N environments stepped as one; `acme.wrappers.GymVectorWrapper` makes one of Gymnasium's.
+  """N environments stepped as one; `acme_envs.wrappers.GymVectorWrapper` makes one of Gymnasium's.
 
   Its four specs (`observation_spec()` and so on, as dm_env has them) are those of one environment, without the [N].
   Where `step_type` is FIRST, the reward is 0 and the discount 1.

@@ -11,7 +11,6 @@ from acme import core, counting, loggers, specs, types, validation
 from acme.environment_loop import Loop, Result
 from acme.vector_environment import SyncVectorEnvironment, VectorEnvironment
 from acme.wrappers.base import copied
-from acme.wrappers.gym_vector_wrapper import GymVectorWrapper
 
 _FIRST, _LAST = int(dm_env.StepType.FIRST), int(dm_env.StepType.LAST)
 _INT32 = np.dtype(np.int32)
@@ -38,18 +37,21 @@ class VectorEnvironmentLoop(Loop):
     """Makes a loop.
 
     Args:
-      environments: N dm_env environments of the same specs, or a vector environment, Gymnasium's or our own.
+      environments: N dm_env environments of the same specs, or a vector environment.
       actor: made for N environments: `DQN(spec, num_envs=N)`.
       counter: counts `{label}_episodes` and `{label}_steps`, for whoever shares it.
       logger: takes a result for each episode; None for a line on the terminal now and then.
       should_update: whether to call `actor.update()` after each step of all environments.
       label: the name under which steps are counted.
       seed: what the episodes' seeds derive from, where `environments` is a sequence; None leaves the environments' own.
+
+    Raises:
+      TypeError: Gymnasium's vector environments, which want a wrapper.
     """
-    if hasattr(environments, "single_observation_space"):
-      environments = GymVectorWrapper(environments, seed)
-    elif isinstance(environments, Sequence):
+    if isinstance(environments, Sequence):
       environments = SyncVectorEnvironment(environments, seed)
+    elif hasattr(environments, "single_observation_space"):
+      raise TypeError("Gymnasium's vector environments want acme_envs.wrappers.GymVectorWrapper(environments, seed).")
     super().__init__(environments, actor, counter, logger, should_update, label)
     spec, n = specs.make_environment_spec(environments), environments.num_envs
     self._action = validation.ActionValidator(spec.actions, n)

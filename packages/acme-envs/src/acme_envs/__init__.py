@@ -4,7 +4,7 @@ acme_envs.make("dm_control:cartpole:swingup", seed=0)
 """
 
 from acme_envs import atari, bsuite, dm_control, gym, wrappers
-from acme_envs.checking import Finding, check_environment
+from acme_envs.checking import Finding, check_environment, repeats
 from acme_envs.errors import MissingExtraError, UnknownEnvironmentError, UnsupportedSpaceError
 from acme_envs.factory import SUITES, list_environments, make, missing_package, suites
 
@@ -24,6 +24,7 @@ __all__ = [
   "list_environments",
   "make",
   "missing_package",
+  "repeats",
   "suites",
   "wrappers",
 ]

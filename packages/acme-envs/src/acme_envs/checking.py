@@ -1,6 +1,6 @@
 """Checks of an environment, from looking at it to playing it, with messages that say how to mend it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
 import dm_env
@@ -49,6 +49,19 @@ def check_environment(environment: dm_env.Environment, *, num_episodes: int = 3,
   except Exception as error:  # An environment may raise anything.
     findings = [*checks.found, Finding("error", f"The environment raised {type(error).__name__}: {error}")]
   return list({finding.message: finding for finding in findings}.values())
+
+
+def repeats(environment: dm_env.Environment, seed: int, num_steps: int = 4) -> bool:
+  """Whether an environment, reset twice with one seed, shows the same twice in its first steps.
+
+  It does not where it has no method `seed(int)`, ignores the seed, or keeps statistics from episode to episode; its
+  episodes then cannot be played again. An environment that shows the same here may still differ later.
+  """
+  if not hasattr(environment, "seed"):
+    return False
+  action = tree.map_structure(lambda leaf: leaf.generate_value(), environment.action_spec())
+  first, second = (_play(environment, seed, num_steps, lambda: action) for _ in range(2))
+  return _same(first, second)
 
 
 def _check_specs(spec: acme.EnvironmentSpec) -> Iterator[Finding]:
@@ -191,11 +204,7 @@ class _Checks:
 
   def _episode(self, seed: int, actions: int, num_steps: int = 100) -> Episode:
     rng = np.random.default_rng(actions)
-    self._environment.seed(seed)
-    episode = [self._environment.reset()]
-    while len(episode) <= num_steps and not episode[-1].last():
-      episode.append(_copy(self._environment.step(_draw(self._spec.actions, rng))))
-    return episode
+    return _play(self._environment, seed, num_steps, lambda: _draw(self._spec.actions, rng))
 
   def _step(self, timestep: dm_env.TimeStep, rng: np.random.Generator) -> dm_env.TimeStep:
     action = _draw(self._spec.actions, rng)
@@ -245,6 +254,15 @@ class _Checks:
 
   def _add(self, severity: Literal["error", "warning"], message: str) -> None:
     self.found.append(Finding(severity, message))
+
+
+def _play(environment: Any, seed: int, num_steps: int, next_action: Callable[[], Any]) -> Episode:
+  """The first `num_steps` steps of an episode that begins with a seed."""
+  environment.seed(seed)
+  episode = [_copy(environment.reset())]
+  while len(episode) <= num_steps and not episode[-1].last():
+    episode.append(_copy(environment.step(next_action())))
+  return episode
 
 
 def _draw(spec: Any, rng: np.random.Generator) -> Any:

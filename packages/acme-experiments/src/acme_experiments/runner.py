@@ -18,7 +18,7 @@ from typing import Any
 import acme
 from acme import counting, loggers
 from acme.environment_loop import Result
-from acme.episodes import repeats
+from acme_envs import repeats
 from acme_experiments import components, evaluation, progress, records, saving, stopping, stores
 from acme_experiments.components import Components
 from acme_experiments.rundir import RunDirectory, UsageError

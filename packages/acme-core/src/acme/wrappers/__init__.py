@@ -2,9 +2,8 @@
 
 from acme.wrappers.base import EnvironmentWrapper, copied
 from acme.wrappers.checked import Checked
-from acme.wrappers.gym_vector_wrapper import GymVectorWrapper
 from acme.wrappers.gym_wrapper import GymWrapper
 from acme.wrappers.single_precision import SinglePrecision
 from acme.wrappers.step_limit import StepLimit
 
-__all__ = ["Checked", "EnvironmentWrapper", "GymVectorWrapper", "GymWrapper", "SinglePrecision", "StepLimit", "copied"]
+__all__ = ["Checked", "EnvironmentWrapper", "GymWrapper", "SinglePrecision", "StepLimit", "copied"]

@@ -6,6 +6,7 @@ import dm_env
 
 from acme_envs.wrappers.actions import ActionRepeat, CanonicalSpec
 from acme_envs.wrappers.episodes import DelayedReward, NoopStarts
+from acme_envs.wrappers.gym_vector import GymVectorWrapper
 from acme_envs.wrappers.observations import (
   OAR,
   ConcatObservation,
@@ -28,6 +29,7 @@ __all__ = [
   "DelayedReward",
   "ExpandScalarObservation",
   "FrameStacking",
+  "GymVectorWrapper",
   "MaskVelocity",
   "NoopStarts",
   "ObservationActionReward",

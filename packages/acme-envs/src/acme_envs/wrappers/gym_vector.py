@@ -9,7 +9,8 @@ import numpy as np
 
 from acme import types
 from acme.validation import convert
-from acme.wrappers import checked, gym_wrapper, workers
+from acme.wrappers import checked, gym_wrapper
+from acme_envs.wrappers import workers
 
 _FIRST, _MID, _LAST = (np.int32(kind) for kind in dm_env.StepType)
 _BOOL, _FLOAT32 = np.dtype(bool), np.dtype(np.float32)

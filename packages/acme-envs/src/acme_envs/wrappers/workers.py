@@ -60,7 +60,7 @@ class Workers:
       )
     return (
       f"The processes of the vector environment did not answer within {self._timeout:g} seconds. If a step may take so "
-      "long, give them more: acme.wrappers.GymVectorWrapper(environments, timeout=…)."
+      "long, give them more: acme_envs.wrappers.GymVectorWrapper(environments, timeout=…)."
     )
 
   def _end(self) -> None:
