@@ -175,6 +175,23 @@ def test_a_full_disk_is_one_line_and_what_was_there_stays(record, tmp_path):
   assert datasets.check(tmp_path / "data") == [] and len(list(datasets.read(tmp_path / "data"))) == 2
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_keeps_the_whole_episodes_that_there_are(record, tmp_path, monkeypatch, number):
+  write = datasets.Writer.write
+
+  def write_and_stop(writer, episode):
+    write(writer, episode)
+    if write_and_stop.count == 2:
+      os.kill(os.getpid(), number)
+    write_and_stop.count += 1
+
+  write_and_stop.count = 0
+  monkeypatch.setattr(datasets.Writer, "write", write_and_stop)
+  code, text, _ = record("--episodes 100000 --out data")
+  assert code == 128 + number and "3 episodes" in text
+  assert datasets.check(tmp_path / "data") == [] and len(list(datasets.read(tmp_path / "data"))) == 3
+
+
 FILE_EVENTS = ("open", "os.rename", "os.mkdir", "os.rmdir", "os.remove")
 
 

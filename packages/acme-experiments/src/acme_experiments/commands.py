@@ -230,6 +230,8 @@ def _record(command: parsing.Record, config: Any = None) -> None:
     f"{done.episodes:,} episodes, {done.steps:,} steps, return {done.mean_return:,.2f}, by step {done.checkpoint:,}"
   )
   print(f"dataset: {command.out}")
+  if done.signal is not None:
+    raise stopping.Stopped(done.signal, done.steps)
 
 
 @execute.register

@@ -14,7 +14,7 @@ import tree
 
 import acme
 from acme import agents, builders, core, loggers, replay, specs, types
-from acme_experiments import components, device, runner, runs, stores
+from acme_experiments import components, device, runner, runs, stopping, stores
 from acme_experiments.components import Components
 from acme_experiments.experiment import Experiment, UsageError
 from acme_experiments.rundir import RunDirectory
@@ -58,10 +58,11 @@ class Recorded(NamedTuple):
   steps: int
   mean_return: float
   checkpoint: int  # The step whose parameters played.
+  signal: int | None  # That asked it to stop before all was recorded; None where it was.
 
 
 def record(recording: Recording) -> Recorded:
-  """Plays, and writes.
+  """Plays, and writes; stopped by SIGINT or SIGTERM, it writes the whole episodes that there are.
 
   Raises:
     UsageError: what is asked for does not fit the run, its agent, or the dataset that is there.
@@ -98,9 +99,12 @@ def record(recording: Recording) -> Recorded:
         environment, recorder, logger=loggers.NullLogger(), should_update=False, label="record",
         seed=_derive(recording.seed, 1),
       )  # fmt: skip
-      while not recording.reached(len(recorder.returns), recorder.steps):
-        loop.run_episode()
-  return Recorded(len(recorder.returns), recorder.steps, float(np.mean(recorder.returns)), checkpoint)
+      stop = stopping.StopRequest()
+      with stop.installed(), stop.watching(loop):
+        while not stop and not recording.reached(len(recorder.returns), recorder.steps):
+          loop.run(num_episodes=1)
+  mean = float(np.mean(recorder.returns)) if recorder.returns else math.nan
+  return Recorded(len(recorder.returns), recorder.steps, mean, checkpoint, stop.signal)
 
 
 @contextlib.contextmanager
