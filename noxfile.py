@@ -318,14 +318,13 @@ def declared(name: str) -> list[str]:
 def resumes(session: nox.Session, packages: list[str], options: list[str], tf: bool = False) -> None:
   """Of other versions: all tests of what lies below agents; of agents, whose equations do not change, that they resume.
 
-  That takes all of an agent: it acts, learns, saves, restores, and does so again. With `tf` on both backends.
+  That takes all of an agent: it acts, learns, saves, restores, and does so again. With `tf` on that backend.
   """
   below = [name for name in packages if name not in AGENTS]
   files = [file for name in below for file in tests_of(name, tool(name).get("quick-tests", "test_*.py"))]
   if files:
     pytest(session, *files, *options, quickly=True, marked=QUICK)
-  agents = [AGENTS[name] for name in packages if name in AGENTS]
-  agents += [f"{AGENTS[name]}@tf" for name in packages if tf and name in BOTH]
+  agents = [AGENTS[name] + ("@tf" if tf and name in BOTH else "") for name in packages if name in AGENTS]
   if agents:
     battery(session, *agents, options=["-k", "check_resume_is_exact]", *options])  # By default; of no preset.
 
@@ -341,8 +340,8 @@ def pythons(session: nox.Session) -> None:
 
 @nox.session
 def reverb_stack(session: nox.Session) -> None:
-  """Both backends and all agents, beside dm-reverb: JAX and TensorFlow of the versions that it lives with."""
-  names = [name for name in PACKAGES if {"acme-jax", "acme-tf"} & set(needs(name))]
+  """What needs TensorFlow on the version that dm-reverb lives with; its JAX is the lowest, which `lowest` tries."""
+  names = of_stack("tf") + BOTH
   packages, options = chosen(session, names)
   wanted = [f"{name}[tf]" if name in BOTH else name for name in names]
   install(session, *wanted, "acme-testing", "acme-envs[gym,bsuite]", constraints="reverb", others=TESTERS)

@@ -103,6 +103,16 @@ def test_agents_share_no_code():
   assert not shared, "\n".join(sorted(shared))
 
 
+def test_the_reverb_stack_has_the_lowest_jax():
+  """What the session `lowest` tries need so not be tried beside dm-reverb again."""
+  lines = (ROOT / "constraints" / "reverb.txt").read_text().splitlines()
+  pinned = dict(line.split("==") for line in lines if "==" in line)
+  for requirement in _requirements(ROOT / "packages" / "acme-jax"):
+    name, _, rest = requirement.partition(">=")
+    if name in ("jax", "dm-haiku", "optax", "rlax"):
+      assert pinned[name] == rest.partition(",")[0], requirement
+
+
 def test_no_url_in_constraints():
   for path in (ROOT / "constraints").glob("*.txt"):
     assert "://" not in path.read_text(), path
