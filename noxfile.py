@@ -147,12 +147,14 @@ QUICK = "not slow and not long"  # For those tests that another session has, too
 
 # Where hardly anything runs for long, what XLA compiles is quicker compiled badly.
 COMPILE_QUICKLY = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+# Half the time of that; but XLA ends where it does not know an option, so with the JAX of constraints/jax.txt alone.
+COMPILE_QUICKEST = f"{COMPILE_QUICKLY} --xla_cpu_use_fusion_emitters=false"
 
 
-def pytest(session: nox.Session, *args: str, quickly: bool = False, marked: str = "not long") -> None:
+def pytest(session: nox.Session, *args: str, xla: str = "", marked: str = "not long") -> None:
+  """Runs tests, by default none that take long; `xla` has options of its compiler."""
   session.env.update(TEST_ENVIRONMENT)
-  if quickly:
-    session.env["XLA_FLAGS"] = f"{TEST_ENVIRONMENT['XLA_FLAGS']} {COMPILE_QUICKLY}"
+  session.env["XLA_FLAGS"] = f"{TEST_ENVIRONMENT['XLA_FLAGS']} {xla}"
   with tempfile.TemporaryDirectory() as folder:  # Away from the sources, so that what is tested is what was installed.
     session.chdir(folder)
     options = () if "--markdown-docs" in args else ON_TWO_CORES
@@ -226,7 +228,8 @@ def tests(session: nox.Session, stack: str) -> None:
   else:
     wanted = [*of_stack("tf"), *(f"{name}[tf]" for name in BOTH), "acme-envs[gym,bsuite]", "acme-testing"]
   install(session, *wanted, constraints=stack, others=TESTERS)
-  pytest(session, *files, *options, quickly=stack == "jax", marked="not long" if stack == "jax" else QUICK)
+  jax = stack == "jax"
+  pytest(session, *files, *options, xla=COMPILE_QUICKEST if jax else "", marked="not long" if jax else QUICK)
 
 
 @nox.session
@@ -249,7 +252,8 @@ def conformance(session: nox.Session, stack: str) -> None:
     session.skip(f"no agent has {stack} as its default")
   install(session, *(name for name in AGENTS if name in of_stack(stack)), "acme-testing", constraints=stack,
           others=TESTERS)  # fmt: skip
-  battery(session, *(AGENTS[name] for name in packages), options=options)
+  xla = COMPILE_QUICKEST if stack == "jax" else COMPILE_QUICKLY
+  battery(session, *(AGENTS[name] for name in packages), options=options, xla=xla)
 
 
 @nox.session
@@ -260,11 +264,14 @@ def conformance_tf(session: nox.Session) -> None:
   battery(session, *(f"{AGENTS[name]}@tf" for name in packages), options=options)
 
 
-def battery(session: nox.Session, *agents: str, options: list[str] | None = None, marked: str = "not long") -> None:
+def battery(
+  session: nox.Session, *agents: str, options: list[str] | None = None, xla: str = COMPILE_QUICKLY,
+  marked: str = "not long",
+) -> None:  # fmt: skip
   named = [f"--acme-agent={agent}" for agent in agents]
   # It is a package's module, which the oldest pytest cannot import from its path alone.
   command = ("--import-mode=prepend", "--pyargs", "acme_testing", *named, *(options or []))
-  pytest(session, *command, quickly=True, marked=marked)
+  pytest(session, *command, xla=xla, marked=marked)
 
 
 @nox.session
@@ -323,10 +330,11 @@ def resumes(session: nox.Session, packages: list[str], options: list[str], tf: b
   below = [name for name in packages if name not in AGENTS]
   files = [file for name in below for file in tests_of(name, tool(name).get("quick-tests", "test_*.py"))]
   if files:
-    pytest(session, *files, *options, quickly=True, marked=QUICK)
+    pytest(session, *files, *options, xla=COMPILE_QUICKLY, marked=QUICK)
   agents = [AGENTS[name] + ("@tf" if tf and name in BOTH else "") for name in packages if name in AGENTS]
   if agents:
-    battery(session, *agents, options=["-k", "check_resume_is_exact]", *options])  # By default; of no preset.
+    # By default; of no preset.
+    battery(session, *agents, options=["-k", "check_resume_is_exact]", *options])
 
 
 @nox.session(python=["3.12", "3.13"])
@@ -370,7 +378,7 @@ def template(session: nox.Session, stack: str) -> None:
   for kind, path in rendered.items():
     whole = kind == "discrete" and stack == "jax"
     if whole:
-      battery(session, f"example-{kind}")
+      battery(session, f"example-{kind}", xla=COMPILE_QUICKEST)
     pytest(session, str(path / "tests"), "-n", "0", *([] if whole else ["-k", "resum"]))
 
 
