@@ -13,7 +13,7 @@ import pytest
 from acme_experiments import Stopped, progress, run
 
 FOLDER = pathlib.Path(__file__).parent
-KILLS = int(os.environ.get("ACME_KILLS", "50"))
+KILLS = int(os.environ.get("ACME_KILLS", "20"))
 
 
 def facts(path):

@@ -30,7 +30,7 @@ PINNED_BEHAVIOUR = [
   "check_priorities_are_written_back",
   "check_diverging_loss",
 ]  # Each preset is held to these, too.
-QUICK_OF_PRESETS = ("check_program", "check_learning_changes_parameters", "check_resume_is_exact", "check_vector_run")
+QUICK_OF_PRESETS = ("check_learning_changes_parameters", "check_resume_is_exact")
 PINNED = [
   *PINNED_BEHAVIOUR,
   "check_record",
