@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import tree
 
-from acme import experience, types
-from acme_anakin import adders
+from acme import builders, experience, specs, types
+from acme_anakin import adders, store
+from acme_replay import EmbeddedReplay, datasets
 from acme_replay import adders as host
 from acme_testing import golden
 
@@ -153,6 +154,30 @@ def test_many_streams_make_what_each_would_make_alone_on_the_host(items):
     other = {"one_step": ()} if isinstance(items, experience.Transitions) else {"core": ()}
     mine, expected = [[item._replace(**other) for item in some] for some in (mine, expected)]
     golden.assert_items_equal(mine, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("length", "period"), [(5, 3), (12, 1)])
+def test_sequences_of_a_dataset_that_cross_are_the_hosts(tmp_path, length, period):
+  """With the recorded states; the last ones go on at the beginning, also where a dataset is shorter than they are."""
+  core, scalar = {"h": specs.Array((2,), np.float32)}, specs.Array((), np.float32)
+  spec = specs.EnvironmentSpec(scalar, specs.DiscreteArray(4), scalar, scalar)
+  rng = np.random.default_rng(3)
+  with datasets.Writer(tmp_path, datasets.Index(spec=spec, core=core)) as writer:
+    for steps in (3, 1, 4):
+      actions, numbers = (
+        rng.integers(4, size=steps).astype(np.int32),
+        rng.normal(size=(5, steps + 1)).astype(np.float32),
+      )
+      states = {"h": numbers[3:, :steps].T.copy()}
+      writer.write(datasets.Episode(numbers[0], actions, numbers[1, 1:], np.ones(steps, np.float32), core=states))
+  items = experience.Sequences(
+    length=length, period=period, end_of_episode="continue", stored_state=True, dataset=str(tmp_path)
+  ).with_core(core)
+  step_spec = builders.step_spec(spec)
+  table = EmbeddedReplay(items, step_spec)._parts["replay"].store.table("replay")
+  found, passes = store.read_datasets(items, step_spec)
+  assert not passes
+  jax.tree.map(np.testing.assert_array_equal, found["replay"], table.items.take(np.arange(table.info.inserts)))
 
 
 def test_a_sequence_keeps_the_recurrent_state_of_its_first_step():

@@ -9,7 +9,7 @@ import pytest
 import tree
 
 from acme import core, experience, specs, types
-from acme_replay import EmbeddedReplay, MappedReplay, datasets, make_adder
+from acme_replay import EmbeddedReplay, MappedReplay, datasets, make_adder, split
 from acme_testing import golden
 
 SCALAR = specs.Array((), np.float32)
@@ -237,19 +237,25 @@ ITEMS = {
 }
 
 
+def around(episodes, kind):
+  """The episodes; twice, where sequences cross from the last one into the first."""
+  return list(episodes) * (1 + (kind == "continue"))
+
+
 @pytest.mark.parametrize("kind", ITEMS)
 def test_items_of_a_dataset_are_those_made_online(folder, kind):
   items = ITEMS[kind]
   recorder = golden.RecordingWriter()
   adder = make_adder(items, recorder, "replay")
-  for episode in datasets.read(folder, SPEC):
+  for episode in around(datasets.read(folder, SPEC), kind):
     for action, timestep, extras in datasets.play(episode):
       adder.add_first(timestep) if action is None else adder.add(action, timestep, extras)
   wanted = recorder.items()
   made = EmbeddedReplay(items.from_dataset(str(folder)), SPEC)
   table = made._parts["replay"].store.table("replay")
-  assert made.info()["replay"].size == len(wanted)
-  for key, want in enumerate(wanted):
+  size = made.info()["replay"].size
+  assert size == (-(-datasets.num_rows(folder, SPEC)[0] // 2) if kind == "continue" else len(wanted))
+  for key, want in enumerate(wanted[:size]):
     got = tree.map_structure(lambda leaf: leaf[0], table.items.take(np.array([key])))
     if isinstance(got, types.Transition):
       got = got._replace(one_step=())
@@ -274,22 +280,46 @@ def test_samples_of_a_dataset_are_those_of_acting(tmp_path, kind, stored_state):
   online = EmbeddedReplay(items, SPEC)
   adder = online.adder()
   index = datasets.Index(spec=spec, extras=SPEC.extras, core=CORE if stored_state else ())
+  episodes = []
   with datasets.Writer(tmp_path / "data", index, part_bytes=500) as writer:
     for seed, (num_steps, end) in enumerate([(5, 0), (1, 1), (2, 0), (8, 1), (3, 0), (9, 0)]):
-      episode = make_episode(num_steps, seed, end)
       core = {"h": np.random.default_rng(seed).random((num_steps, 2), np.float32)} if stored_state else ()
-      writer.write(episode._replace(core=core))
-      for t, (action, timestep, extras) in enumerate(datasets.play(episode), start=-1):
-        state = tree.map_structure(lambda leaf, t=t: leaf[t : t + 1], core)
-        adder.add_first(timestep) if t < 0 else adder.add(action, timestep, extras, state)
+      episodes.append(make_episode(num_steps, seed, end)._replace(core=core))
+      writer.write(episodes[-1])
+  for episode in around(episodes, kind):
+    for t, (action, timestep, extras) in enumerate(datasets.play(episode), start=-1):
+      state = tree.map_structure(lambda leaf, t=t: leaf[t : t + 1], episode.core)
+      adder.add_first(timestep) if t < 0 else adder.add(action, timestep, extras, state)
   assert len(datasets.read_index(tmp_path / "data").parts) > 1
   read = EmbeddedReplay(items.from_dataset(str(tmp_path / "data")), SPEC)
   tables = [replay._parts["replay"].store.table("replay") for replay in (online, read)]
   sizes = [replay.info()["replay"].size for replay in (online, read)]
-  assert sizes[0] == sizes[1] > 0
-  for key in range(sizes[0]):
+  assert sizes[1] > 0 and (sizes[0] == sizes[1] or kind == "continue")
+  for key in range(sizes[1]):
     acted, found = (table.items.take(np.array([key])) for table in tables)
     tree.map_structure(np.testing.assert_array_equal, found, acted)
+
+
+@pytest.mark.parametrize(("length", "period"), [(4, 2), (5, 3), (2, 3), (3, 1), (40, 7)])
+@pytest.mark.parametrize("held_out", [0.0, 0.4])
+def test_sequences_that_cross_leave_out_no_step(tmp_path, length, period, held_out):
+  """They lie on a ring of all rows, one from each multiple of the period on; also where it is shorter than they are."""
+  episodes = [make_episode(num_steps, seed) for seed, num_steps in enumerate([5, 1, 4, 3, 2])]
+  for i, episode in enumerate(episodes):
+    datasets.write(tmp_path / f"{i}.npz", episode)
+  items = experience.Sequences(length=length, period=period, end_of_episode="continue", held_out=held_out)
+  made = EmbeddedReplay(items.from_dataset(str(tmp_path)), SPEC)
+  apart = split.held_out(5, held_out)
+  for held in (False, True)[: 2 if held_out else 1]:
+    mine = [episode for i, episode in enumerate(episodes) if (i in apart) == held]
+    rewards = np.concatenate([np.append(episode.reward, 0) for episode in mine])
+    acted = np.concatenate([np.append(np.ones(len(episode.reward)), 0) for episode in mine])
+    rows = (np.arange(0, len(rewards), period)[:, None] + np.arange(length)) % len(rewards)
+    found = [sample.data for sample in made.once(held)]
+    reward, marks = (np.concatenate([getattr(data, name) for data in found]) for name in ("reward", "acted"))
+    reward, marks = (x[: len(rows)] if period == 1 else x for x in (reward, marks))  # Then there may be one more.
+    np.testing.assert_array_equal(reward, rewards[rows].astype(np.float32))
+    np.testing.assert_array_equal(marks, acted[rows])
 
 
 @pytest.mark.parametrize("recorded", [True, False])

@@ -18,6 +18,7 @@ from acme import experience, replay, types
 from acme.experience import exact
 from acme_anakin import adders, ring
 from acme_replay import datasets, of_actors, split
+from acme_replay.adders import num_crossing
 
 Array = jax.Array
 
@@ -335,6 +336,11 @@ def _play(items: experience.Items, episodes: list[datasets.Episode]) -> tuple[An
   """
   ticks = jax.tree.map(lambda *leaves: np.concatenate(leaves), *_ticks(episodes))  # [T, 1, …]
   ticks = ticks._replace(core=np.arange(len(ticks.last), dtype=np.int32)[:, None])
+  steps = ticks.before
+  number = num_crossing(items, len(steps.reward) + len(episodes))
+  if number is not None:  # The last sequences go on at the beginning.
+    around = np.arange(len(steps.reward) + items.length + 1) % len(steps.reward)  # type: ignore[attr-defined]
+    ticks = jax.tree.map(lambda x: x[around], ticks)
   adder = adders.make(items)
 
   def add(state: Any, tick: adders.Tick) -> Any:
@@ -343,10 +349,13 @@ def _play(items: experience.Items, episodes: list[datasets.Episode]) -> tuple[An
 
   first = jax.tree.map(lambda x: x[0], ticks)
   _, (made, exists) = jax.jit(lambda ticks: jax.lax.scan(add, adder.init(first), ticks))(ticks)  # [T, K, …]
-  chosen = np.asarray(exists).reshape(-1)
+  exists = np.asarray(exists)  # [T, K]
+  if number is not None:
+    exists = exists & (np.cumsum(exists.sum(axis=1)) - exists.sum(axis=1) < number)[:, None]
+  chosen = exists.reshape(-1)
   if not chosen.any():
     raise ValueError(f"{items.dataset}: its episodes are too short for one item of {items!r}.")
-  return jax.tree.map(lambda x: jnp.asarray(np.asarray(x).reshape(-1, *x.shape[2:])[chosen]), made), ticks.before
+  return jax.tree.map(lambda x: jnp.asarray(np.asarray(x).reshape(-1, *x.shape[2:])[chosen]), made), steps
 
 
 def _ticks(episodes: list[datasets.Episode]) -> list[adders.Tick]:

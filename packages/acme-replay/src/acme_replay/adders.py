@@ -405,6 +405,16 @@ def make_adder(items: experience.Items, writer: replay.Writer, table: str) -> re
   raise TypeError(f"Expected Transitions, Sequences or a Queue, got {items!r}.")
 
 
+def num_crossing(items: experience.Items, rows: int) -> int | None:
+  """How many sequences there are of a dataset of so many rows, where they cross episodes; None for other items.
+
+  One begins at every multiple of the period: those that come to the dataset's end go on at its beginning, so that no
+  step is left out, as the last episode's would be, where its reward may lie.
+  """
+  crossing = isinstance(items, experience.Sequences) and items.end_of_episode == "continue"
+  return -(-rows // items.period) if crossing else None
+
+
 def _map(function: Any, nest: types.NestedArray) -> types.NestedArray:
   """tree.map_structure, which is slow, where there is a structure."""
   return tree.map_structure(function, nest) if isinstance(nest, dict | list | tuple) else function(nest)

@@ -4,6 +4,7 @@ Shapes: B batch.
 """
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Protocol
@@ -15,7 +16,7 @@ import tree
 from acme import core, experience, replay, types
 from acme.experience import exact
 from acme_replay import datasets, split
-from acme_replay.adders import make_adder
+from acme_replay.adders import make_adder, num_crossing
 from acme_replay.columns import LeafColumn, MappedColumn
 from acme_replay.embedded import EmbeddedStore, is_small
 
@@ -373,35 +374,67 @@ def _read(name: str, items: experience.Items, step_spec: types.Step, seed: int, 
   rows, episodes = datasets.num_rows(items.dataset, step_spec)
   apart = split.held_out(episodes, items.held_out)
   # An item for each row at the most, and at the end of an episode the shorter transitions.
-  size = rows + episodes * (items.n_step if isinstance(items, experience.Transitions) else 0)
+  size = rows + (episodes * items.n_step if isinstance(items, experience.Transitions) else 1)
   table = replay.Table(name=name, max_size=size, sampler=items.table(name).sampler)
-  others = [replay.Table(name=_held_out(name), max_size=size)] if apart else []
+  tables = [table, replay.Table(name=_held_out(name), max_size=size)] if apart else [table]
+  again = 0 if num_crossing(items, rows) is None else len(tables) * (items.length + 2)  # type: ignore[attr-defined]
   # A stack of frames, of 16 at the most, may take rows of its own where an episode begins.
-  store = make(items, table, step_spec, seed, rows + 16 * (episodes + 1), others)
-  adders = [make_adder(items, store.writer(), each.name) for each in (table, *others)]
+  begun = 1 + episodes + min(again, episodes * -(-again // max(rows, 1)))
+  store = make(items, table, step_spec, seed, rows + again + 16 * begun, tables[1:])
   core_spec = getattr(items, "core_spec", ())
   recorded = core_spec if datasets.has_core(items.dataset, core_spec) else ()
-  zeros = tree.map_structure(lambda leaf: np.zeros((1, *leaf.shape), leaf.dtype), core_spec)
-  for i, episode in enumerate(datasets.read(items.dataset, step_spec, recorded)):
-    adder = adders[i in apart]
-    for t, (action, timestep, extras) in enumerate(datasets.play(episode), start=-1):
-      if t < 0:
-        adder.add_first(timestep)
-        continue
-      core = tree.map_structure(lambda leaf, t=t: leaf[t : t + 1], episode.core) if recorded else zeros
-      adder.add(action, timestep, extras, core)
-  if not all(store.info()[each.name].size for each in (table, *others)):
+  read = enumerate(datasets.read(items.dataset, step_spec, recorded))
+  _fill(store, items, tables, ((int(i in apart), episode) for i, episode in read))
+  if not all(store.info()[each.name].size for each in tables):
     raise ValueError(f"{items.dataset}: its {episodes} episodes are too short for one item of {items!r}.")
   forgot = bool(tree.flatten(core_spec)) and not recorded
   return _Part(name, items, store, datasets.checksum(items.dataset), forgot)
 
 
+def _fill(
+  store: replay.Store,
+  items: experience.Items,
+  tables: Sequence[replay.Table],
+  episodes: Iterator[tuple[int, datasets.Episode]],
+) -> None:
+  """Makes items of episodes, for the tables of these numbers; sequences cross from the last one into the first."""
+  adders = [make_adder(items, store.writer(), each.name) for each in tables]
+  zeros = tree.map_structure(lambda leaf: np.zeros((1, *leaf.shape), leaf.dtype), getattr(items, "core_spec", ()))
+  first: list[list[datasets.Episode]] = [[] for _ in tables]  # As many as hold more than L rows.
+  rows = [0] * len(tables)
+  for i, episode in episodes:
+    if rows[i] <= getattr(items, "length", -1):
+      first[i].append(episode)
+    rows[i] += 1 + datasets.num_steps(episode)
+    for _ in _add(adders[i], episode, zeros):
+      pass
+  for i, table in enumerate(tables):
+    steps = itertools.chain.from_iterable(_add(adders[i], episode, zeros) for episode in itertools.cycle(first[i]))
+    while store.info()[table.name].inserts < (num_crossing(items, rows[i]) or 0):
+      next(steps)
+
+
+def _add(adder: replay.Adder, episode: datasets.Episode, zeros: types.NestedArray) -> Iterator[None]:
+  """Adds an episode, a step at each `next`; without recorded states with `zeros` for them."""
+  recorded = bool(tree.flatten(episode.core))
+  for t, (action, timestep, extras) in enumerate(datasets.play(episode), start=-1):
+    if t < 0:
+      adder.add_first(timestep)
+    else:
+      core = tree.map_structure(lambda leaf, t=t: leaf[t : t + 1], episode.core) if recorded else zeros
+      adder.add(action, timestep, extras, core)
+    yield
+
+
 def _cores(part: _Part, step_spec: types.Step, make_actor: Callable[[replay.Adder], core.Actor]) -> types.NestedArray:
   """The recurrent states [C, …] of a dataset's sequences: those of an actor that sees its episodes pass."""
   assert part.items.dataset is not None
-  writer = _Cores()
+  writer, number = _Cores(), part.store.info()[part.name].inserts
   actor = make_actor(make_adder(part.items, writer, part.name))
-  for episode in datasets.read(part.items.dataset, step_spec):
+  passes = (datasets.read(part.items.dataset, step_spec) for _ in itertools.count())  # The last sequences go on anew.
+  for episode in itertools.chain.from_iterable(passes):
+    if len(writer.cores) >= number:
+      break
     observation = None
     for action, timestep, _ in datasets.play(episode):
       if timestep.first():
@@ -410,7 +443,7 @@ def _cores(part: _Part, step_spec: types.Step, make_actor: Callable[[replay.Adde
         actor.select_action(observation)  # Whatever it would have done.
         actor.observe(action, timestep)
       observation = timestep.observation
-  return tree.map_structure(lambda *leaves: np.stack(leaves), *writer.cores)
+  return tree.map_structure(lambda *leaves: np.stack(leaves), *writer.cores[:number])
 
 
 class _Cores(replay.Writer):
