@@ -27,13 +27,13 @@ class DQfDConfig(DQNConfig):
 
   # What is learned.
   margin: NonNegative = 0.8
-  """m, by which the demonstrated action's value is to be above the others', in units of return. 1704.03732 §4.2."""
+  """m, by which the demonstrated action's value is to be above the others', in units of return. 1704.03732."""
   margin_cost: NonNegative = 1.0
   """λ_E, of the large-margin loss. 1704.03732, appendix."""
   n_step_cost: NonNegative = 1.0
   """λ_n, of the n-step loss beside the 1-step one. 1704.03732, appendix."""
   l2_cost: NonNegative = 1e-5
-  """λ_2, of the sum of all squared weights; biases are left out. 1704.03732, appendix."""
+  """λ_2, of the sum of all squared weights; biases are left out, unlike there. 1704.03732, appendix."""
   n_step: PositiveInt = 10
   """n, environment steps before the target of the n-step loss bootstraps. 1704.03732, appendix."""
 
@@ -47,7 +47,8 @@ class DQfDConfig(DQNConfig):
   priority_exponent: NonNegative = 0.4
   """With `prioritized`: α, of P(i) ∝ p_i^α. 1704.03732, appendix."""
   importance_sampling_exponent: NonNegative = 0.6
-  """With `prioritized`: β, of the weights (1/P(i))^β, scaled to 1 at most in a batch. 1704.03732, appendix."""
+  """With `prioritized`: β, of the weights (1/P(i))^β, scaled to 1 at most in a batch. 1704.03732, appendix: there it
+  is β_0, and rises to 1."""
   priority_bonus: NonNegative = 0.001
   """With `prioritized`: ε_a, added to the priorities of what the agent does itself. 1704.03732, appendix."""
   demonstration_priority_bonus: NonNegative = 1.0
@@ -63,7 +64,11 @@ class DQfDConfig(DQNConfig):
 
   @classmethod
   def atari(cls) -> "DQfDConfig":
-    """Hester et al. 2017 (1704.03732), appendix, for Atari; rewards are clipped, where the paper takes their log."""
+    """Hester et al. 2017 (1704.03732), appendix, for Atari; rewards are clipped, where the paper takes their log.
+
+    Adam's numbers, which are not there, are those of Hessel et al. 2017 (1710.02298), the batch and an SGD step every
+    fourth environment step those of Mnih et al. 2015.
+    """
     return cls(
       max_abs_reward=1.0,
       epsilon_initial=0.01,

@@ -7,8 +7,9 @@ on all n, and J_E is `losses.large_margin`. The priority of a transition is that
 adds ε_d or ε_a to it. Every switch of DQN is one of J_1 and J_n.
 
 Reference: Hester et al. 2017 (1704.03732), equation 2.
-Deviations: Huber's loss, ½ δ² within its δ, in place of δ², so that λ_E counts as twice the paper's; the target network
-is evaluated at the action that the online network chooses for J_n, too, where the paper writes a maximum.
+Deviations: Huber's loss, ½ δ² within its δ, in place of δ², so that λ_E and λ_2 count as twice the paper's; the target
+network is evaluated at the action that the online network chooses for J_n, too, where the paper writes a maximum; L2
+leaves out the biases.
 
 Shapes: B batch, A actions.
 """

@@ -6,7 +6,8 @@
 
 References: Silver et al. 2018 (1712.01815); Anthony et al. 2017 (1705.08439).
 Deviations: the value's target is bootstrapped after one step, as the same transitions train the model, not the
-episode's outcome; the model predicts observations, step by step, not unrolled.
+episode's outcome; its error is halved, and there is no L2 on the weights; the model predicts observations, step by
+step, not unrolled.
 
 Shapes: B batch, A actions, D features.
 """
