@@ -1,4 +1,6 @@
-"""Places and probabilities of the ring on the device."""
+"""Places and probabilities of the ring on the device, and of mixtures."""
+
+import dataclasses
 
 import jax
 import jax.numpy as jnp
@@ -85,3 +87,27 @@ def test_a_batch_is_due_as_often_as_the_ratio_says(ratio, prioritized):
     if ratio is not None:
       assert 0 <= limiter.allowed(inserts, samples) < batch or inserts < min_size
   assert samples == (batch * (90 - min_size + 1) if ratio is None else (90 - min_size) * ratio // batch * batch)
+
+
+@pytest.mark.parametrize("share", ["priority", {"few": 0.25, "many": 0.75}], ids=["priority", "shares"])
+def test_a_mixture_draws_by_the_priorities_that_were_handed_back_to_each_table(share):
+  """P(i) = p_i^α / Σ_j p_j^α over both tables, or within one times its share, with each table's own ε in p."""
+  items = experience.Sequences(length=1, period=1, priority_exponent=0.6, priority_bonus=1.0, dataset="not read")
+  parts = {"few": items, "many": dataclasses.replace(items, priority_bonus=0.01)}
+  mixture = experience.Mixed(parts=parts, share=share, batch_size=4000)
+  made, data = store.Store(mixture, num_envs=1, steps=1), {"few": jnp.arange(3), "many": jnp.arange(3, 10)}
+  state, sampling = made.init(None, data, {})
+  errors, bonus = np.random.default_rng(0).uniform(0.1, 2, 10), np.repeat([1.0, 0.01], [3, 7])
+  part = np.repeat([0, 1], [3, 7])
+  draw, write_back = jax.jit(made.sample), jax.jit(made.write_back)
+  for powers in (np.ones(10), (errors + bonus) ** 0.6):  # At first all are alike.
+    chances = powers / powers.sum()
+    if share != "priority":
+      chances = np.repeat([0.25, 0.75], [3, 7]) * powers / np.repeat([powers[:3].sum(), powers[3:].sum()], [3, 7])
+    sampling, batch = draw(state, sampling, data, jax.random.PRNGKey(1))
+    item = np.asarray(batch.sample.data)
+    np.testing.assert_array_equal(batch.part, part[item])
+    np.testing.assert_allclose(batch.sample.probabilities, chances[item], rtol=1e-5)
+    deviation = np.sqrt(4000 * chances * (1 - chances))
+    assert np.all(np.abs(np.bincount(item, minlength=10) - 4000 * chances) < 5 * deviation)
+    sampling = write_back(sampling, batch, jnp.asarray(errors[item], jnp.float32))
