@@ -126,6 +126,9 @@ def test_published_numbers():
   numbers = (config.n_step, config.burn_in_length, config.trace_length, config.sequence_period, config.discount)
   assert numbers == (5, 40, 80, 40, 0.997) and config.ladder and config.target_update_period == 2_500
   assert (config.priority_exponent, config.importance_sampling_exponent) == (0.9, 0.6)
+  assert (config.batch_size, config.learning_rate, config.adam_epsilon) == (64, 1e-4, 1e-3)
+  assert config.max_replay_size * config.sequence_period == 4_000_000
+  assert config.samples_per_insert * config.trace_length / config.sequence_period == pytest.approx(0.8)  # Of a step.
 
 
 def own_network(num_outputs):

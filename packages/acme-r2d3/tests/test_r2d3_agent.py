@@ -250,6 +250,13 @@ def test_what_is_missing_or_out_of_range_is_named(shown):
     R2D3(fakes.make_spec("vector", "continuous"), config=R2D3Config(demonstrations=shown))
 
 
+def test_published_numbers():
+  config = R2D3Config.published()
+  numbers = (config.n_step, config.burn_in_length, config.trace_length, config.sequence_period)
+  assert numbers == (5, 40, 40, 40) and config.end_of_episode == "zero_pad" and config.demonstration_ratio == 1 / 256
+  assert config.samples_per_insert * config.trace_length / config.sequence_period == pytest.approx(0.8)  # Of a step.
+
+
 def test_plugin_is_found_and_its_presets_read_back():
   assert plugins.load_agent("r2d3") is AGENT
   for preset in AGENT.presets.values():

@@ -411,8 +411,9 @@ def num_crossing(items: experience.Items, rows: int) -> int | None:
   One begins at every multiple of the period: those that come to the dataset's end go on at its beginning, so that no
   step is left out, as the last episode's would be, where its reward may lie.
   """
-  crossing = isinstance(items, experience.Sequences) and items.end_of_episode == "continue"
-  return -(-rows // items.period) if crossing else None
+  if not isinstance(items, experience.Sequences) or items.end_of_episode != "continue":
+    return None
+  return -(-rows // items.period)
 
 
 def _map(function: Any, nest: types.NestedArray) -> types.NestedArray:
