@@ -56,6 +56,14 @@ def test_wrong_steps_are_found(seeded_fake, message):
     raise AssertionError(found[0].message)
 
 
+def test_episodes_that_never_end_are_said(seeded_fake, monkeypatch):
+  monkeypatch.setattr(acme_envs.checking, "_MAX_STEPS", 20)
+  monkeypatch.setattr(seeded_fake, "reset", lambda self: super(seeded_fake, self).reset())
+  environment = seeded_fake()
+  environment.length = 10**6
+  one(findings(environment), "warning", "No episode of 3 ended within 20 steps")
+
+
 def one(found, severity, text):
   assert any(finding.severity == severity and text in finding.message for finding in found), found
 

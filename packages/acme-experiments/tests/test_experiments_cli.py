@@ -1,8 +1,17 @@
+import email.message
 import json
+import pathlib
+import re
+import shutil
 import subprocess
 import sys
 
 import pytest
+
+from acme_experiments import completion as completing
+from acme_experiments import doctor, parsing, run
+
+FOLDER = pathlib.Path(__file__).parent
 
 
 @pytest.mark.parametrize(
@@ -19,9 +28,19 @@ import pytest
     ("run fake gym:CartPole-v1 --config.learning-rate fast", "--config.learning-rate"),
     ("run fake gym:CartPole-v1 --preset fats", "has no preset 'fats'. Did you mean fast?"),
     ("run fake gym:CartPool-v1", "Did you mean gym:CartPole-v1"),
-    ("run fake gym:CartPole-v1 --wrap mask", "No wrapper is called 'mask'; there are mask_velocity"),
+    ("run fake gym:CartPole-v1 --wrap mask", "No wrapper is called 'mask'. There are action_repeat"),
     ("run fake gym:FrozenLake-v1 --wrap mask_velocity", "expected one of gym:Acrobot-v1"),
     ("run fake gym:Pendulum-v1", "Expected a discrete action spec"),
+    ("run fake gym:CartPole-v1 --wrap frame_stack:x", "wrapper 'frame_stack:x': TypeError"),
+    ("run fake gym:CartPole-v1 --env.gravitas 1", "unexpected keyword argument 'gravitas'"),
+    ("run fake gym:CartPole-v1 --env.seed 1", "--env.seed is no option: --seed seeds episodes"),
+    ("run fake gym:CartPole-v1 --env.size --seed 1", "--env.size: expected a value, such as --env.size 5"),
+    ("run fake gym:CartPole-v1 --env.1 1", "--env.1: expected the name of a keyword argument"),
+    ("run fake --dataset d --env.size 1", "Expected ENV"),
+    ("resume nowhere --env.size 1", "No option is called --env.size"),
+    ("run fake absent.py:Grid", "There is no file "),
+    ("run fake gym:CartPole-v1 --steps 1.5", "--steps cannot be '1.5'"),
+    ("run fake gym:CartPole-v1 --seed randm", "--seed cannot be 'randm'"),
     ("run fake gym:CartPole-v1 --backend tf", "backend: expected one of 'numpy', got 'tf'"),
     ("run fake gym:CartPole-v1 --replay reverb", "No replay is called 'reverb'. Installed: "),
     ("run fake gym:CartPole-v1 --replay reverb", "embedded, mapped. pip install acme-reverb (Linux, Python 3.11)"),
@@ -65,15 +84,123 @@ def test_list(acme_command):
   assert "fake" in text and "0.1.0" in text and "continuous" in text and "gym:" in text and "jax:" in text
 
 
-def test_help_and_list_import_nothing_heavy():
-  script = """
-import sys
+@pytest.mark.parametrize(
+  ("line", "without"),
+  [
+    ("--version", "numpy acme acme_envs tyro"),
+    ("--help", "numpy acme acme_envs jax"),
+    ("list", "tyro rich matplotlib gymnasium jax tensorflow tensorboardX haiku acme_replay acme_experiments.commands"),
+    ("completion bash", "matplotlib gymnasium jax tensorflow tensorboardX haiku"),
+  ],
+)
+def test_what_has_to_be_quick_imports_nothing_heavy(line, without):
+  script = f"""
+import contextlib, sys
 from acme_experiments import cli
-cli.main(["list"])
-heavy = {"jax", "tensorflow", "matplotlib", "tensorboardX", "gymnasium", "haiku"} & set(sys.modules)
-sys.exit(f"imported {heavy}" if heavy else 0)
+with contextlib.suppress(SystemExit):
+  cli.main({line.split()})
+sys.exit(str(set({without.split()}) & set(sys.modules) or "") or 0)
 """
-  subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+  subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_a_folder_of_runs_is_a_table(acme_command, make_run, tmp_path):
+  code, _, error = acme_command("list --runs .")
+  assert code == 2 and "holds no runs" in error
+  run(make_run("swept/trial-000", steps=20, eval_every=0))
+  begun, broken, many = make_run("begun"), make_run("broken"), make_run("many", seeds=(3, 4))
+  run(make_run("damaged", steps=5, eval_every=0))
+  (tmp_path / "damaged" / "config.json").write_text("{")
+  broken.error.write_text("Traceback")
+  begun.write_saved(300, 7)
+  many.make_seed(3).write_saved(100, 2)
+  running = make_run("running", environment="gym:FrozenLake-v1", env_options={"is_slippery": False}, wrap=["flatten"])
+  with running.lock():
+    code, text, _ = acme_command("list --runs .")
+  rows = {row[0]: row[1:] for row in (re.split("  +", line.strip()) for line in text.splitlines())}
+  assert code == 0 and list(rows) == ["run", "begun", "broken", "damaged", "many", "running", "swept/trial-000"]
+  assert rows["swept/trial-000"][:5] == ["fake", "gym:CartPole-v1", "0", "finished", "20 of 20 steps"]
+  assert float(rows["swept/trial-000"][5]) > 0
+  assert rows["begun"][3:] == ["stopped", "300 of 600 steps", "–"] and rows["broken"][3] == "failed"
+  assert rows["many"][2:5] == ["2 from 3", "stopped", "0 of 600 steps"]
+  assert rows["running"][1] == "gym:FrozenLake-v1 is_slippery=False flatten" and rows["running"][3] == "running"
+  assert rows["damaged"][3] == "damaged"
+  assert acme_command("list --runs swept/trial-000")[1].count("\n") == 2
+
+
+@pytest.mark.parametrize(
+  ("line", "words"),
+  [
+    ("acme r", "run resume record replay-server"),
+    ("acme run fak", "fake"),
+    ("acme run fake --st", "--steps"),
+    ("acme run fake --config.le", "--config.learning-rate"),
+    ("acme run fake --config.double ", "True False"),
+    ("acme run fake --preset ", "fast"),
+    ("acme run fake gym:X --loop ", "device host"),
+    ("acme evaluate runs/first --which b", "best"),
+    ("acme check-env gym:X --e", "--env."),
+    ("acme completion ", ""),
+  ],
+)
+def test_bash_completes(completion, line, words):
+  words_typed = line.split(" ")
+  script = f"""{completion}
+COMP_WORDS=({" ".join(repr(word) for word in words_typed)}); COMP_CWORD={len(words_typed) - 1}
+_acme acme {words_typed[-1]!r} {words_typed[-2]!r}; echo "${{COMPREPLY[*]}}"
+"""
+  assert subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout.strip() == words
+
+
+@pytest.fixture(scope="module")
+def completion():
+  if shutil.which("bash") is None:
+    pytest.skip("there is no bash")
+  with pytest.MonkeyPatch.context() as patch:
+    patch.syspath_prepend(str(FOLDER / "fake_agents"))
+    return completing.write("bash", parsing.COMMANDS)
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_other_shells_read_their_completion(acme_command, tmp_path, shell):
+  code, text, _ = acme_command(f"completion {shell}")
+  assert code == 0 and "--config.learning-rate" in text.replace("-l config", "--config") and "fake" in text
+  if shutil.which(shell) is not None:
+    (tmp_path / "script").write_text(text)
+    subprocess.run([shell, "-n", str(tmp_path / "script")], check=True)
+
+
+def test_doctor_names_what_is_missing_and_what_to_do(acme_command, monkeypatch):
+  monkeypatch.setattr(doctor, "_LIBRARIES", {"numpy": ("print('cpu')", "numpy"), "no-such-library": ("", "it")})
+  monkeypatch.delenv("DISPLAY", raising=False)
+  monkeypatch.setattr(doctor, "_ours", lambda: {"acme-a": Package(
+    'numpy>=1; extra == "one"', 'no-such-library; extra == "two"', 'numpy<1; extra == "three"',
+    'no-such-library; python_version < "3" and extra == "one"',
+  )})  # fmt: skip
+  code, text, _ = acme_command("doctor")
+  assert code == 0
+  for words in (
+    "numpy +ok .* on cpu", "no-such-library +missing +pip install it", r"acme-a\[one\] +ok",
+    r"acme-a\[two\] +missing +no no-such-library: pip install 'acme-a\[two\]'",
+    r"acme-a\[three\] +missing +numpy .*, expected <1: pip", "display +missing", "fake +ok +numpy",
+  ):  # fmt: skip
+    assert re.search(words, text), (words, text)
+  monkeypatch.setattr(doctor, "_LIBRARIES", {"numpy": ("import no_such_library", "numpy")})
+  monkeypatch.setattr(doctor, "_ours", lambda: {"acme-a": Package("numpy<1")})
+  code, text, _ = acme_command("doctor")
+  assert code == 1 and "No module named 'no_such_library'" in text and "pip install --upgrade acme-a" in text
+
+
+class Package:
+  """A distribution with requirements, and extras one, two and three."""
+
+  version = "1"
+
+  def __init__(self, *requires):
+    self.requires = requires
+    self.metadata = email.message.Message()
+    for extra in ("one", "two", "three"):
+      self.metadata["Provides-Extra"] = extra
 
 
 def test_check_env(acme_command):

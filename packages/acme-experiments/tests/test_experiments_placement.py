@@ -59,3 +59,16 @@ def test_a_run_says_what_it_was(tmp_path):
   sizes = ["--config.hidden-sizes", "8", "--config.min-replay-size", "10", "--eval-every", "0"]
   subprocess.run([*command, *sizes, "--out", "run", "--quiet"], cwd=tmp_path, check=True, timeout=300)
   assert json.loads((tmp_path / "run" / "config.json").read_text())["xla_flag"] == PLAIN
+
+
+def test_what_libraries_write_is_left_out_where_it_is_noise():
+  script = """
+import os
+from acme_experiments import placement
+with placement.hushed():
+  os.write(2, b"WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\\n")
+  os.write(2, b"I0000 cudart_stub.cc:31] Could not find cuda drivers on your machine\\nsomething else\\n")
+os.write(2, b"after\\n")
+"""
+  done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+  assert done.stderr == "something else\nafter\n"

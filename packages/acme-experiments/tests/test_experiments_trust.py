@@ -47,8 +47,13 @@ def change_experiment(directory, **changes):
     {"agent": "evil_module:AGENT"},
     {"backend": "evil_module"},
     {"preset": "evil_module"},
-    {"environment": "evil_module:make"},
     {"environment": "evil_module"},
+    {"environment": "evil_module:"},
+    {"environment": "fake:evil_module:make"},
+    {"folder": "evil_module", "preset": "evil_module.py:make"},
+    {"env_options": {"entry_point": "evil_module:make"}},
+    {"wrap": ["evil_module"]},
+    {"wrap": ["flatten:evil_module"]},
     {"environment": "..evil_module:x"},
     {"replay": "evil_module"},
     {"replay": "evil_module://localhost:1"},
@@ -63,8 +68,19 @@ def test_config_json_names_what_is_installed_and_nothing_else(finished, acme_com
   assert not evil.exists()
 
 
-def test_but_gymnasium_imports_the_module_of_an_environment(finished, acme_command, evil):
-  change_experiment(finished, environment="gym:evil_module:Env-v0")
+@pytest.mark.parametrize(
+  "changes",
+  [
+    {"environment": "gym:evil_module:Env-v0"},
+    {"environment": "evil_module:make"},
+    {"environment": "evil_module.py:make"},
+    {"wrap": ["evil_module:make"]},
+    {"wrap": ["evil_module.py:make:3"]},
+  ],
+  ids=str,
+)
+def test_but_environments_and_wrappers_are_imported(finished, acme_command, evil, changes):
+  change_experiment(finished, folder=str(evil.parent), **changes)
   assert acme_command(f"plot {finished.path} --out a.png")[0] == 0 and not evil.exists()
   assert acme_command(f"evaluate {finished.path}")[0] != 0 and evil.exists()
 

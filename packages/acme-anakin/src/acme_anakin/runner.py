@@ -19,6 +19,8 @@ def fits(builder: builders.Builder[Any, Any], name: str, wrap: Sequence[str] = (
     ValueError: there is no such environment, or the agent does not fit its specs.
     ImportError: the environment's suite is not installed.
   """
+  if others := [each for each in wrap if each not in environments.WRAPPERS]:
+    return f"No wrapper in JAX is called {others[0]!r}; there are {', '.join(environments.WRAPPERS)}."
   program = builder.make_program(environments.make(name, wrap).spec)
   try:
     loop.jittable(program)

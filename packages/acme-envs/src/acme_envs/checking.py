@@ -151,7 +151,7 @@ class _Checks:
   def play(self, num_episodes: int) -> list[Finding]:
     """Plays episodes, looking at each timestep."""
     rng = np.random.default_rng(self._seed)
-    lengths = []
+    lengths, ended = [], False
     for _ in range(num_episodes):
       timestep = self._environment.reset()
       self._check_first(timestep, "reset()")
@@ -159,8 +159,15 @@ class _Checks:
       while not timestep.last() and length < _MAX_STEPS:
         timestep = self._step(timestep, rng)
         length += 1
+      ended = ended or timestep.last()
       if timestep.last() and not np.any(tree.flatten(timestep.discount)):
         lengths.append(length)
+    if not ended:
+      self._add(
+        "warning",
+        f"No episode of {num_episodes} ended within {_MAX_STEPS:,} steps of random actions: an evaluation waits for "
+        "the end, so give it a limit of steps (acme.wrappers.StepLimit, --wrap step_limit:1000) where it has none.",
+      )
     if len(lengths) == num_episodes > 1 and len(set(lengths)) == 1 and lengths[0] > 1:
       self._add(
         "warning",

@@ -7,10 +7,31 @@ The `acme` command is the usual way in; from Python:
     summary = acme_experiments.run(directory)
 """
 
-from acme_experiments.rundir import Experiment, RunDirectory, UsageError
-from acme_experiments.runs import evaluate, run
-from acme_experiments.stopping import Stopped
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+  from acme_experiments.rundir import Experiment, RunDirectory
+  from acme_experiments.runs import evaluate, run
+  from acme_experiments.stopping import Stopped
+  from acme_experiments.usage import UsageError
 
 __version__ = "0.2.0"
 
 __all__ = ["Experiment", "RunDirectory", "Stopped", "UsageError", "evaluate", "run"]
+
+# Imported when they are asked for, so that `acme --help` need not wait for them.
+_MODULES = {
+  "Experiment": "rundir",
+  "RunDirectory": "rundir",
+  "Stopped": "stopping",
+  "UsageError": "usage",
+  "evaluate": "runs",
+  "run": "runs",
+}
+
+
+def __getattr__(name: str) -> Any:
+  if name not in _MODULES:
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+  return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

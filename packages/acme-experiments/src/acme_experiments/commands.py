@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import pathlib
+import secrets
 import shutil
 import warnings
 from typing import Any
@@ -14,6 +15,8 @@ from acme_experiments import (
   components,
   dataset_commands,
   device,
+  listing,
+  overview,
   parsing,
   processes,
   progress,
@@ -23,16 +26,13 @@ from acme_experiments import (
   stopping,
   sweep,
 )  # fmt: skip
-from acme_experiments.rundir import Experiment, RunDirectory, UsageError
+from acme_experiments.rundir import Experiment, RunDirectory
+from acme_experiments.usage import Failed, UsageError
 
 _STEPS = 50_000  # Where neither steps nor episodes are asked for.
 _EVALUATIONS = 20  # In a run of so many steps; …
 _EVAL_EVERY = 2_500  # … in a run of so many episodes, the steps between two of them.
 _BEST = 10  # Trials of a sweep that are shown.
-
-
-class Failed(RuntimeError):  # noqa: N818 - what happened, in one word.
-  """A run that failed on the way."""
 
 
 @functools.singledispatch
@@ -69,8 +69,10 @@ def _experiment(command: parsing.Run, config: Any) -> Experiment:
   experiment = Experiment(
     agent=command.agent,
     environment=command.env,
+    env_options=command.env_options,
     wrap=command.wrap,
-    seed=command.seed,
+    folder=str(pathlib.Path.cwd()) if acme_envs.is_own(command.env or "", command.wrap) else None,
+    seed=_choose(command.seed) if command.seeds is None else 0,
     envs=envs,
     preset=command.preset,
     config=components.to_json(config),
@@ -91,6 +93,15 @@ def _experiment(command: parsing.Run, config: Any) -> Experiment:
   return _place(experiment, command.loop)
 
 
+def _choose(seed: int | str) -> int:
+  """The seed asked for; of `random` a new one, which is said."""
+  if isinstance(seed, int):
+    return seed
+  chosen = secrets.randbelow(2**31)
+  print(f"seed: {chosen}", flush=True)
+  return chosen
+
+
 @execute.register
 def _sweep(command: parsing.Sweep, config: Any = None) -> None:
   processes.check_jobs(command.jobs)
@@ -102,6 +113,8 @@ def _sweep(command: parsing.Sweep, config: Any = None) -> None:
     line = ["run", plan.agent, plan.env, *parsing.to_options(command.file, content)]
     run, config = parsing.parse(line)
     assert isinstance(run, parsing.Run)
+    if run.seed == parsing.RANDOM:
+      raise UsageError(f"{command.file}: seed: trials are compared on the same seeds: give a number.")
     experiments.append(_experiment(run, config))
   path = command.out or rundir.timed_path(f"sweep-{pathlib.Path(command.file).stem}")
   _try_all(sweep.create(path, plan, experiments), command.quiet, command.jobs)
@@ -188,12 +201,13 @@ def _extend(directory: RunDirectory, experiment: Experiment, steps: int | None, 
 def _evaluate(command: parsing.Evaluate, config: Any = None) -> None:
   if command.episodes < 1:
     raise UsageError(f"--episodes: expected 1 or more, got {command.episodes}.")
-  if command.seed is not None and not 0 <= command.seed < 2**32:
-    raise UsageError(f"--seed: expected 0 or more, below 2^32, got {command.seed}.")
+  seed = None if command.seed is None else _choose(command.seed)
+  if seed is not None and not 0 <= seed < 2**32:
+    raise UsageError(f"--seed: expected 0 or more, below 2^32, got {seed}.")
   directory = RunDirectory(command.directory)
   video = pathlib.Path(command.video) if command.video is not None else None
   try:
-    result = runs.evaluate(directory, command.episodes, video, command.which == "best", command.seed)
+    result = runs.evaluate(directory, command.episodes, video, command.which == "best", seed)
   except (UsageError, plugins.PluginError, checkpointing.CheckpointError, OSError):
     raise
   except Exception as error:  # Whatever an environment raises, or a config that is no longer the checkpoint's.
@@ -214,7 +228,7 @@ def _record(command: parsing.Record, config: Any = None) -> None:
     episodes=command.episodes,
     steps=command.steps,
     best=command.which == "best",
-    seed=command.seed,
+    seed=_choose(command.seed),
     epsilon=command.epsilon,
     noise=command.noise,
     explore=command.explore,
@@ -283,15 +297,32 @@ def _replay_server(command: parsing.ReplayServer, config: Any = None) -> None:
 
 @execute.register
 def _list(command: parsing.List, config: Any = None) -> None:
-  from acme_experiments import listing
+  if command.runs is None:
+    listing.print_installed()
+  else:
+    overview.print_runs(pathlib.Path(command.runs))
 
-  listing.print_agents()
-  listing.print_environments()
+
+@execute.register
+def _doctor(command: parsing.Doctor, config: Any = None) -> None:
+  from acme_experiments import doctor
+
+  if not doctor.print_report():
+    raise Failed("Something is wrong: see the lines above.")
+
+
+@execute.register
+def _completion(command: parsing.Completion, config: Any = None) -> None:
+  from acme_experiments import completion
+
+  print(completion.write(command.shell, parsing.COMMANDS), end="")
 
 
 @execute.register
 def _check_env(command: parsing.CheckEnv, config: Any = None) -> None:
-  with contextlib.closing(components.make_environment(command.env, seed=0)) as environment:
+  with contextlib.closing(
+    components.make_environment(command.env, 0, options=command.env_options, wrap=command.wrap)
+  ) as environment:
     findings = acme_envs.check_environment(environment)
   for finding in findings:
     print(f"{finding.severity}: {finding.message}")

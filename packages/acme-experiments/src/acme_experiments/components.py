@@ -1,9 +1,10 @@
 """What a run is made of: the environments, the agent, its evaluator, from an experiment's names and numbers."""
 
 import contextlib
+import functools
 import importlib.util
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dm_env
@@ -60,13 +61,18 @@ class Components:
       evaluation_environment = None
       self.environments: list[dm_env.Environment] = []
       if experiment.environment is not None:
-        evaluation_environment = make_environment(
-          experiment.environment, evaluation_environment_seed, wrap=experiment.wrap, render=video is not None
+        make = functools.partial(
+          make_environment,
+          experiment.environment,
+          options=experiment.env_options,
+          wrap=experiment.wrap,
+          folder=experiment.folder,
         )
+        evaluation_environment = make(evaluation_environment_seed, render=video is not None)
         on_error.callback(evaluation_environment.close)
         for i in range(experiment.envs):
           seed = int(np.random.SeedSequence([environment_seed, i]).generate_state(1)[0])
-          self.environments.append(make_environment(experiment.environment, seed, wrap=experiment.wrap))
+          self.environments.append(make(seed))
           on_error.callback(self.environments[-1].close)
       try:
         if video is not None:
@@ -131,10 +137,20 @@ def check(checkpoint: checkpointing.Checkpoint, experiment: Experiment) -> None:
       )
 
 
-def make_environment(name: str, seed: int, *, wrap: Sequence[str] = (), render: bool = False) -> dm_env.Environment:
-  """Makes an environment; UsageError where its name or what it needs is unknown."""
+def make_environment(
+  name: str,
+  seed: int,
+  *,
+  options: Mapping[str, Any],
+  wrap: Sequence[str],
+  folder: str | None = None,
+  render: bool = False,
+) -> dm_env.Environment:
+  """Makes an environment, as `acme_envs.make`; UsageError where its name or what it needs is unknown."""
+  if reserved := sorted({"name", "seed", "render", "wrap", "folder"} & options.keys()):  # Arguments of `make` itself.
+    raise UsageError(f"--env.{reserved[0]} is no option: --seed seeds episodes, --video draws them, --wrap wraps them.")
   try:
-    return acme_envs.make(name, seed=seed, render=render, wrap=wrap)
+    return acme_envs.make(name, seed=seed, render=render, wrap=wrap, folder=folder, **options)
   except (ValueError, ImportError) as error:
     raise UsageError(str(error)) from error
   except Exception as error:  # The environment is somebody's: what its constructor raises may be anything.

@@ -7,12 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from acme import configs, plugins
-
-AUTO = "auto"  # The replay of those who leave it to the machine.
-
-
-class UsageError(ValueError):
-  """Something asked for that cannot be; the message says what to do."""
+from acme_experiments.usage import AUTO, UsageError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,7 +18,10 @@ class Experiment:
     agent: the name of an installed agent.
     environment: a name that `acme_envs.make` takes; None where an agent learns from a dataset, and is evaluated by what
       is held out of it alone.
-    wrap: names of wrappers around it, the innermost first, which that takes, too.
+    env_options: its keyword arguments, by name.
+    wrap: names of wrappers around it with their options, the innermost first, as that takes them, too.
+    folder: where files and modules are that environment and wrappers name, so that they are found from anywhere; None
+      where all is installed.
     seed: what every other seed of the run derives from.
     envs: environments that the agent acts in at once.
     preset: the preset the config began with, if any; a note, since `config` holds every field.
@@ -47,7 +45,9 @@ class Experiment:
 
   agent: str
   environment: str | None
+  env_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   wrap: tuple[str, ...] = ()
+  folder: str | None = None
   seed: int = 0
   envs: int = 1
   preset: str | None = None
@@ -77,13 +77,15 @@ class Experiment:
       raise UsageError(str(error)) from error
     if not isinstance(self.config, Mapping):
       raise UsageError(f"Experiment.config: expected the config by field, got {self.config!r}.")
+    if not isinstance(self.env_options, Mapping):
+      raise UsageError(f"Experiment.env_options: expected keyword arguments by name, got {self.env_options!r}.")
     if (self.steps is None) == (self.episodes is None):
       raise UsageError("Expected either steps or episodes: give one of them.")
     if self.dataset is not None and (self.steps is None or self.envs != 1):
       raise UsageError("Nobody acts while an agent learns from a dataset: give learner steps, no episodes and no envs.")
-    if self.environment is None and (self.dataset is None or self.wrap or self.video):
+    if self.environment is None and (self.dataset is None or self.wrap or self.env_options or self.video):
       raise UsageError(
-        "Expected ENV, such as gym:CartPole-v1; --dataset does without it, then without --wrap and --video."
+        "Expected ENV, such as gym:CartPole-v1; --dataset does without it, then without --env.NAME, --wrap and --video."
       )
     least = {
       "seed": 0,
@@ -108,6 +110,7 @@ class Experiment:
   def needs_host(self) -> str | None:
     """What of it no loop on a device does, as a sentence; None where there is nothing."""
     asked = {
+      "--env.NAME": bool(self.env_options),
       "--replay": self.replay not in (AUTO, plugins.EMBEDDED),
       "--simulator": self.simulator,
       "--dataset": self.dataset is not None,
@@ -121,6 +124,11 @@ class Experiment:
   def place(self) -> str:
     """Where it is, in a word or two: the environment, or the dataset where there is none."""
     return self.environment or f"dataset {pathlib.PurePath(self.dataset or '').name}"
+
+  @property
+  def place_and_options(self) -> list[str]:
+    """Where it is, with what sets it apart from others of the name: its own options, and its wrappers."""
+    return [self.place, *(f"{name}={value}" for name, value in self.env_options.items()), *self.wrap]
 
   @property
   def in_processes(self) -> bool:

@@ -9,7 +9,13 @@ from acme import plugins
 _PACKAGES = {"gym": "gymnasium", "atari": "ale_py", "dm_control": "dm_control", "bsuite": "bsuite"}
 
 
-def print_agents() -> None:
+def print_installed() -> None:
+  """Prints the agents, then the environment suites."""
+  _print_agents()
+  _print_environments()
+
+
+def _print_agents() -> None:
   """Prints a line an agent: name, version, kind of actions, summary; of a broken one, what is wrong."""
   rows: list[tuple[str, ...]] = []
   for name, entry_point in plugins.list_agents().items():
@@ -21,10 +27,10 @@ def print_agents() -> None:
     except plugins.PluginError as error:
       rows.append((name, version, "broken", str(error)))
   print("Agents (acme run AGENT --help shows the options of each)")
-  _print_table(rows or [("none", "install one: pip install acme-dqn")])
+  print_table(rows or [("none", "install one: pip install acme-dqn")])
 
 
-def print_environments() -> None:
+def _print_environments() -> None:
   """Prints a line a suite: whether it is installed, and what its names look like."""
   rows = []
   for suite in acme_envs.SUITES:
@@ -35,10 +41,10 @@ def print_environments() -> None:
     package = acme_envs.missing_package(suite)
     rows.append((f"{suite}:", "installed" if package is None else f"pip install {package}"))
   print("\nEnvironment suites (with names such as gym:CartPole-v1, dm_control:cartpole:swingup, jax:CartPole-v1)")
-  _print_table(rows)
+  print_table(rows)
 
 
-def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
+def print_table(rows: Sequence[tuple[str, ...]]) -> None:
   """Prints columns; the last one may be long."""
   widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
   for row in rows:

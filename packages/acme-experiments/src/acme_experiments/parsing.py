@@ -2,18 +2,57 @@
 
 import contextlib
 import dataclasses
+import decimal
 import difflib
 import io
+import json
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from acme import plugins
-from acme_experiments.experiment import AUTO, UsageError
+from acme_experiments.usage import AUTO, UsageError
 
+if TYPE_CHECKING:
+  from acme import plugins
+
+RANDOM = "random"  # The seed of those who want a new one.
+_SUFFIXES = {"": 0, "k": 3, "M": 6, "B": 9}
+
+
+def whole_number(text: str) -> int:
+  """A whole number as one types it: 1000000, 1_000_000, 1e6, 1M or 0.5k. Raises ValueError for anything else."""
+  match = re.fullmatch(r"([+-]?[\d_]*\.?\d+)(?:[eE]([+]?\d{1,2}))?([kMB]?)", text.removesuffix(".0"))
+  if match is None or match[2] is match[3] is None:
+    return int(text)
+  scaled = decimal.Decimal(match[1]).scaleb(int(match[2] or 0) + _SUFFIXES[match[3]], decimal.Context(prec=400))
+  if scaled != int(scaled):
+    raise ValueError(f"expected a whole number, got {text!r}")
+  return int(scaled)
+
+
+_REGISTRY = tyro.constructors.ConstructorRegistry()
+
+
+@_REGISTRY.primitive_rule
+def _read_integers(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec | None:
+  """Wherever an integer is taken, in the agent's config too, it may be typed as a count."""
+  if info.type is not int:
+    return None
+  return tyro.constructors.PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="INT",
+    instance_from_str=lambda words: whole_number(words[0]),
+    is_instance=lambda value: type(value) is int,
+    str_from_instance=lambda value: [str(value)],
+  )
+
+
+_NO_PAIRS: Any = tyro.constructors.PrimitiveConstructorSpec(  # `parse` has taken them before tyro sees the others.
+  nargs=1, metavar="VALUE", instance_from_str=dict, is_instance=lambda _: True, str_from_instance=lambda _: [""]
+)
 Agent = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="AGENT")]
 Environment = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ENV")]
 Directory = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
@@ -23,6 +62,12 @@ MaybeNumber = Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hin
 Path = Annotated[str, tyro.conf.arg(metavar="PATH")]
 MaybeName = Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")]
 MaybePath = Annotated[str | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")]
+Seed = Annotated[int | Literal["random"], tyro.conf.arg(metavar="N|random")]
+MaybeSeed = Annotated[int | Literal["random"] | None, tyro.conf.arg(metavar="N|random", help_behavior_hint="")]
+EnvOptions = Annotated[Mapping[str, Any], _NO_PAIRS, tyro.conf.arg(name="env.NAME", help_behavior_hint="")]
+Wrap = Annotated[
+  tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME[:OPTION,...]", help_behavior_hint="")
+]
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")]
 
 
@@ -33,16 +78,19 @@ class Run:
   agent: Agent
   """One of the agents that `acme list` shows, such as dqn."""
   env: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="ENV", help_behavior_hint="")] = None
-  """Such as gym:CartPole-v1, atari:Pong, dm_control:cartpole:swingup or bsuite:catch/0; may be left out with
-  --dataset."""
-  wrap: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME...", help_behavior_hint="")] = ()
-  """Wrappers around ENV, the innermost first: mask_velocity leaves velocities out of classic control."""
+  """Such as gym:CartPole-v1, atari:Pong, dm_control:cartpole:swingup or bsuite:catch/0; your own, a class or function,
+  as FILE.py:NAME or MODULE:NAME; may be left out with --dataset."""
+  env_options: EnvOptions = dataclasses.field(default_factory=dict)
+  """A keyword argument of ENV: a number, True, False, None, text, or a list in JSON; once for each."""
+  wrap: Wrap = ()
+  """A wrapper around ENV, once for each, the innermost first: flatten, frame_stack:4, mask_velocity, keep:image, …; one
+  of Gymnasium's, such as TimeLimit:500; or your own, as FILE.py:NAME or MODULE:NAME, before its options."""
   steps: MaybeNumber = None
   """Environment steps to train for, with --dataset learner steps; 50000 where neither this nor --episodes is given."""
   episodes: MaybeNumber = None
   """Episodes to train for, in place of --steps."""
-  seed: Number = 0
-  """All randomness derives from it: the same seed gives the same run."""
+  seed: Seed = 0
+  """All randomness derives from it: the same seed gives the same run. random: one is chosen, said and recorded."""
   seeds: Annotated[str | None, tyro.conf.arg(metavar="LIST", help_behavior_hint="")] = None
   """Many seeds in place of one, such as 0-15 or 0-3,8: a directory of its own for each, within that of the run."""
   loop: Annotated[Literal["device", "host"] | None, tyro.conf.arg(metavar="WHERE", help_behavior_hint="")] = None
@@ -109,7 +157,7 @@ class Evaluate:
   """The run directory."""
   episodes: Number = 20
   """Greedy episodes."""
-  seed: MaybeNumber = None
+  seed: MaybeSeed = None
   """Of their starts, so that several runs are evaluated on the same ones; else those of the run's final evaluation."""
   which: Annotated[Literal["newest", "best"], tyro.conf.arg(metavar="WHICH")] = "newest"
   """The newest parameters, or the best: those of the evaluation with the highest mean return."""
@@ -131,7 +179,7 @@ class Record:
   """Environment steps, in place of --episodes; the episode in progress is played to its end."""
   which: Annotated[Literal["newest", "best"], tyro.conf.arg(metavar="WHICH")] = "newest"
   """As for `acme evaluate`."""
-  seed: Number = 0
+  seed: Seed = 0
   """Of the episodes and of what is drawn: another seed gives other episodes."""
   epsilon: Annotated[float, tyro.conf.arg(metavar="X")] = 0.0
   """With this probability an action is drawn uniformly, where actions are discrete."""
@@ -179,6 +227,10 @@ class ReplayServer:
   """The agent whose tables it holds."""
   env: Environment
   """The environment, which says what a step is."""
+  env_options: EnvOptions = dataclasses.field(default_factory=dict)
+  """As for `acme run`."""
+  wrap: Wrap = ()
+  """As for `acme run`."""
   port: Annotated[int, tyro.conf.arg(metavar="PORT")] = 8000
   """Where it listens."""
   listen_everywhere: Flag = False
@@ -193,7 +245,23 @@ class ReplayServer:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class List:
-  """Show the agents and environment suites that are installed."""
+  """Show the agents and environment suites that are installed, or the runs in a folder."""
+
+  runs: Annotated[str | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
+  """A folder with runs: what each is of, its state, how far it is and what it came to."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Doctor:
+  """Say what is installed, what it sees of the machine, and of what is missing how to get it."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Completion:
+  """Print what completes `acme` in a shell; eval "$(acme completion bash)" in ~/.bashrc, and so on."""
+
+  shell: Annotated[Literal["bash", "zsh", "fish"], tyro.conf.Positional, tyro.conf.arg(metavar="bash|zsh|fish")]
+  """The shell; fish reads it from ~/.config/fish/completions/acme.fish."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -201,7 +269,11 @@ class CheckEnv:
   """Check that an environment keeps to its specs, and say what is wrong where it does not."""
 
   env: Environment
-  """The environment's name."""
+  """The environment's name, as for `acme run`."""
+  env_options: EnvOptions = dataclasses.field(default_factory=dict)
+  """As for `acme run`."""
+  wrap: Wrap = ()
+  """As for `acme run`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -233,10 +305,25 @@ class Sweep:
   """Print the result only."""
 
 
-Command = Run | Sweep | Resume | Evaluate | Record | Dataset | Plot | ReplayServer | List | CheckEnv | NewAgent
+Command = (
+  Run
+  | Sweep
+  | Resume
+  | Evaluate
+  | Record
+  | Dataset
+  | Plot
+  | ReplayServer
+  | List
+  | CheckEnv
+  | NewAgent
+  | Doctor
+  | Completion
+)
 _MOST_SEEDS = 100_000  # In one range.
+ENV_OPTIONS = "env-options"  # The table of a file with what the command line has as --env.NAME.
 _NOT_IN_FILES = ("agent", "env", "config_file", "help")
-_COMMANDS: dict[str, type] = {
+COMMANDS: dict[str, type] = {
   "run": Run,
   "sweep": Sweep,
   "resume": Resume,
@@ -248,6 +335,8 @@ _COMMANDS: dict[str, type] = {
   "list": List,
   "check-env": CheckEnv,
   "new-agent": NewAgent,
+  "doctor": Doctor,
+  "completion": Completion,
 }
 
 
@@ -262,18 +351,23 @@ def parse(arguments: Sequence[str]) -> tuple[Command, Any]:
     PluginError: no such agent.
     SystemExit: help was asked for, and printed.
   """
-  commands: dict[str, Callable[..., Any]] = dict(_COMMANDS)
+  commands: dict[str, Callable[..., Any]] = dict(COMMANDS)
   if arguments and not arguments[0].startswith("-") and arguments[0] not in commands:
     raise UsageError(f"No command is called {arguments[0]!r}. {near(arguments[0], commands)}")
   if arguments[:1] == ["run"] and (path := _value_of("--config-file", arguments)) is not None:
-    arguments = _insert(_options_of(path), arguments)
+    arguments = _insert(_options_of(path, without_wrap=_value_of("--wrap", arguments) is not None), arguments)
+  env_options: dict[str, Any] = {}
+  if arguments[:1] and arguments[0] in _IN_ENVIRONMENTS:
+    arguments, env_options = _take_env_options(arguments)
   agent = next((a for a in arguments[1:2] if not a.startswith("-")), None)
-  if arguments[:1] and arguments[0] in _WITH_CONFIG and agent is not None:
+  if arguments[:1] and arguments[0] in WITH_CONFIG and agent is not None:
+    from acme import plugins  # Not at the top: help is quicker without.
+
     plugin, preset = plugins.load_agent(agent), _value_of("--preset", arguments)
-    commands[arguments[0]] = _with_config(_WITH_CONFIG[arguments[0]], plugin, preset)
+    commands[arguments[0]] = _with_config(WITH_CONFIG[arguments[0]], plugin, preset)
   errors = io.StringIO()
   try:
-    with contextlib.redirect_stderr(errors):
+    with contextlib.redirect_stderr(errors), _REGISTRY:
       command = tyro.extras.subcommand_cli_from_dict(
         commands, prog="acme", description="Train, resume, evaluate and plot agents.", args=list(arguments)
       )
@@ -281,7 +375,14 @@ def parse(arguments: Sequence[str]) -> tuple[Command, Any]:
     if exit_.code in (0, None):
       raise
     raise UsageError(_one_line(errors.getvalue(), commands.get(arguments[0]))) from None
+  if env_options:
+    command = dataclasses.replace(command, env_options=env_options)
   return command, getattr(command, "config", None)
+
+
+def is_position(hint: Any) -> bool:
+  """Whether a field's type says that it is no option but a position on the command line."""
+  return tyro.conf.Positional[int].__metadata__[0] in getattr(hint, "__metadata__", ())
 
 
 def near(name: str, known: Iterable[str]) -> str:
@@ -305,7 +406,7 @@ def seeds(text: str) -> tuple[int, ...]:
   return tuple(found)
 
 
-def default_config(plugin: plugins.AgentPlugin, preset: str | None) -> Any:
+def default_config(plugin: "plugins.AgentPlugin", preset: str | None) -> Any:
   """The config of a preset, or the default one; UsageError where there is no such preset."""
   if preset is None:
     return plugin.config()
@@ -314,10 +415,11 @@ def default_config(plugin: plugins.AgentPlugin, preset: str | None) -> Any:
   return plugin.presets[preset]()
 
 
-_WITH_CONFIG: dict[str, type] = {"run": Run, "replay-server": ReplayServer}
+_IN_ENVIRONMENTS = ("run", "replay-server", "check-env")  # They take --env.NAME.
+WITH_CONFIG: dict[str, type] = {"run": Run, "replay-server": ReplayServer}
 
 
-def _with_config(command: type, plugin: plugins.AgentPlugin, preset: str | None) -> type:
+def _with_config(command: type, plugin: "plugins.AgentPlugin", preset: str | None) -> type:
   """A command with the agent's config as a field, whose default is the preset's."""
   default = default_config(plugin, preset)
   hint: Any = Annotated[plugin.config, tyro.conf.FlagConversionOff]  # type: ignore[name-defined]
@@ -330,6 +432,28 @@ def _with_config(command: type, plugin: plugins.AgentPlugin, preset: str | None)
   )
   cls.__doc__ = f"Train {plugin.name} in an environment: {plugin.summary}" if command is Run else command.__doc__
   return cls
+
+
+def _take_env_options(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+  """The arguments without `--env.NAME VALUE`, and these as keyword arguments; the last one of a name counts."""
+  from acme_envs import parse_value
+
+  rest: list[str] = []
+  options: dict[str, Any] = {}
+  words = iter(arguments)
+  for word in words:
+    if not word.startswith("--env."):
+      rest.append(word)
+      continue
+    option, equals, value = word.partition("=")
+    name = option.removeprefix("--env.").replace("-", "_")
+    if not name.isidentifier():
+      raise UsageError(f"{option}: expected the name of a keyword argument, such as --env.size 5.")
+    found = value if equals else next(words, None)
+    if found is None or (not equals and found.startswith("--")):
+      raise UsageError(f"{option}: expected a value, such as {option} 5.")
+    options[name] = parse_value(found)
+  return rest, options
 
 
 def _value_of(option: str, arguments: Sequence[str]) -> str | None:
@@ -349,10 +473,13 @@ def _insert(options: Sequence[str], arguments: Sequence[str]) -> list[str]:
   return [*arguments[:first], *options, *arguments[first:]]
 
 
-def _options_of(path: str) -> list[str]:
+def _options_of(path: str, without_wrap: bool) -> list[str]:
   """What a TOML file says, as a command line; UsageError where it cannot be read."""
   source = f"--config-file: {path}"
-  return to_options(source, read_toml(path, source))
+  content = read_toml(path, source)
+  if without_wrap:  # Those of the command line stand in its place: these would be added to them.
+    content.pop("wrap", None)
+  return to_options(source, content)
 
 
 def read_toml(path: str, source: str) -> dict[str, Any]:
@@ -364,17 +491,21 @@ def read_toml(path: str, source: str) -> dict[str, Any]:
     raise UsageError(f"{source} cannot be read: {error}") from error
 
 
-def config_table(source: str, content: Mapping[str, Any]) -> dict[str, Any]:
-  """The table `config` of a file, which may be left out; UsageError where it is something else."""
-  config = content.get("config", {})
-  if not isinstance(config, dict):
-    raise UsageError(f"{source}: expected a table [config], got {config!r}.")
-  return config
+def config_table(source: str, content: Mapping[str, Any], name: str = "config") -> dict[str, Any]:
+  """The table `config` of a file, or another, which may be left out; UsageError where it is something else."""
+  table = content.get(name, {})
+  if not isinstance(table, dict):
+    raise UsageError(f"{source}: expected a table [{name}], got {table!r}.")
+  return table
 
 
 def to_options(source: str, content: Mapping[str, Any]) -> list[str]:
-  """Options of `acme run` by name, and the table `config`, as a command line; UsageError names their source."""
-  config = config_table(source, content)
+  """Options of `acme run` by name, and the tables `config` and `env-options`, as a command line.
+
+  Raises:
+    UsageError: they cannot be such options; the message names their source.
+  """
+  config, env_options = config_table(source, content), config_table(source, content, ENV_OPTIONS)
   if reserved := [name for name in content if name.replace("-", "_") in _NOT_IN_FILES]:
     raise UsageError(f"{source}: {reserved[0]} is for the command line of `acme run`, and not for a file.")
   for table in (content, config):
@@ -382,14 +513,18 @@ def to_options(source: str, content: Mapping[str, Any]) -> list[str]:
   flags = {field.name for field in dataclasses.fields(Run) if field.type == Flag}
   options: list[str] = []
   for name, value in content.items():
-    if name == "config":
+    if name in ("config", ENV_OPTIONS):
       continue
-    if name.replace("-", "_") in flags:
+    if name == "wrap":
+      options += [word for each in _words(source, name, value) for word in ("--wrap", each)]
+    elif name.replace("-", "_") in flags:
       if not isinstance(value, bool):
         raise UsageError(f"{source}: {name}: expected true or false, got {value!r}.")
       options += [f"--{name}"] if value else []
     else:
       options += [f"--{name}", *_words(source, name, value)]
+  for name, value in env_options.items():
+    options.append(f"--env.{name}={_typed(source, name, value)}")
   for name, value in config.items():
     options += [f"--config.{name}", *_words(source, name, value)]
   return options
@@ -401,6 +536,14 @@ def _refuse_twice(source: str, table: Mapping[str, Any]) -> None:
   for name in table:
     if (other := seen.setdefault(name.replace("-", "_"), name)) != name:
       raise UsageError(f"{source}: {other} and {name} are one option: give one of them.")
+
+
+def _typed(source: str, name: str, value: Any) -> str:
+  """A keyword argument of an environment as the command line has it."""
+  try:
+    return json.dumps(value, allow_nan=False)
+  except (TypeError, ValueError) as error:
+    raise UsageError(f"{source}: {ENV_OPTIONS}.{name}: expected what JSON has, got {value!r}.") from error
 
 
 def _words(source: str, name: str, value: Any) -> list[str]:
@@ -440,6 +583,6 @@ def _near_options(option: str, command: Any) -> str:
       return "Config options need the agent first: acme run AGENT ENV --config.FIELD VALUE."
     config: Any = fields["config"].default
     fields = {field.name: field for field in dataclasses.fields(config)}
-  known = [name.replace("_", "-") for name in fields if name != "config"]
+  known = [name.replace("_", "-") for name in fields if name not in ("config", "env_options")]
   matches = difflib.get_close_matches(option.removeprefix(prefix).replace("_", "-"), known)
   return _hint([prefix + name for name in matches], [prefix + name for name in known])

@@ -8,13 +8,41 @@ import contextlib
 import importlib
 import itertools
 import os
-from collections.abc import Mapping
+import re
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from typing import Any
 
 SCHEDULER = "--xla_cpu_enable_concurrency_optimized_scheduler"
 _KNOWN = ((0, 4, 34), (0, 11))  # The jaxlib whose XLA knows the flag, and the first that was not tried; others abort.
+_NOISE = re.compile(
+  rb"absl::InitializeLog|[Cc]uda drivers|cuda_\w+\.cc|cudart|cuInit|cpu_feature_guard|rebuild TensorFlow|oneDNN|TF-TRT"
+)
 _SMALL = 10_000  # Weights between two hidden layers: 64-64 has 4,096, and gains; 256-256 has 65,536, and loses.
+
+
+@contextlib.contextmanager
+def hushed() -> Iterator[None]:
+  """Leaves lines about CUDA that is not there, and the like, out of what libraries write to standard error meanwhile.
+
+  TensorFlow writes them before it reads what it is told of its log.
+  """
+  with tempfile.TemporaryFile() as file:
+    sys.stderr.flush()
+    error = os.dup(2)
+    os.dup2(file.fileno(), 2)
+    try:
+      yield
+    finally:
+      sys.stderr.flush()
+      os.dup2(error, 2)
+      os.close(error)
+      file.seek(0)
+      for line in file:
+        if not _NOISE.search(line):
+          os.write(2, line)
 
 
 def choose(backend: str, config: Mapping[str, Any]) -> str | None:
@@ -35,7 +63,10 @@ def choose(backend: str, config: Mapping[str, Any]) -> str | None:
 
 
 def prepare(backend: str, flag: str | None) -> None:
-  """Makes the settings; without effect on a JAX that computes already."""
+  """Makes the settings; without effect on a JAX that computes already. TensorFlow is imported without its noise."""
+  if backend == "tf":
+    with hushed(), contextlib.suppress(ImportError):
+      importlib.import_module("tensorflow")
   if backend != "jax":
     return
   if flag is not None and flag not in os.environ.get("XLA_FLAGS", ""):

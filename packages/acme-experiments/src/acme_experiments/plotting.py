@@ -106,7 +106,7 @@ def read_curves(directory: RunDirectory, columns: Sequence[str] = ()) -> list[Cu
   return [
     Curve(
       agent=experiment.agent,
-      environment=" ".join([experiment.place, *experiment.wrap]),
+      environment=" ".join(experiment.place_and_options),
       config=dict(experiment.config),
       steps=np.array([step for step, _ in points]),
       returns=np.array([value for _, value in points]),

@@ -148,6 +148,7 @@ def _origin(recording: Recording, experiment: Experiment, checkpoint: int) -> di
   return {
     "run": os.path.abspath(recording.directory.path),
     "agent": experiment.agent,
+    **({"env_options": dict(experiment.env_options)} if experiment.env_options else {}),
     **({"wrap": list(experiment.wrap)} if experiment.wrap else {}),
     "policy": "best" if recording.best else "newest",
     "checkpoint": checkpoint,

@@ -230,10 +230,28 @@ def lock(path: pathlib.Path) -> Iterator[None]:
     yield
 
 
+def is_locked(path: pathlib.Path) -> bool:
+  """Whether a process holds a directory; a directory that none holds is not touched where the last one has ended."""
+  import fcntl  # As above.
+
+  try:
+    os.kill(int((path / "lock").read_text()), 0)
+  except PermissionError:  # It is somebody else's.
+    pass
+  except (OSError, ValueError):
+    return False
+  with open(os.open(path / "lock", os.O_RDONLY | os.O_NOFOLLOW)) as file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+      return True
+  return False
+
+
 def default_path(experiment: Experiment) -> pathlib.Path:
   """`runs/<agent>-<environment>-<seed>-<time>`, or the first and the last of many seeds."""
   ends = dict.fromkeys([experiment.seed] if experiment.seeds is None else [experiment.seeds[0], experiment.seeds[-1]])
-  return timed_path("-".join([experiment.agent, experiment.place, *experiment.wrap, *map(str, ends)]))
+  return timed_path("-".join([experiment.agent, *experiment.place_and_options, *map(str, ends)]))
 
 
 def timed_path(name: str) -> pathlib.Path:

@@ -26,7 +26,7 @@ def check_memory(replay: Any, steps: int | None) -> None:
   needed = 2 * getattr(replay, "nbytes", 0)
   if steps is not None and needed:
     needed = needed * min(steps, replay.max_steps) // replay.max_steps
-  available = _available_memory()
+  available = available_memory()
   if needed > available:
     raise UsageError(
       f"The replay takes {needed / 2**31:.2f} GiB in this run, and as much again while it is saved: expected "
@@ -35,7 +35,7 @@ def check_memory(replay: Any, steps: int | None) -> None:
     )
 
 
-def _available_memory() -> float:
+def available_memory() -> float:
   """Bytes that the machine has to spare; infinity where it does not say."""
   try:
     lines = pathlib.Path("/proc/meminfo").read_text().splitlines()

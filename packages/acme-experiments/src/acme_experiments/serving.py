@@ -24,7 +24,7 @@ def serve(plugin: plugins.AgentPlugin[Any], config: Any, command: parsing.Replay
     UsageError: no package that is installed has a server, it cannot start, or agent and environment do not fit.
   """
   start = _load_server()
-  environment = make_environment(command.env, seed=0)
+  environment = make_environment(command.env, 0, options=command.env_options, wrap=command.wrap)
   try:
     spec = acme.make_environment_spec(environment)
     builder = plugin.builder(config, backend=command.backend)

@@ -213,7 +213,11 @@ def _write(path: pathlib.Path, rows: list[Values], options: Mapping[str, Any], b
     lines = [f"# {shared.pop('agent')} {shared.pop('env')}: the best of {len(rows)} trials, {rows[0]['trial']}"]
     # What JSON writes of numbers, text and lists of them, TOML reads, but for letters in two halves.
     to_toml = functools.partial(json.dumps, ensure_ascii=False)
-    lines += [f"{name} = {to_toml(value)}" for name, value in shared.items()] + ["", "[config]"]
+    env_options = shared.pop(parsing.ENV_OPTIONS, {})
+    lines += [f"{name} = {to_toml(value)}" for name, value in shared.items()]
+    if env_options:
+      lines += ["", f"[{parsing.ENV_OPTIONS}]", *(f"{name} = {to_toml(value)}" for name, value in env_options.items())]
+    lines += ["", "[config]"]
     config = {**options.get("config", {}), **best}
     lines += [f"{name} = {to_toml(value)}" for name, value in config.items()]
     write_text(path / "best.toml", "\n".join(lines) + "\n")

@@ -20,7 +20,7 @@ _GAMES = {
 _LENGTHS = {"memory_len": memory.memory_len, "tmaze": memory.tmaze}  # Called with a length: "tmaze/10".
 
 
-_WRAPPERS = {"mask_velocity": mask_velocity}
+WRAPPERS = {"mask_velocity": mask_velocity}
 
 
 def make(name: str, wrap: Sequence[str] = ()) -> Environment:
@@ -37,9 +37,9 @@ def make(name: str, wrap: Sequence[str] = ()) -> Environment:
   """
   environment = _make(name)
   for each in wrap:
-    if each not in _WRAPPERS:
-      raise ValueError(f"No wrapper in JAX is called {each!r}; there are {', '.join(_WRAPPERS)}.")
-    environment = _WRAPPERS[each](environment)
+    if each not in WRAPPERS:
+      raise ValueError(f"No wrapper in JAX is called {each!r}; there are {', '.join(WRAPPERS)}.")
+    environment = WRAPPERS[each](environment)
   return environment
 
 

@@ -76,6 +76,8 @@ def _shift(stack: np.ndarray, frame: np.ndarray) -> np.ndarray:
 class ConcatObservation(acme.wrappers.EnvironmentWrapper):
   """Shows a dict of observations as one flat vector, sorted by name."""
 
+  frame_stack = None  # Whatever is stacked inside does not lie on the last axis any more.
+
   def __init__(self, environment: dm_env.Environment, names: Sequence[str] | None = None) -> None:
     """Wraps an environment.
 
@@ -117,6 +119,31 @@ class ConcatObservation(acme.wrappers.EnvironmentWrapper):
     return timestep._replace(observation=acme.validation.convert("observation", flat, self._dtype))
 
 
+def flatten(environment: dm_env.Environment, *names: str) -> ConcatObservation:
+  """All observations, or those named, as one flat vector."""
+  return ConcatObservation(environment, names or None)
+
+
+def keep(environment: Any, *names: str) -> Any:
+  """Of a Gymnasium environment's dict of observations those named; one alone is then the observation itself.
+
+  What is left out needs no spec: of MiniGrid's, `keep(environment, "image")` leaves out the mission, a text.
+
+  Raises:
+    ValueError: no names, or one that the observation does not have.
+  """
+  from gymnasium import spaces
+  from gymnasium import wrappers as gymnasium_wrappers
+
+  space = environment.observation_space
+  known = list(space.spaces) if isinstance(space, spaces.Dict) else []
+  if not names or not set(names) <= set(known):
+    raise ValueError(f"keep: expected names of {known or 'a dict of observations'}, got {list(names)}.")
+  if len(names) == 1:
+    return gymnasium_wrappers.TransformObservation(environment, lambda seen: seen[names[0]], space[names[0]])
+  return gymnasium_wrappers.FilterObservation(environment, names)
+
+
 class OAR(NamedTuple):
   """An observation, with the action and the reward that led to it (zeros at the start of an episode)."""
 
@@ -127,6 +154,8 @@ class OAR(NamedTuple):
 
 class ObservationActionReward(acme.wrappers.EnvironmentWrapper):
   """Shows each observation as an OAR, as recurrent agents like it (R2D2, Kapturowski et al. 2019)."""
+
+  frame_stack = None  # A nest has none.
 
   def __init__(self, environment: dm_env.Environment) -> None:
     super().__init__(environment)
