@@ -416,12 +416,12 @@ def render(session: nox.Session, stack: str) -> dict[str, pathlib.Path]:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-  """The Python in README files runs, the cross-package tests of tests/ pass."""
+  """The Python in README files and docs/python.md runs, the cross-package tests of tests/ pass."""
   packages = of_stack("jax")
   install(session, *packages, "acme-envs[gym,bsuite]", others=(*TESTERS, "pytest-markdown-docs"))
   readmes = [str(ROOT / "README.md"), *(str(ROOT / "packages" / name / "README.md") for name in packages)]
   pytest(session, str(ROOT / "tests"), *session.posargs)
-  pytest(session, "--markdown-docs", *readmes)
+  pytest(session, "--markdown-docs", *readmes, str(ROOT / "docs" / "python.md"))
 
 
 # Long measurements, outside CI.
@@ -573,6 +573,7 @@ SHARED = {
   r"tests/": ("lint", "docs"),
   r"README\.md|packages/[\w-]+/README\.md": ("imports", "docs"),
   r"packages/[\w-]+/[A-Z]+": ("docs",),
+  r"docs/python\.md": ("docs",),
   r"benchmarks/|docs/": ("lint",),
 }
 
