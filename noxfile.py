@@ -10,9 +10,12 @@ import shutil
 import subprocess
 import tempfile
 import tomllib
+import zipfile
 from concurrent import futures
 
 import nox
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
@@ -278,24 +281,28 @@ def battery(
 def isolation(session: nox.Session) -> None:
   """Each package alone with what it declares: all its modules import, and no more came than it may bring."""
   packages, _ = chosen(session, PACKAGES)
-  folder = pathlib.Path(session.create_tmp()).resolve()
-  own = str(pathlib.Path(session.bin) / "python")
+  folder, own = pathlib.Path(session.create_tmp()).resolve(), str(pathlib.Path(session.bin) / "python")
   built()
-
-  def check(package: str) -> None:
-    target = folder / package
-    shutil.rmtree(target, ignore_errors=True)
-    python, wheels = str(target / "bin" / "python"), [wheel(need) for need in needs(package)]
-    make = [UV, "venv", "-q", "--python", own, str(target)] if UV else [own, "-m", "venv", str(target)]
-    pip = [UV, "pip", "install", "-q", "--python", python] if UV else [python, "-m", "pip", "install", "-q"]
-    for command in (make, [*pip, *wheels], [python, str(ROOT / "tests" / "isolation.py"), package]):
-      subprocess.run(command, check=True)
-    shutil.rmtree(target)
-
   with futures.ThreadPoolExecutor(2) as pool:  # Two cores.
-    for package, done in [(package, pool.submit(check, package)) for package in packages]:
+    for package, done in [(package, pool.submit(alone, package, folder, own)) for package in packages]:
       if error := done.exception():
         session.error(f"{package}: {error}")
+
+
+def environment(target: pathlib.Path, python: str) -> list[str]:
+  """Makes an environment beside the session's own, and returns the command that installs into it."""
+  shutil.rmtree(target, ignore_errors=True)
+  made = str(target / "bin" / "python")
+  subprocess.run([UV, "venv", "-q", "--python", python, target] if UV else [python, "-m", "venv", target], check=True)
+  return [UV, "pip", "install", "-q", "--python", made] if UV else [made, "-m", "pip", "install", "-q"]
+
+
+def alone(package: str, folder: pathlib.Path, python: str) -> None:
+  """Installs a package's wheel, with what it declares and no more, and imports all its modules."""
+  target = folder / package
+  subprocess.run([*environment(target, python), *(wheel(need) for need in needs(package))], check=True)
+  subprocess.run([target / "bin" / "python", ROOT / "tests" / "isolation.py", package], check=True)
+  shutil.rmtree(target)
 
 
 @nox.session
@@ -414,14 +421,142 @@ def render(session: nox.Session, stack: str) -> dict[str, pathlib.Path]:
   return paths
 
 
+# Documentation.
+
+DOCS = ROOT / "docs"
+SPHINX = (
+  "sphinx",
+  "furo",
+  "myst-nb",
+  "sphinx-copybutton",
+  "sphinx-design",
+  "griffe",
+  "-c",
+  str(CONSTRAINTS / "docs.txt"),
+)
+
+
 @nox.session
 def docs(session: nox.Session) -> None:
-  """The Python in README files and docs/python.md runs, the cross-package tests of tests/ pass."""
+  """The Python in README files and in docs/ runs, tests/ pass, the site is built, with the quickstart's outputs."""
   packages = of_stack("jax")
-  install(session, *packages, "acme-envs[gym,bsuite]", others=(*TESTERS, "pytest-markdown-docs"))
+  needed = (*TESTERS, "pytest-markdown-docs", "matplotlib", *SPHINX)
+  install(session, *packages, "acme-envs[gym,bsuite,video]", others=needed)
   readmes = [str(ROOT / "README.md"), *(str(ROOT / "packages" / name / "README.md") for name in packages)]
+  pages = [*DOCS.glob("*.md"), *DOCS.glob("concepts/*.md"), *DOCS.glob("howto/*.md")]
   pytest(session, str(ROOT / "tests"), *session.posargs)
-  pytest(session, "--markdown-docs", *readmes, str(ROOT / "docs" / "python.md"))
+  pytest(session, "--markdown-docs", *readmes, *map(str, pages))
+  site(session, "quickstart")
+
+
+@nox.session
+def tutorials(session: nox.Session) -> None:
+  """The site with the outputs of all tutorials, or of some: nox -s tutorials -- quickstart. By name: 15 minutes."""
+  needed = ("matplotlib", "build", "hatchling", "pip", "twine", "pytest", *SPHINX)
+  install(session, *of_stack("jax"), "acme-envs[gym,dm-control,video]", others=needed)
+  if not session.posargs or "tensorflow" in session.posargs:
+    tensorflow_kernel(session)
+  site(session, *(session.posargs or ["all"]))
+
+
+def tensorflow_kernel(session: nox.Session) -> None:
+  """Makes TensorFlow's stack, which the session's own has no room for, a kernel of the notebooks."""
+  target = pathlib.Path(session.create_tmp()).resolve() / "tensorflow"
+  wheels = {need: wheel(need) for need in (*needs("acme-dqn[tf]"), "acme-envs")}
+  wheels |= {"acme-dqn": wheel("acme-dqn", "tf"), "acme-envs": wheel("acme-envs", "gym")}
+  pip = environment(target, str(pathlib.Path(session.bin) / "python"))
+  session.run(*pip, "-c", str(CONSTRAINTS / "tf.txt"), *wheels.values(), "ipykernel", external=True)
+  kernel = ("-m", "ipykernel", "install", "--prefix", session.virtualenv.location, "--name", "acme-tf")
+  session.run(str(target / "bin" / "python"), *kernel, external=True)
+
+
+def site(session: nox.Session, *executed: str, builder: str = "html") -> None:
+  """Builds docs/ without a warning, with the outputs of the tutorials named."""
+  session.env.update(TEST_ENVIRONMENT)
+  session.env["TUTORIALS"] = " ".join(executed)
+  out = DOCS / "_build" / builder
+  session.run("sphinx-build", "-W", "--keep-going", "-q", "-b", builder, str(DOCS), str(out))
+  session.log(f"See {out}/index.html")
+
+
+@nox.session
+def links(session: nox.Session) -> None:
+  """The links to other sites, by name, since they may fail without our doing; those within the site `docs` checks."""
+  install(session, *of_stack("jax"), others=SPHINX)
+  site(session, builder="linkcheck")
+
+
+# Releases.
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+  """Whether packages may be released, and what to tag then: nox -s release -- acme-dqn."""
+  packages, _ = chosen(session, PACKAGES)
+  if not session.posargs:
+    session.error("Expected packages: nox -s release -- acme-dqn")
+  session.install("-q", "build", "hatchling", "twine", "packaging", "-c", str(CONSTRAINTS / "docs.txt"))
+  folder = pathlib.Path(session.create_tmp()).resolve()
+  uploads = [path for name in packages for path in distributions(session, name, folder / "dist")]
+  session.run("twine", "check", "--strict", *uploads)
+  for python in PYTHONS:
+    interpreter = shutil.which(f"python{python}")
+    for name in packages:
+      if Version(python) not in SpecifierSet(project(name)["requires-python"]):
+        session.log(f"{name}: not for Python {python}")
+      elif interpreter is None:
+        session.warn(f"{name}: not tried on Python {python}, which is not on the PATH")
+      else:
+        alone(name, folder, interpreter)
+  faults = session.run("python", str(ROOT / "tests" / "release.py"), *packages, silent=True)
+  if faults:
+    session.error(f"Not ready to be released:\n{faults}")
+  for name in packages:
+    tag = f"{name}-{wheel(name).rpartition('/')[2].split('-')[1]}"
+    session.log(f'git tag -a {tag} -m "{tag}" && git push origin {tag}')
+  session.log(f"twine upload {' '.join(uploads)}")
+
+
+@nox.session
+def siblings(session: nox.Session) -> None:
+  """Packages with the oldest released siblings that they admit; by name: nox -s siblings -- acme-dqn."""
+  packages, options = chosen(session, of_stack("jax"))
+  session.install("-q", "packaging", "-c", str(CONSTRAINTS / "docs.txt"))
+  for name in packages:
+    command = ("python", str(ROOT / "tests" / "release.py"), "--oldest", name)
+    tags = [line.partition(": ")[2] for line in session.run(*command, silent=True).splitlines()]
+    if tags:
+      install(session, with_extras(name), "acme-testing", others=TESTERS)
+      session.install("-q", "--no-deps", *(str(unpacked(session, tag)) for tag in tags))
+      resumes(session, [name], options)
+    else:
+      session.log(f"{name}: no older sibling is released; those beside it, with which all is tested, are the oldest")
+
+
+def unpacked(session: nox.Session, tag: str) -> pathlib.Path:
+  """The sources of a package as they were released."""
+  folder, name = pathlib.Path(session.create_tmp()).resolve() / tag, tag.rpartition("-")[0]
+  shutil.rmtree(folder, ignore_errors=True)
+  folder.mkdir()
+  archive = subprocess.run(["git", "archive", tag, f"packages/{name}"], cwd=ROOT, check=True, capture_output=True)
+  subprocess.run(["tar", "-x", "-C", folder], input=archive.stdout, check=True)
+  return folder / "packages" / name
+
+
+PYTHONS = ("3.11", "3.12", "3.13")
+
+
+def distributions(session: nox.Session, name: str, folder: pathlib.Path) -> list[str]:
+  """Builds the source distribution and, from that, the wheel that are uploaded; returns their paths."""
+  out = folder / name
+  shutil.rmtree(out, ignore_errors=True)
+  session.run("python", "-m", "build", "--no-isolation", "-o", str(out), str(ROOT / "packages" / name), silent=True)
+  (archive,) = out.glob("*.whl")
+  held = zipfile.ZipFile(archive).namelist()
+  for wanted in ("py.typed", "licenses/LICENSE", "METADATA"):
+    if not any(each.endswith(f"/{wanted}") for each in held):
+      session.error(f"{archive.name}: expected {wanted} in it, got {len(held)} files without")
+  return sorted(map(str, out.iterdir()))
 
 
 # Long measurements, outside CI.
@@ -557,6 +692,8 @@ def changed(session: nox.Session) -> None:
   ):  # fmt: skip
     if among:
       session.notify(name, posargs=[] if name == "reverb_store" else sorted(among))
+  if notebooks := [match[1] for path in paths if (match := re.match(r"docs/tutorials/(?!index)(\w+)\.md", path))]:
+    session.notify("tutorials", posargs=notebooks)
   for stack in STACKS:
     beneath = {"acme-experiments", "acme-testing", *needs(f"acme-{stack}"), *needs("acme-replay")}
     if touched & beneath:
@@ -573,8 +710,8 @@ SHARED = {
   r"tests/": ("lint", "docs"),
   r"README\.md|packages/[\w-]+/README\.md": ("imports", "docs"),
   r"packages/[\w-]+/[A-Z]+": ("docs",),
-  r"docs/python\.md": ("docs",),
-  r"benchmarks/|docs/": ("lint",),
+  r"docs/|CITATION": ("lint", "docs"),
+  r"benchmarks/": ("lint",),
 }
 
 
