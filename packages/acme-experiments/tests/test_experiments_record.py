@@ -16,7 +16,7 @@ import pytest
 
 import acme_envs
 from acme import make_environment_spec, specs
-from acme_experiments import UsageError, recording, run
+from acme_experiments import UsageError, cli, recording, run
 from acme_replay import datasets
 
 KILLS = int(os.environ.get("ACME_KILLS", "50"))
@@ -110,6 +110,16 @@ def test_what_is_recorded_is_learned_from(record, acme_command):
   assert record("--episodes 5 --out data")[0] == 0
   code, text, error = acme_command("run fake gym:CartPole-v1 --dataset data --steps 20 --out offline")
   assert code == 0 and "evaluation return" in text, error
+
+
+@pytest.mark.parametrize("option", ["--dataset", "--config.demonstrations"])
+def test_a_run_is_resumed_on_its_dataset_from_any_folder(record, acme_command, tmp_path, monkeypatch, option):
+  assert record("--episodes 5 --out data")[0] == 0
+  line = f"run fake gym:CartPole-v1 {option} data --steps 20 --eval-every 0 --eval-episodes 1 --out learned"
+  assert acme_command(line)[0] == 0
+  (tmp_path / "elsewhere").mkdir()
+  monkeypatch.chdir(tmp_path / "elsewhere")
+  assert cli.main(["resume", "../learned", "--steps", "30"]) == 0
 
 
 def test_noise_is_in_halves_of_the_range_and_clipped():

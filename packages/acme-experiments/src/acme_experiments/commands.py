@@ -32,6 +32,7 @@ from acme_experiments.usage import Failed, UsageError
 _STEPS = 50_000  # Where neither steps nor episodes are asked for.
 _EVALUATIONS = 20  # In a run of so many steps; …
 _EVAL_EVERY = 2_500  # … in a run of so many episodes, the steps between two of them.
+_DATASETS = ("dataset", "demonstrations")  # Fields of configs that are paths of recorded episodes.
 _BEST = 10  # Trials of a sweep that are shown.
 
 
@@ -58,7 +59,9 @@ def _experiment(command: parsing.Run, config: Any) -> Experiment:
   plugin = plugins.load_agent(command.agent)
   if config is None:
     config = parsing.default_config(plugin, command.preset)
-  dataset = command.dataset if command.dataset is not None else getattr(config, "dataset", None)
+  fields = components.to_json(config)
+  fields |= {name: _whole_path(fields[name]) for name in _DATASETS if fields.get(name) is not None}
+  dataset = _whole_path(command.dataset) if command.dataset is not None else fields.get("dataset")
   envs = command.envs
   if envs is None:
     envs = plugin.num_envs if dataset is None else 1  # Nobody acts on a dataset.
@@ -75,11 +78,11 @@ def _experiment(command: parsing.Run, config: Any) -> Experiment:
     seed=_choose(command.seed) if command.seeds is None else 0,
     envs=envs,
     preset=command.preset,
-    config=components.to_json(config),
+    config=fields,
     backend=command.backend,
     replay=command.replay,
     listen_everywhere=command.listen_everywhere,
-    dataset=None if dataset is None else _whole_path(dataset),
+    dataset=dataset,
     simulator=command.simulator,
     steps=steps,
     episodes=command.episodes,
