@@ -231,7 +231,7 @@ def test_the_memory_that_saving_takes_is_checked_at_the_start(
 
   monkeypatch.setattr(acme_replay.EmbeddedReplay, "nbytes", 2**30)
   monkeypatch.setattr(acme_replay.EmbeddedReplay, "max_steps", 2_000)
-  monkeypatch.setattr(saving, "_available_memory", lambda: available * 2**30)
+  monkeypatch.setattr(saving, "available_memory", lambda: available * 2**30)
   monkeypatch.setattr(
     runner._Run, "run", lambda self: {"eval_return_mean": 0, "eval_return_std": 0, "eval_episodes": 1}
   )

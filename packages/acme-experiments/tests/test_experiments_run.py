@@ -461,7 +461,7 @@ def test_pretraining_is_interrupted_saved_and_resumed_exactly(make_run, dataset,
 
 
 def test_a_save_of_a_run_on_a_dataset_needs_no_memory_for_its_steps(make_run, dataset, monkeypatch):
-  monkeypatch.setattr("acme_experiments.saving._available_memory", lambda: 0)
+  monkeypatch.setattr("acme_experiments.saving.available_memory", lambda: 0)
   run(make_run("offline", dataset=str(dataset), steps=20, eval_every=0))
   with pytest.raises(UsageError, match="as much again while it is saved"):
     run(make_run("online", steps=20, eval_every=0))

@@ -25,7 +25,7 @@ _SUFFIXES = {"": 0, "k": 3, "M": 6, "B": 9}
 def whole_number(text: str) -> int:
   """A whole number as one types it: 1000000, 1_000_000, 1e6, 1M or 0.5k. Raises ValueError for anything else."""
   match = re.fullmatch(r"([+-]?[\d_]*\.?\d+)(?:[eE]([+]?\d{1,2}))?([kMB]?)", text.removesuffix(".0"))
-  if match is None or match[2] is match[3] is None:
+  if match is None or not (match[2] or match[3] or "." in match[1]):
     return int(text)
   scaled = decimal.Decimal(match[1]).scaleb(int(match[2] or 0) + _SUFFIXES[match[3]], decimal.Context(prec=400))
   if scaled != int(scaled):
@@ -508,7 +508,9 @@ def to_options(source: str, content: Mapping[str, Any]) -> list[str]:
   config, env_options = config_table(source, content), config_table(source, content, ENV_OPTIONS)
   if reserved := [name for name in content if name.replace("-", "_") in _NOT_IN_FILES]:
     raise UsageError(f"{source}: {reserved[0]} is for the command line of `acme run`, and not for a file.")
-  for table in (content, config):
+  if "env_options" in content:
+    raise UsageError(f"{source}: expected the table of ENV's keyword arguments as [{ENV_OPTIONS}].")
+  for table in (content, config, env_options):
     _refuse_twice(source, table)
   flags = {field.name for field in dataclasses.fields(Run) if field.type == Flag}
   options: list[str] = []
