@@ -438,7 +438,7 @@ SPHINX = (
 
 @nox.session
 def docs(session: nox.Session) -> None:
-  """The Python in README files and in docs/ runs, tests/ pass, the site is built, with the quickstart's outputs."""
+  """The Python in README files and in docs/ runs, tests/ pass, a new user's day is timed, the site is built."""
   packages = of_stack("jax")
   needed = (*TESTERS, "pytest-markdown-docs", "matplotlib", *SPHINX)
   install(session, *packages, "acme-envs[gym,bsuite,video]", others=needed)
@@ -446,6 +446,7 @@ def docs(session: nox.Session) -> None:
   pages = [*DOCS.glob("*.md"), *DOCS.glob("concepts/*.md"), *DOCS.glob("howto/*.md")]
   pytest(session, str(ROOT / "tests"), *session.posargs)
   pytest(session, "--markdown-docs", *readmes, *map(str, pages))
+  session.run("python", str(ROOT / "tests" / "new_user.py"))
   site(session, "quickstart")
 
 
