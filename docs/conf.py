@@ -16,7 +16,6 @@ author = "The authors of Acme's heir"
 version = release = generate.version("acme-core")
 extensions = ["myst_nb", "sphinx_copybutton", "sphinx_design"]
 exclude_patterns = ["_build", "README.md"]
-nitpicky = False
 
 html_theme = "furo"
 html_title = "Acme's heir"
@@ -48,12 +47,16 @@ linkcheck_timeout = 20
 linkcheck_anchors = False
 
 
-def _relink(app, docname, source) -> None:
-  """Links of pages that lie in docs/ and are read on GitHub too."""
+def _read(app, docname, source) -> None:
+  """Links of pages that lie in docs/ and are read on GitHub too; and pages that the first one does not name yet."""
+  if docname == "index":
+    pages = sorted(path.stem for path in DOCS.glob("*.md") if path.stem != "index")
+    others = [page for page in pages if f"\n{page}\n" not in source[0]]
+    source[0] = source[0].replace("(other pages)\n", "".join(f"{page}\n" for page in others))
   if not docname.startswith("generated/"):
     source[0] = generate.relink(source[0], DOCS / f"{docname}.md", docname)
 
 
 def setup(app) -> None:
   """Called by Sphinx."""
-  app.connect("source-read", _relink)
+  app.connect("source-read", _read)
