@@ -1,6 +1,7 @@
 """Recorded episodes: written, read, played, and refused with the name of the file."""
 
 import dataclasses
+import os
 import zipfile
 
 import dm_env
@@ -190,6 +191,67 @@ def test_damaged_files_are_refused_by_name(folder):
         assert "episode_1.npz" in str(error)
         named += 1
   assert named > 250
+
+
+@pytest.mark.parametrize(
+  "length", [np.array(14), np.array([[5]]), [-5], [5.0], ["5"], [0], [4], [2**62] * 4 + [5], np.array([], int)], ids=str
+)
+def test_lengths_that_are_none_are_refused_by_name(folder, length):
+  rewrite(folder / "episode_0.npz", replace("length", np.asarray(length)))
+  for ask in (lambda: datasets.num_rows(folder, SPEC), lambda: list(datasets.read(folder, SPEC))):
+    with pytest.raises(ValueError, match=r"episode_0.npz is no episode that fits: .*expected"):
+      ask()
+
+
+def test_what_is_no_plain_file_is_refused_by_name(folder):
+  os.mkfifo(folder / "episode_3.npz")  # To open it would be to wait for ever.
+  (folder / "episode_4.npz").symlink_to("/dev/zero")
+  for name in ("episode_3.npz", "episode_4.npz"):
+    with pytest.raises(ValueError, match=f"{name} is no episode that fits: expected a plain file"):
+      list(datasets.read(folder, SPEC))
+    (folder / name).unlink()
+  (folder / datasets.INDEX).symlink_to("/dev/zero")
+  with pytest.raises(ValueError, match=r"dataset.json cannot be read: expected a plain file"):
+    list(datasets.read(folder, SPEC))
+
+
+def test_an_archive_that_unpacks_to_more_than_memory_is_refused_by_name(folder):
+  with zipfile.ZipFile(folder / "episode_0.npz", "a") as archive:
+    archive.writestr("extras/more.npy", b"")
+    archive.infolist()[-1].file_size = 2**50  # What the directory at its end is written with.
+  for ask in (lambda: datasets.num_rows(folder, SPEC), lambda: list(datasets.read(folder, SPEC))):
+    with pytest.raises(ValueError, match=r"episode_0.npz .*it unpacks to 1,048,576.00 GiB, and .* are available"):
+      ask()
+
+
+def test_what_is_appended_while_it_is_read_is_refused(tmp_path, monkeypatch):
+  """Else a replay of the fewer episodes that it has room for would say that it is of the whole."""
+  spec = specs.EnvironmentSpec(SPEC.observation, SPEC.action, SPEC.reward, SPEC.discount)
+  index, read = datasets.Index(spec=spec, extras=SPEC.extras), datasets.read
+
+  def append(number):
+    with datasets.Writer(tmp_path / "data", index) as writer:
+      writer.write(make_episode(40, number))
+
+  def read_after_another_wrote(*arguments):
+    append(1)
+    return read(*arguments)
+
+  append(0)
+  before = datasets.checksum(tmp_path / "data")
+  items = experience.Transitions(dataset=str(tmp_path / "data"))
+  with monkeypatch.context() as patch:
+    patch.setattr(datasets, "read", read_after_another_wrote)
+    with pytest.raises(ValueError, match="data: expected 40 steps, got 80: it changed while it was read"):
+      EmbeddedReplay(items, SPEC)
+
+  def read_before_another_writes(*arguments):
+    yield from read(*arguments)
+    append(2)
+
+  monkeypatch.setattr(datasets, "read", read_before_another_writes)
+  held = datasets.checksum(tmp_path / "data")
+  assert before != held == EmbeddedReplay(items, SPEC).save()["parts"]["replay"]["checksum"]
 
 
 def test_an_array_in_place_of_an_archive_is_refused_by_name(folder):

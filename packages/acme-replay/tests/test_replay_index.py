@@ -100,7 +100,7 @@ def content(tmp_path):
 
 
 LEAF = {"shape": [], "dtype": "float32", "name": None}
-PART = {"file": "0.npz", "episodes": 1, "steps": 1, "sha256": ""}
+PART = {"file": "0.npz", "episodes": 1, "steps": 1, "sha256": "0" * 64}
 
 
 @pytest.mark.parametrize(
@@ -113,6 +113,7 @@ PART = {"file": "0.npz", "episodes": 1, "steps": 1, "sha256": ""}
     {"observations": {"array": LEAF | {"dtype": "object"}}},
     {"observations": {"array": LEAF | {"dtype": "float33"}}},
     {"observations": {"array": LEAF | {"shape": [2**40]}}},
+    {"observations": {"array": LEAF | {"shape": [2**28]}}},
     {"observations": {"array": LEAF | {"shape": [-1]}}},
     {"observations": {"bounded": LEAF | {"minimum": 0}}},
     {"observations": {"bounded": LEAF | {"minimum": 0, "maximum": {"shape": [2**40], "fill": 0}}}},
@@ -124,7 +125,14 @@ PART = {"file": "0.npz", "episodes": 1, "steps": 1, "sha256": ""}
     {"environment": 3},
     {"parts": [PART | {"file": "../0.npz"}]},
     {"parts": [PART | {"file": "0.txt"}]},
+    {"parts": [PART | {"file": "a\0.npz"}]},
+    {"parts": [PART | {"file": "\ud800.npz"}]},
     {"parts": [PART | {"steps": 0}]},
+    {"parts": [PART | {"steps": 10**30}]},
+    {"parts": [PART | {"episodes": True}]},
+    {"parts": [PART | {"episodes": 10**12}]},
+    {"parts": [PART | {"sha256": "zz"}]},
+    {"parts": [PART, PART]},
     {"parts": [PART | {"more": 0}]},
     {"parts": 5},
   ],

@@ -372,6 +372,7 @@ def _read(name: str, items: experience.Items, step_spec: types.Step, seed: int, 
   """Plays a dataset's episodes into a table that has room for all of them, or into another that is held out."""
   assert items.dataset is not None
   rows, episodes = datasets.num_rows(items.dataset, step_spec)
+  checksum = datasets.checksum(items.dataset)  # First: what is appended while it is read is not among what is read.
   apart = split.held_out(episodes, items.held_out)
   # An item for each row at the most, and at the end of an episode the shorter transitions.
   size = rows + (episodes * items.n_step if isinstance(items, experience.Transitions) else 1)
@@ -384,11 +385,16 @@ def _read(name: str, items: experience.Items, step_spec: types.Step, seed: int, 
   core_spec = getattr(items, "core_spec", ())
   recorded = core_spec if datasets.has_core(items.dataset, core_spec) else ()
   read = enumerate(datasets.read(items.dataset, step_spec, recorded))
-  _fill(store, items, tables, ((int(i in apart), episode) for i, episode in read))
+  taken = _fill(store, items, tables, ((int(i in apart), episode) for i, episode in read))
+  if taken != rows:
+    raise ValueError(
+      f"{items.dataset}: expected {rows - episodes} steps, got {taken - episodes}: it changed while it was read. Begin "
+      "again."
+    )
   if not all(store.info()[each.name].size for each in tables):
     raise ValueError(f"{items.dataset}: its {episodes} episodes are too short for one item of {items!r}.")
   forgot = bool(tree.flatten(core_spec)) and not recorded
-  return _Part(name, items, store, datasets.checksum(items.dataset), forgot)
+  return _Part(name, items, store, checksum, forgot)
 
 
 def _fill(
@@ -396,8 +402,11 @@ def _fill(
   items: experience.Items,
   tables: Sequence[replay.Table],
   episodes: Iterator[tuple[int, datasets.Episode]],
-) -> None:
-  """Makes items of episodes, for the tables of these numbers; sequences cross from the last one into the first."""
+) -> int:
+  """Makes items of episodes, for the tables of these numbers; returns how many rows they had.
+
+  Sequences cross from the last one into the first.
+  """
   adders = [make_adder(items, store.writer(), each.name) for each in tables]
   zeros = tree.map_structure(lambda leaf: np.zeros((1, *leaf.shape), leaf.dtype), getattr(items, "core_spec", ()))
   first: list[list[datasets.Episode]] = [[] for _ in tables]  # As many as hold more than L rows.
@@ -412,6 +421,7 @@ def _fill(
     steps = itertools.chain.from_iterable(_add(adders[i], episode, zeros) for episode in itertools.cycle(first[i]))
     while store.info()[table.name].inserts < (num_crossing(items, rows[i]) or 0):
       next(steps)
+  return sum(rows)
 
 
 def _add(adder: replay.Adder, episode: datasets.Episode, zeros: types.NestedArray) -> Iterator[None]:

@@ -143,14 +143,19 @@ def cut(joined: Episode, lengths: np.ndarray, spec: Episode) -> Iterator[Episode
   Raises:
     ValueError: the lengths are not those of the arrays.
   """
-  if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or not len(lengths) or lengths.min() < 1:
-    raise ValueError(f"{LENGTH}: expected [E] whole numbers of 1 or more, got {validation.brief(lengths)}.")
-  total, count = int(lengths.sum()), len(lengths)
+  total, count = num_joined(lengths)
   for name, array in to_arrays(joined).items():
     wanted = total + count if name.partition("/")[0] == "observation" else total
     if len(array) != wanted:
       raise ValueError(f"{name}: expected {wanted} rows in {count} episodes of {total} steps, got {len(array)}.")
   return _cut(joined, lengths.tolist(), spec)
+
+
+def num_joined(lengths: np.ndarray) -> tuple[int, int]:
+  """The steps of joined episodes, and how many these are. Raises ValueError where that is not what lengths say."""
+  if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or not len(lengths) or lengths.min() < 1:
+    raise ValueError(f"{LENGTH}: expected [E] whole numbers of 1 or more, got {validation.brief(lengths)}.")
+  return sum(lengths.tolist()), len(lengths)  # Python's numbers do not overflow.
 
 
 def _cut(joined: Episode, lengths: list[int], spec: Episode) -> Iterator[Episode]:

@@ -11,8 +11,9 @@ import json
 import math
 import os
 import pathlib
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import tree
@@ -21,7 +22,8 @@ from acme import builders, checkpointing, specs, types
 
 INDEX = "dataset.json"
 _FORMAT, _VERSION = "acme-dataset", 1
-_LARGEST = 2**31  # Numbers in an observation: a damaged shape should not take all memory.
+_LARGEST = 2**27  # Numbers in an observation: a damaged shape should not take all memory.
+_CHECKSUM = re.compile("[0-9a-f]{64}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,7 +67,8 @@ def load(folder: pathlib.Path) -> Index:
   """Reads the index of a folder; raises as `environment_spec`."""
   file = folder / INDEX
   try:
-    content = json.loads(file.read_bytes())
+    with open_plain(file) as opened:
+      content = json.loads(opened.read())
   except (FileNotFoundError, NotADirectoryError):
     raise FileNotFoundError(
       f"{folder}: expected a dataset with an index, found no {INDEX} in it. Where the specs of the episodes are known, "
@@ -87,8 +90,14 @@ def write_index(path: str | os.PathLike[str], index: Index) -> None:
   """Writes the index of a folder, in the place of one that is there, at one stroke.
 
   Raises:
-    ValueError: a spec is no dm_env spec of numbers, or a nest of something else than dicts, lists and tuples.
+    ValueError: a spec is no dm_env spec of numbers, or a nest of something else than dicts, lists and tuples; or the
+      origin is not what JSON holds.
   """
+  replace_file(pathlib.Path(path) / INDEX, encode(index))
+
+
+def encode(index: Index) -> bytes:
+  """The content of an index's file; raises as `write_index`."""
   content = {
     "format": _FORMAT,
     "version": _VERSION,
@@ -99,14 +108,24 @@ def write_index(path: str | os.PathLike[str], index: Index) -> None:
     "core": to_json(index.core),
     "parts": None if index.parts is None else [dataclasses.asdict(part) for part in index.parts],
   }
-  replace_file(pathlib.Path(path) / INDEX, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+  try:
+    return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
+  except (TypeError, ValueError, RecursionError) as error:
+    raise ValueError(f"origin: expected entries of what JSON holds, got {index.origin}: {error}.") from error
+
+
+def open_plain(file: pathlib.Path) -> BinaryIO:
+  """Opens a file to read. Raises ValueError where it is a folder, a pipe or a device, which may have no end."""
+  if file.exists() and not file.is_file():
+    raise ValueError("expected a plain file, got something else of this name")
+  return file.open("rb")
 
 
 def replace_file(file: pathlib.Path, content: bytes) -> None:
   """Writes a file under another name, flushes it to disk, and renames it: it is the old one or the new one, whole."""
   temporary = file.with_name(f".{file.name}.tmp")
   try:
-    with temporary.open("wb") as opened:
+    with open_new(temporary) as opened:
       opened.write(content)
       opened.flush()
       os.fsync(opened.fileno())
@@ -115,6 +134,12 @@ def replace_file(file: pathlib.Path, content: bytes) -> None:
     temporary.unlink(missing_ok=True)
     raise
   checkpointing.sync(file.parent)
+
+
+def open_new(file: pathlib.Path) -> BinaryIO:
+  """Opens a file to write and read, in the place of one that is there: what a link leads to is not written."""
+  file.unlink(missing_ok=True)
+  return file.open("xb+")
 
 
 def agree(one: types.NestedSpec, other: types.NestedSpec) -> bool:
@@ -161,8 +186,7 @@ def from_json(content: Any) -> types.NestedSpec:
   name, shape, dtype = value["name"], tuple(value["shape"]), np.dtype(value["dtype"])
   if dtype.kind not in "biuf":
     raise ValueError(f"expected the dtype of numbers, got {dtype}")
-  if math.prod(shape) > _LARGEST or min(shape, default=0) < 0:
-    raise ValueError(f"expected a shape of at most {_LARGEST} numbers, got {shape}")
+  check_shape(shape)
   if kind == "discrete":
     return specs.DiscreteArray(value["num_values"], dtype, name)
   if kind == "bounded":
@@ -171,6 +195,12 @@ def from_json(content: Any) -> types.NestedSpec:
   if kind == "array":
     return specs.Array(shape, dtype, name)
   raise ValueError(f"expected a spec or a nest of specs, got {kind!r}")
+
+
+def check_shape(shape: tuple[int, ...]) -> None:
+  """Raises ValueError where it is that of no array, or of one that no observation is as large as."""
+  if math.prod(shape) > _LARGEST or min(shape, default=0) < 0:
+    raise ValueError(f"expected a shape of at most {_LARGEST} numbers, got {shape}")
 
 
 def _bound(bound: np.ndarray) -> Any:
@@ -203,20 +233,27 @@ def _index(content: dict[str, Any]) -> Index:
   environment, origin, parts = content["environment"], content["origin"], content["parts"]
   if not isinstance(environment, str | None) or not all(isinstance(entry, dict) for entry in origin):
     raise ValueError(f"expected the environment's name and a list of origins, got {environment!r} and {origin!r}")
+  listed = None if parts is None else tuple(map(_part, parts))
+  if listed is not None and len({part.file for part in listed}) < len(listed):
+    raise ValueError("expected each file once in the list of parts")
   return Index(
     spec=specs.EnvironmentSpec(*(from_json(content[name]) for name in specs.EnvironmentSpec._fields)),
     extras=from_json(content["extras"]),
     core=from_json(content["core"]),
     environment=environment,
     origin=tuple(origin),
-    parts=None if parts is None else tuple(map(_part, parts)),
+    parts=listed,
   )
 
 
 def _part(content: dict[str, Any]) -> Part:
   part = Part(**content)
-  if not isinstance(part.file, str) or pathlib.PurePath(part.file).name != part.file or not part.file.endswith(".npz"):
+  named = isinstance(part.file, str) and part.file.isprintable() and part.file.endswith(".npz")
+  if not named or pathlib.PurePath(part.file).name != part.file:
     raise ValueError(f"expected the name of a file *.npz in the folder, got {part.file!r}")
-  if not all(isinstance(n, int) and n >= 1 for n in (part.episodes, part.steps)) or not isinstance(part.sha256, str):
-    raise ValueError(f"expected numbers of episodes and steps, and a checksum, got {part}")
+  counted = all(type(number) is int for number in (part.episodes, part.steps))
+  if not counted or not 1 <= part.episodes <= part.steps < 2**63:
+    raise ValueError(f"expected numbers of episodes, 1 or more, and of their steps, no fewer, got {part}")
+  if not isinstance(part.sha256, str) or not _CHECKSUM.fullmatch(part.sha256):
+    raise ValueError(f"expected a SHA-256 of 64 hexadecimal digits, got {part}")
   return part

@@ -15,6 +15,7 @@ from acme_replay.datasets import index as index_
 from acme_replay.datasets import minari
 from acme_replay.datasets.episodes import LENGTH, Episode
 from acme_replay.datasets.index import INDEX, Index, Part, agree
+from acme_replay.embedded import free_memory
 
 Path = str | os.PathLike[str]
 
@@ -69,16 +70,17 @@ def read(path: Path, spec: types.Step | None = None, core: types.NestedSpec = ()
 def read_part(file: pathlib.Path, part: Part | None, spec: Episode) -> Iterator[Episode]:
   """Reads the episodes of one file; raises ValueError as `read`."""
   try:
-    with file.open("rb") as opened:
+    with index_.open_plain(file) as opened:
       _check_sum(opened, part)
       with np.load(opened, allow_pickle=False) as arrays:
+        _check_memory(arrays)
         joined = episodes_.from_arrays(arrays, spec)
         if LENGTH not in arrays:
           episodes_.check_lengths(joined)
         lengths = arrays[LENGTH] if LENGTH in arrays else np.array([episodes_.num_steps(joined)])
     found = episodes_.cut(joined, lengths, spec)
-    if part is not None and (len(lengths), lengths.sum()) != (part.episodes, part.steps):
-      raise ValueError(f"expected {part.episodes} episodes of {part.steps} steps, got {lengths}.")
+    if part is not None and (counted := episodes_.num_joined(lengths)) != (part.steps, part.episodes):
+      raise ValueError(f"expected {part.episodes} episodes of {part.steps} steps, got {counted[1]} of {counted[0]}.")
   except Exception as error:  # Whatever a damaged file makes zipfile and NumPy raise.
     raise ValueError(f"{file} is no episode that fits: {error}") from error
   yield from found
@@ -96,6 +98,13 @@ def _check_sum(opened: Any, part: Part | None) -> None:
   opened.seek(0)
 
 
+def _check_memory(archive: Any) -> None:
+  """Raises ValueError where an archive unpacks to more than there is room for."""
+  needed, available = sum(entry.file_size for entry in archive.zip.infolist()), free_memory()
+  if needed > available:
+    raise ValueError(f"it unpacks to {needed / 2**30:,.2f} GiB, and {available / 2**30:,.2f} GiB are available.")
+
+
 def num_rows(path: Path, spec: types.Step) -> tuple[int, int]:
   """How many observations a dataset has, and how many episodes; raises as `read`."""
   folder = locate(path)
@@ -103,17 +112,23 @@ def num_rows(path: Path, spec: types.Step) -> tuple[int, int]:
     return minari.num_rows(folder)
   rows = count = 0
   for file, part in files(folder):
-    if part is not None:
-      lengths = [part.steps] + [0] * (part.episodes - 1)
-    else:
-      try:
-        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
-          first = tree.flatten(episodes_.take(arrays, "reward", spec.reward))[0]
-          lengths = arrays[LENGTH].tolist() if LENGTH in arrays else [len(first)]
-      except Exception as error:  # As in `read_part`.
-        raise ValueError(f"{file} is no episode that fits: {error}") from error
-    rows, count = rows + sum(lengths) + len(lengths), count + len(lengths)
+    steps, episodes = (part.steps, part.episodes) if part is not None else _count(file, spec)
+    rows, count = rows + steps + episodes, count + episodes
   return rows, count
+
+
+def _count(file: pathlib.Path, spec: types.Step) -> tuple[int, int]:
+  """The steps and episodes of a file that no list has. Raises ValueError where they are not as many as its rewards."""
+  try:
+    with index_.open_plain(file) as opened, np.load(opened, allow_pickle=False) as arrays:
+      _check_memory(arrays)
+      first = tree.flatten(episodes_.take(arrays, "reward", spec.reward))[0]
+      steps, episodes = episodes_.num_joined(arrays[LENGTH]) if LENGTH in arrays else (len(first), 1)
+      if steps != len(first):
+        raise ValueError(f"{LENGTH}: expected lengths that add up to its {len(first)} rewards, got {steps}.")
+    return steps, episodes
+  except Exception as error:  # As in `read_part`.
+    raise ValueError(f"{file} is no episode that fits: {error}") from error
 
 
 def has_core(path: Path, spec: types.NestedSpec) -> bool:
@@ -133,7 +148,7 @@ def checksum(path: Path) -> str:
     if part is not None:
       digest.update(bytes.fromhex(part.sha256))
     else:
-      with file.open("rb") as contents:
+      with index_.open_plain(file) as contents:
         digest.update(hashlib.file_digest(contents, "sha256").digest())
   return digest.hexdigest()
 
