@@ -1,5 +1,6 @@
 """Appending to a dataset: whole episodes only, whatever happens on the way."""
 
+import dataclasses
 import os
 import pathlib
 import random
@@ -160,6 +161,70 @@ def test_slow_steps_do_not_wait_for_a_full_part(tmp_path):
   with Writer(tmp_path / "data", INDEX, part_seconds=0.0) as writer:
     writer.write(make_episode(0))
     assert_holds(tmp_path / "data", [0])
+
+
+def test_a_writer_that_is_closed_writes_no_more(tmp_path):
+  """Another may append by then."""
+  with Writer(tmp_path / "data", INDEX) as writer:
+    writer.write(make_episode(0))
+  with pytest.raises(RuntimeError, match="data: this writer is closed"):
+    writer.write(make_episode(1))
+  writer.close()
+  assert_holds(tmp_path / "data", [0])
+
+
+@pytest.mark.parametrize("origin", [{"seed": np.int64(3)}, {"return": float("nan")}, {"a": {1, 2}}], ids=str)
+def test_an_origin_that_json_does_not_hold_is_refused_before_there_is_anything_to_lose(tmp_path, origin):
+  with pytest.raises(ValueError, match="origin: expected entries of what JSON holds"):
+    Writer(tmp_path / "data", Index(spec=SPEC, origin=(origin,)))
+  assert not (tmp_path / "data").exists()
+
+
+def test_nothing_is_written_where_a_link_leads(tmp_path):
+  write(tmp_path / "data", [0])
+  (tmp_path / "mine").write_text("mine")
+  for name in (".dataset.json.tmp", ".000001.npz.tmp"):
+    (tmp_path / "data" / name).symlink_to(tmp_path / "mine")
+  write(tmp_path / "data", [1])
+  assert_holds(tmp_path / "data", [0, 1])
+  assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_a_dataset_whose_parts_have_names_of_their_own_grows(tmp_path):
+  write(tmp_path / "data", [0])
+  (tmp_path / "data" / "000000.npz").rename(tmp_path / "data" / "walk.npz")
+  index = datasets.read_index(tmp_path / "data")
+  datasets.write_index(
+    tmp_path / "data", dataclasses.replace(index, parts=(dataclasses.replace(index.parts[0], file="walk.npz"),))
+  )
+  write(tmp_path / "data", [1])
+  assert_holds(tmp_path / "data", [0, 1])
+
+
+@pytest.mark.parametrize("path", ["", ".", "..", "/"])
+def test_a_path_without_a_name(tmp_path, monkeypatch, path):
+  monkeypatch.chdir(tmp_path)
+  with pytest.raises(FileExistsError, match="is there already, and is no dataset with an index"):
+    write(path, [0])
+  assert not list(tmp_path.iterdir())
+  write(tmp_path / "data", [0])
+  monkeypatch.chdir(tmp_path / "data")
+  write(".", [1])
+  assert_holds(tmp_path / "data", [0, 1])
+
+
+def test_two_that_make_a_dataset_at_once(tmp_path, monkeypatch):
+  """The slower one appends."""
+  mkdtemp = tempfile.mkdtemp
+
+  def make_one_meanwhile(*arguments, **options):
+    monkeypatch.setattr(tempfile, "mkdtemp", mkdtemp)
+    write(tmp_path / "data", [0])
+    return mkdtemp(*arguments, **options)
+
+  monkeypatch.setattr(tempfile, "mkdtemp", make_one_meanwhile)
+  write(tmp_path / "data", [1])
+  assert_holds(tmp_path / "data", [0, 1])
 
 
 def test_what_is_whole_is_kept_where_something_fails(tmp_path):

@@ -10,6 +10,7 @@ import errno
 import hashlib
 import os
 import pathlib
+import re
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -72,11 +73,12 @@ class Writer:
       part_seconds: after so many a part is written however small it is.
 
     Raises:
-      ValueError: the dataset that is there has other specs, or no list of its parts.
+      ValueError: the dataset that is there has other specs, or no list of its parts; the origin is not what JSON holds.
       FileExistsError: something else is there.
       BlockingIOError: another process appends to it.
     """
     self._folder = plain(path)
+    index_.encode(index)  # Complains now of what it would complain of when there is something to lose.
     self._new_origin = index.origin
     self._part_bytes, self._part_seconds = part_bytes, part_seconds
     _create(self._folder, dataclasses.replace(index, origin=(), parts=()))
@@ -90,6 +92,7 @@ class Writer:
     self._spec = episodes_.episode_spec(self._index.step_spec, self._index.core)
     self._episodes: list[Episode] = []
     self._bytes = 0
+    self._closed = False
     self._last = time.monotonic()
 
   @property
@@ -103,7 +106,10 @@ class Writer:
     Raises:
       ValueError: it does not fit the specs, or its arrays differ in length.
       OSError: the disk is full; what was there is whole.
+      RuntimeError: the writer is closed, and another may append.
     """
+    if self._closed:
+      raise RuntimeError(f"{self._folder}: this writer is closed: make another one to append more.")
     episode = episodes_.from_arrays({k: np.array(v) for k, v in episodes_.to_arrays(episode).items()}, self._spec)
     episodes_.check_lengths(episode)
     self._episodes.append(episode)
@@ -118,7 +124,8 @@ class Writer:
     if not episodes:
       return
     parts = self._index.parts or ()
-    number = 1 + max((int(part.file.removesuffix(".npz")) for part in parts), default=-1)
+    stems = (part.file.removesuffix(".npz") for part in parts)  # Others may have other names.
+    number = 1 + max((int(stem) for stem in stems if re.fullmatch("[0-9]+", stem)), default=-1)
     file = self._folder / f"{number:06d}.npz"
     part = Part(
       file=file.name,
@@ -140,6 +147,7 @@ class Writer:
     try:
       self.flush()
     finally:
+      self._closed = True
       self._lock.close()
 
   def __enter__(self) -> "Writer":
@@ -160,7 +168,7 @@ def _write_part(file: pathlib.Path, episodes: Sequence[Episode]) -> str:
   """Writes a part, whole or not at all; returns its checksum."""
   temporary = file.with_name(f".{file.name}.tmp")
   try:
-    with temporary.open("wb+") as opened:
+    with index_.open_new(temporary) as opened:
       np.savez(opened, **episodes_.join(episodes))  # type: ignore[arg-type]
       opened.flush()
       os.fsync(opened.fileno())
@@ -183,13 +191,19 @@ def _create(folder: pathlib.Path, index: Index) -> None:
   """Makes an empty dataset at one stroke, where there is none."""
   if (folder / INDEX).exists():
     return
-  with at_one_stroke(folder) as temporary:
-    index_.write_index(temporary, index)
+  try:
+    with at_one_stroke(folder) as temporary:
+      index_.write_index(temporary, index)
+  except FileExistsError:
+    if not (folder / INDEX).exists():  # Else another writer was faster.
+      raise
 
 
 @contextlib.contextmanager
 def at_one_stroke(folder: pathlib.Path) -> Iterator[pathlib.Path]:
   """Gives a folder under another name, which gets its own at the end. Raises FileExistsError where it is taken."""
+  if folder.name in ("", ".."):
+    raise FileExistsError(f"{folder} is there already, and is no dataset with an index: give the name of a new folder.")
   folder.parent.mkdir(parents=True, exist_ok=True)
   with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent, ignore_cleanup_errors=True) as made:
     temporary = pathlib.Path(made) / folder.name
