@@ -1,6 +1,8 @@
 """Minari's format, read and written; and by Minari itself, where that is installed."""
 
+import io
 import json
+import os
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import tree
 
 from acme import specs
 from acme_replay import datasets
-from acme_replay.datasets import Episode, Index, Writer
+from acme_replay.datasets import Episode, Index, Writer, minari
 
 h5py = pytest.importorskip("h5py")
 SCALAR = specs.Array((), np.float32, "reward")
@@ -153,6 +155,15 @@ DAMAGE = {
     lambda data: change_metadata(data, action_space='{"type": "Text"}'),
     "expected a space of numbers, got Text",
   ),
+  "no episodes": (lambda data: change_metadata(data, total_episodes=0, total_steps=0), "expected numbers of episodes"),
+  "fewer than none": (lambda data: change_metadata(data, total_episodes=-1), "expected numbers of episodes"),
+  "true": (lambda data: change_metadata(data, total_episodes=True), "expected numbers of episodes"),
+  "fewer steps": (lambda data: change_metadata(data, total_steps=4), "expected 2 episodes of 4 steps .* got 5 steps"),
+  "more episodes": (lambda data: change_metadata(data, total_episodes=1), "got 3 steps and more episodes"),
+  "objects": (
+    lambda data: change_metadata(data, action_space=json.dumps(BOX | {"dtype": "object"})),
+    "expected a space of numbers, got one of object",
+  ),
   "too few": (lambda data: change_metadata(data, total_episodes=3), "main_data.hdf5 cannot be read: episode_2"),
   "arrow": (lambda data: change_metadata(data, data_format="arrow"), "expected data in hdf5, got 'arrow'"),
   "half": (cut, "main_data.hdf5 cannot be opened"),
@@ -168,6 +179,65 @@ def test_damage_is_named(made, case):
     list(datasets.read(made))
   (finding,) = datasets.check(made)
   assert finding.severity == "error" and "cannot be" in finding.message
+
+
+def link(name, made, other):
+  """Puts something that another file has in the place of an array."""
+
+  def external(group):
+    group["actions"] = h5py.ExternalLink(str(other), "/episode_0/actions")
+
+  def numbers(group):
+    group.create_dataset("actions", (3,), np.int64, external=[(str(other), 0, 24)])
+
+  def virtual(group):
+    layout = h5py.VirtualLayout((3,), np.int64)
+    layout[:] = h5py.VirtualSource(str(other), "episode_0/actions", (3,))
+    group.create_virtual_dataset("actions", layout)
+
+  def huge(group):
+    group.create_dataset("actions", (2**45,), np.int64, chunks=(10,))
+
+  with h5py.File(made / "main_data.hdf5", "a") as file:
+    del file["episode_0/actions"]
+    {"link": external, "numbers": numbers, "virtual": virtual, "huge": huge}[name](file["episode_0"])
+
+
+@pytest.mark.parametrize(
+  ("name", "message"),
+  [
+    ("link", "actions: expected it in this file, got a link to .*other.hdf5"),
+    ("numbers", "actions: expected its numbers in this file"),
+    ("virtual", "actions: expected its numbers in this file"),
+    ("huge", "actions takes 262,144.00 GiB"),
+  ],
+)
+def test_no_other_file_is_read_and_no_more_than_memory_holds(made, name, message):
+  other = made / "other.hdf5"
+  other.write_bytes((made / "main_data.hdf5").read_bytes())
+  link(name, made, other)
+  with pytest.raises(ValueError, match=f"main_data.hdf5 cannot be read: episode_0: .*{message}"):
+    list(datasets.read(made))
+
+
+def test_a_pipe_in_place_of_the_data(made):
+  (made / "main_data.hdf5").unlink()
+  os.mkfifo(made / "main_data.hdf5")
+  with pytest.raises(ValueError, match="main_data.hdf5 cannot be opened: expected a plain file"):
+    list(datasets.read(made))
+
+
+def test_images_are_jpeg_alone():
+  """Pillow would hand other formats to other programs."""
+  image = pytest.importorskip("PIL.Image")
+  for form in ("JPEG", "EPS", "BMP"):
+    image.new("RGB", (8, 8)).save(file := io.BytesIO(), form)
+    content = np.frombuffer(file.getvalue(), np.uint8)
+    if form == "JPEG":
+      assert minari._decode(content).shape == (8, 8, 3)
+      continue
+    with pytest.raises(OSError, match="cannot identify image"):
+      minari._decode(content)
 
 
 ARRAYS = {
@@ -200,17 +270,17 @@ def test_a_name_that_is_not_there():
 
 
 def test_minari_itself_reads_and_writes_it(tmp_path):
-  minari = pytest.importorskip("minari")
+  theirs = pytest.importorskip("minari")
   pytest.importorskip("gymnasium")
   written = write(tmp_path / "ours", OBSERVATIONS["nest"], environment="gym:CartPole-v1")
   datasets.convert(tmp_path / "ours", "minari:walk/made-v0")
-  theirs = minari.load_dataset("walk/made-v0")
-  assert (theirs.total_episodes, theirs.total_steps, theirs.env_spec.id) == (3, 17, "CartPole-v1")
-  for episode, found in zip(written, theirs.iterate_episodes(), strict=True):
+  loaded = theirs.load_dataset("walk/made-v0")
+  assert (loaded.total_episodes, loaded.total_steps, loaded.env_spec.id) == (3, 17, "CartPole-v1")
+  for episode, found in zip(written, loaded.iterate_episodes(), strict=True):
     tree.map_structure(
       np.testing.assert_array_equal, tree.flatten(episode.observation), tree.flatten(found.observations)
     )
     np.testing.assert_array_equal(episode.action, found.actions)
     np.testing.assert_array_equal(episode.discount == 0, found.terminations)
-  split = minari.split_dataset(theirs, sizes=[2, 1], seed=0)
+  split = theirs.split_dataset(loaded, sizes=[2, 1], seed=0)
   assert [part.total_episodes for part in split] == [2, 1]

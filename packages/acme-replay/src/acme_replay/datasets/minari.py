@@ -22,7 +22,8 @@ import tree
 from acme import specs, types
 from acme_replay.datasets import episodes as episodes_
 from acme_replay.datasets.episodes import Episode
-from acme_replay.datasets.index import Index
+from acme_replay.datasets.index import Index, check_shape, open_plain
+from acme_replay.embedded import free_memory
 
 PREFIX = "minari:"
 DATA = "data"  # The folder within that of a dataset in which its files lie.
@@ -79,22 +80,46 @@ def read(path: pathlib.Path, spec: Episode) -> Iterator[Episode]:
       raise ValueError(f"expected data in hdf5, got {metadata['data_format']!r}: convert it with the package minari.")
     discount = tree.flatten(spec.discount)[0]
   jpeg = metadata.get("jpeg_encoding", True)
+  count, steps = metadata["total_episodes"], 0
   with _opened(path / FILE, "r") as file:
-    for i in range(metadata["total_episodes"]):
+    for i in range(count):
       with _named(path / FILE, f"episode_{i}"):
-        episode = episodes_.from_arrays(_arrays(file[f"episode_{i}"], spaces, jpeg, discount.dtype), spec)
+        episode = episodes_.from_arrays(_arrays(_get(file, f"episode_{i}"), spaces, jpeg, discount.dtype), spec)
         episodes_.check_lengths(episode)
+        steps += episodes_.num_steps(episode)
       yield episode
+    with _named(path / FILE):
+      more = f"episode_{count}" in file
+      if more or steps != metadata["total_steps"]:
+        raise ValueError(
+          f"expected {count} episodes of {metadata['total_steps']} steps as {_METADATA} says, got {steps} steps"
+          f"{' and more episodes' if more else ''}"
+        )
+
+
+def _get(group: Any, key: str) -> Any:
+  """What a group has by a key. Raises ValueError where another file would be read for it, or more than memory holds."""
+  import h5py
+
+  found = group[key]
+  if found.file.filename != group.file.filename:
+    raise ValueError(f"{key}: expected it in this file, got a link to {found.file.filename}: copy it into one file.")
+  if isinstance(found, h5py.Dataset):
+    if found.external or found.is_virtual:
+      raise ValueError(f"{key}: expected its numbers in this file, got them in others: copy them into one file.")
+    if found.nbytes > (available := free_memory()):
+      raise ValueError(f"{key} takes {found.nbytes / 2**30:,.2f} GiB, and {available / 2**30:,.2f} GiB are available")
+  return found
 
 
 def _arrays(group: Any, spaces: Mapping[str, Any], jpeg: bool, dtype: Any) -> dict[str, np.ndarray]:
   """The arrays of an episode by the names of this format."""
-  terminations = np.asarray(group["terminations"][()], bool)
-  if terminations[:-1].any() or np.asarray(group["truncations"][()], bool)[:-1].any():
+  terminations = np.asarray(_get(group, "terminations")[()], bool)
+  if terminations[:-1].any() or np.asarray(_get(group, "truncations")[()], bool)[:-1].any():
     raise ValueError("expected an end at the last step alone.")
-  arrays = {"reward": group["rewards"][()], "discount": 1 - terminations.astype(dtype)}
+  arrays = {"reward": _get(group, "rewards")[()], "discount": 1 - terminations.astype(dtype)}
   for name, space in spaces.items():
-    _take(group[f"{name}s"], space, name, jpeg, arrays)
+    _take(_get(group, f"{name}s"), space, name, jpeg, arrays)
   return arrays
 
 
@@ -102,10 +127,10 @@ def _take(stored: Any, space: Mapping[str, Any], name: str, jpeg: bool, arrays: 
   """Puts what a space's values are into arrays by name; images may be stored as JPEG."""
   if space["type"] == "Dict":
     for key, child in space["subspaces"].items():
-      _take(stored[key], child, f"{name}/{key}", jpeg, arrays)
+      _take(_get(stored, key), child, f"{name}/{key}", jpeg, arrays)
   elif space["type"] == "Tuple":
     for i, child in enumerate(space["subspaces"]):
-      _take(stored[f"_index_{i}"], child, f"{name}/{i}", jpeg, arrays)
+      _take(_get(stored, f"_index_{i}"), child, f"{name}/{i}", jpeg, arrays)
   elif jpeg and _is_image(space):
     arrays[name] = np.stack([_decode(image) for image in stored[()]])
   else:
@@ -126,7 +151,7 @@ def _decode(image: np.ndarray) -> np.ndarray:
     from PIL import Image
   except ImportError as error:
     raise ValueError("its images are stored as JPEG, which takes Pillow: pip install pillow.") from error
-  return np.asarray(Image.open(io.BytesIO(image.tobytes())))
+  return np.asarray(Image.open(io.BytesIO(image.tobytes()), formats=["JPEG"]))
 
 
 def _is_image(space: Mapping[str, Any]) -> bool:
@@ -153,6 +178,9 @@ def _spec(space: Any, name: str) -> types.NestedSpec:
   if kind != "Box":
     raise ValueError(f"{name}: expected a space of numbers, got {kind}, which has no dm_env spec.")
   dtype = np.dtype(space["dtype"])
+  if dtype.kind not in "biuf":
+    raise ValueError(f"{name}: expected a space of numbers, got one of {dtype}.")
+  check_shape(tuple(space["shape"]))
   low, high = np.array(space["low"], dtype), np.array(space["high"], dtype)
   single = _SINGLE.get(dtype, dtype)
   if single != dtype and single.kind == "i":
@@ -258,8 +286,9 @@ def _range(dtype: np.dtype[Any]) -> tuple[Any, Any]:
 def _metadata(path: pathlib.Path) -> dict[str, Any]:
   with _named(path / _METADATA):
     content = json.loads((path / _METADATA).read_bytes())
-    if not all(isinstance(content[name], int) for name in ("total_episodes", "total_steps")):
-      raise ValueError(f"expected numbers of episodes and steps, got {content}")
+    episodes, steps = content["total_episodes"], content["total_steps"]
+    if type(episodes) is not int or type(steps) is not int or not 1 <= episodes <= steps:
+      raise ValueError(f"expected numbers of episodes, 1 or more, and of their steps, got {episodes!r} and {steps!r}")
     return dict(content)
 
 
@@ -280,8 +309,10 @@ def _opened(file: pathlib.Path, mode: str) -> Iterator[Any]:
   except ImportError as error:
     raise ValueError(f'{file} is HDF5, which takes h5py: pip install "acme-replay[minari]".') from error
   try:
+    if mode == "r":
+      open_plain(file).close()
     opened = h5py.File(file, mode, track_order=True)
-  except OSError as error:
+  except (OSError, ValueError) as error:
     raise ValueError(f"{file} cannot be opened: {error}") from error
   with opened:
     yield opened
