@@ -52,7 +52,9 @@ def test_a_summary(data):
 def test_a_histogram_of_text():
   lines = datasets.histogram([0, 0, 0, 0, 10], bins=2, width=8)
   assert [line.split() for line in lines] == [["0.00", "to", "5.00", "4", "█" * 8], ["5.00", "to", "10.00", "1", "██"]]
-  assert len(datasets.histogram([3.0, 3.0])) == 1
+  for value in (3.0, 1e20):
+    assert len(datasets.histogram([value, value])) == 1
+    assert len(datasets.histogram([value, np.nextafter(value, np.inf)])) == 1  # Sums in another order.
 
 
 def rewrite(file, **arrays):

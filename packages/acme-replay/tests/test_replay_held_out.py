@@ -130,5 +130,8 @@ def test_a_stream_says_what_it_cannot_do():
   next(made.dataset())
   with pytest.raises(ValueError, match="cannot go back"):
     made.restore({"taken": 0, "items": 0})
+  made = StreamReplay(make_batches(), experience.Transitions(), SPEC)
+  with pytest.raises(ValueError, match="ended after 6 batches, and 7 had been taken"):
+    made.restore({"taken": 7, "items": 21})
   with pytest.raises(RuntimeError, match="learns from a dataset"):
     made.adder().add_first(None)

@@ -83,14 +83,18 @@ class StreamReplay(replay.Replay):
     return {"taken": self._taken, "items": self._items}
 
   def restore(self, state: types.State) -> None:
-    """Passes over what had been taken. Raises ValueError where more than that has been taken here."""
+    """Passes over what had been taken. Raises ValueError where more than that has been taken here, or less is there."""
     if state["taken"] < self._taken:
       raise ValueError(
         f"{self._taken} batches have been taken, and the saved state is of {state['taken']}: an iterator cannot go "
         "back. Make the replay anew, over an iterator that begins anew."
       )
-    for _ in itertools.islice(self._batches, state["taken"] - self._taken):
-      pass
+    passed = sum(1 for _ in itertools.islice(self._batches, state["taken"] - self._taken))
+    if self._taken + passed < state["taken"]:
+      raise ValueError(
+        f"The iterator ended after {self._taken + passed} batches, and {state['taken']} had been taken: give one that "
+        "begins with the same ones."
+      )
     self._taken, self._items = state["taken"], state["items"]
 
 

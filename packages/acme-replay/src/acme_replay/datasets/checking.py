@@ -139,7 +139,10 @@ def _left_over(folder: pathlib.Path, known: set[str]) -> Iterator[Finding]:
 
 def histogram(values: Any, bins: int = 10, width: int = 40) -> list[str]:
   """A histogram as lines of text: from, to, how many, and a bar."""
-  counts, edges = np.histogram(values, bins=bins if np.ptp(values) > 0 else 1)
+  low, high = np.min(values), np.max(values)
+  counts, edges = np.array([len(values)]), np.array([low, high])
+  if high - low > 1e-9 * max(-low, high, 1):  # Else no bins fit between them.
+    counts, edges = np.histogram(values, bins=bins)
   most = counts.max()
   return [
     f"{low:>12,.2f} to {high:>12,.2f} {count:>8,} {'█' * -(-int(count) * width // int(most))}"
