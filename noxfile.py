@@ -21,7 +21,7 @@ nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = False
 nox.options.sessions = [
-  "lint", "types", "imports", "tests", "isolation", "lowest", "reverb_stack", "reverb_store", "conformance",
+  "lint", "types", "imports", "tests", "isolation", "lowest", "reverb_stack", "reverb_store", "ray", "conformance",
   "pythons-3.13", "template", "docs",
 ]  # fmt: skip
 
@@ -77,7 +77,9 @@ def dependents(name: str) -> list[str]:
 
 
 def stack(name: str) -> str:
-  """The constraint file whose versions a package lives with: one of the three stacks that never mix."""
+  """The constraint file whose versions a package lives with, one of the three stacks that never mix, or as it says."""
+  if "stack" in tool(name):
+    return tool(name)["stack"]
   declared = {requirement_name(r) for need in needs(name) for r in project(need).get("dependencies", [])}
   return "reverb" if "dm-reverb" in declared else "tf" if "acme-tf" in declared or name == "acme-tf" else "jax"
 
@@ -372,6 +374,14 @@ def reverb_store(session: nox.Session) -> None:
   pytest(session, *tests, "--dist", "loadfile", *session.posargs)  # A file's tests share its server.
 
 
+@nox.session
+def ray(session: nox.Session) -> None:
+  """Agents on Ray: all tests of acme-ray, and runs of `acme`; those that start processes and kill them: -- -m long."""
+  agents = ("acme-dqn", "acme-d4pg", "acme-r2d2", "acme-impala", "acme-dqfd", "acme-r2d3", "acme-mcts")
+  install(session, "acme-ray", "acme-experiments[gym]", "acme-testing", *agents, others=TESTERS)
+  pytest(session, *tests_of("acme-ray"), *session.posargs, quickly=True)
+
+
 # What `acme new-agent` writes.
 
 TEMPLATES = {"jax": ["discrete", "continuous", "recurrent", "queue", "offline"], "tf": ["discrete", "continuous"]}
@@ -631,7 +641,7 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
   """Types, strict for core and acme-jax."""
   install(session, *of_stack("jax"), "acme-envs[gym]", others=("mypy", "-c", str(CONSTRAINTS / "tools.txt")))
-  if others := of_stack("tf", "reverb"):
+  if others := of_stack("tf", "reverb", "ray"):
     session.install("-q", "--no-deps", *map(wheel, others))  # Without TensorFlow, which has no types.
   strict = ("mypy", "--strict", "--allow-any-generics", "--allow-subclassing-any")
   session.run(*strict, "-p", "acme")
@@ -689,10 +699,10 @@ def changed(session: nox.Session) -> None:
   for name, among in (
     ("tests(jax)", jax), ("tests(tf)", tf), ("isolation", set(affected)),
     ("conformance(jax)", jax & set(AGENTS)), ("conformance(tf)", tf & set(AGENTS) - set(BOTH)),
-    ("reverb_store", {"acme-reverb"} & set(affected)),
+    ("reverb_store", {"acme-reverb"} & set(affected)), ("ray", {"acme-ray"} & set(affected)),
   ):  # fmt: skip
     if among:
-      session.notify(name, posargs=[] if name == "reverb_store" else sorted(among))
+      session.notify(name, posargs=[] if name in ("reverb_store", "ray") else sorted(among))
   if notebooks := [match[1] for path in paths if (match := re.match(r"docs/tutorials/(?!index)(\w+)\.md", path))]:
     session.notify("tutorials", posargs=notebooks)
   for stack in STACKS:

@@ -51,6 +51,8 @@ class ActorInputs:
   """… of how many: exploration may differ from one to another, and schedules count the steps of all."""
   incarnation: int = 0
   """How often it was made anew after it had died, so that it does not draw the same again."""
+  steps: int = 0
+  """Environment steps that all actors had taken by then, from which schedules go on."""
 
   @property
   def streams(self) -> tuple[int, int]:

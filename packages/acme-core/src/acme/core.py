@@ -82,6 +82,9 @@ class Learner(VariableSource, Saveable):
   def step(self) -> None:
     """Takes one sample from the dataset and learns from it."""
 
+  def settle(self) -> None:
+    """Hands back the priorities that are still to be handed back, so that the next sample knows of them."""
+
   def evaluate(self) -> Mapping[str, float]:
     """Means over what is held out from learning, by name; empty where nothing is, or the agent has no use for it.
 

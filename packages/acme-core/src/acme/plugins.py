@@ -150,6 +150,8 @@ def load_runner(suite: str) -> Any:
   It has two functions, of an agent's builder and NAME: `fits` gives the reason why it cannot, or None; `make`, which
   takes `steps`, `num_envs` and `seeds` too, the run: see `acme_anakin.runner`, and `acme_anakin.loop.Loop`.
 
+  What is called "ray" is of no suite: it has one function `run`, `acme_ray.run`.
+
   Raises:
     PluginError: its import fails, or two packages claim the suite.
   """

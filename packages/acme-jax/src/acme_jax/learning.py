@@ -96,11 +96,11 @@ class Learner(core.Learner, Generic[S]):
       FloatingPointError: the loss is not a finite number; at the latest 16 steps after it became so.
     """
     if self._replay is not None:
-      self._settle()
+      self.settle()
     sample = next(self._dataset)
     self._state, priorities, metrics = self._update(self._state, _arrays(sample))
     if self._replay is None and self._steps // self._num_sgd_steps % _CHECK_EVERY == 0:
-      self._settle()  # Only now: the device has its next work already.
+      self.settle()  # Only now: the device has its next work already.
     self._steps += self._num_sgd_steps
     self._result = _Result(self._steps, sample.keys, priorities, metrics)
     if self._once is not None:
@@ -130,7 +130,7 @@ class Learner(core.Learner, Generic[S]):
     row = {f"held_out_{name}": value for name, value in means.items()}
     return row | ({"train_loss": float(total) / steps} if steps else {})
 
-  def _settle(self) -> None:
+  def settle(self) -> None:
     """Checks the loss of the last step, and hands its priorities back."""
     if self._result is None:
       return
@@ -181,7 +181,7 @@ class Learner(core.Learner, Generic[S]):
       step, keys, priorities, metrics = self._result
       loss = np.asarray(metrics["loss"])
       if not np.isfinite(loss):
-        self._settle()
+        self.settle()
       pending = {
         "step": step,
         "keys": np.asarray(keys),

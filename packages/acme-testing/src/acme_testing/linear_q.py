@@ -17,7 +17,7 @@ import dm_env
 import numpy as np
 import tree
 
-from acme import agents, builders, configs, core, experience, plugins, replay, specs, types
+from acme import agents, builders, configs, core, counting, experience, plugins, replay, specs, types
 
 __all__ = ["AGENT", "LinearQ", "LinearQBuilder", "LinearQConfig", "make_builder"]
 
@@ -94,6 +94,7 @@ class LinearQLearner(core.Learner):
     self._config, self._dataset, self._replay = config, inputs.dataset, inputs.replay
     # [F, A]; never written to, always replaced.
     self._w = self._target_w = 0.1 * np.random.default_rng(inputs.seed).standard_normal(shape)
+    self._counter = counting.Counter(inputs.counter, prefix="learner")
     self._steps = 0
 
   def step(self) -> None:
@@ -115,6 +116,7 @@ class LinearQLearner(core.Learner):
     weights = (sample.probabilities.min() / sample.probabilities) ** config.importance_sampling_exponent  # [B], max 1
     self._w = self._w + config.learning_rate * phi.T @ ((weights * td_error)[:, None] * taken) / len(td_error)
     self._steps += 1
+    self._counter.increment(steps=1)
     if self._steps % config.target_update_period == 0:
       self._target_w = self._w
     return td_error

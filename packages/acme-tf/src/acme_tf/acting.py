@@ -57,7 +57,7 @@ class Actor(core.Actor):
     # What else the policy reads of a step, as it is at an episode's first.
     self._zeros = {name: value for name, value in _first_step(spec, self._num_envs).items() if name in policy.reads}
     self._last = dict(self._zeros)
-    self._steps = 0  # Environment steps of all actors, as this one knows them.
+    self._steps = inputs.steps  # Environment steps of all actors, as this one knows them.
     self._acting = self._num_envs * self._num_actors  # How many the next action makes.
     self._call = functions.Compiled(self._execute)
     # Whether the policy is to be called where ε chooses, too: for what it remembers, or gives besides an action.

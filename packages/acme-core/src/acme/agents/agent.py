@@ -49,8 +49,7 @@ class Agent(core.Actor, core.VariableSource):
       TypeError: `replay` makes none.
       ValueError: the replay is for agents with another backend.
     """
-    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(4)]
-    replay_seed, learner_seed, actor_seed, self._evaluator_seed = seeds
+    replay_seed, learner_seed, actor_seed, self._evaluator_seed = split_seed(seed)
     self._builder = builder
     self._spec = spec
     self._program = builder.make_program(spec)
@@ -148,6 +147,12 @@ class Agent(core.Actor, core.VariableSource):
     self.learner.restore(state["learner"])
     self.actor.restore(state["actor"])
     self._in_episode = state["in_episode"]
+
+
+def split_seed(seed: int) -> tuple[int, int, int, int]:
+  """The seeds of an agent's replay, learner, actor and evaluator."""
+  replay, learner, actor, evaluator = map(int, np.random.SeedSequence(seed).generate_state(4))
+  return replay, learner, actor, evaluator
 
 
 def _make_replay(

@@ -1,0 +1,137 @@
+"""Runs on true Ray, whose processes are killed."""
+
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import acme_ray
+from acme_testing import fakes, linear_q
+
+SPEC = fakes.make_spec("vector", "discrete")
+CONFIG = linear_q.LinearQConfig(
+  batch_size=8, min_replay_size=20, max_replay_size=2_000, samples_per_insert=4.0, n_step=3
+)
+DRIVER = """
+import sys
+import acme_ray
+from acme_testing import fakes, linear_q
+spec = fakes.make_spec("vector", "discrete")
+config = linear_q.LinearQConfig(batch_size=8, min_replay_size=20, max_replay_size=2_000, samples_per_insert=4.0)
+
+class Told(acme_ray.Watcher):
+  def saved(self, steps, episodes):
+    print("saved", steps, flush=True)
+
+def environment(seed):
+  return fakes.FakeEnvironment(spec, seed=seed)
+
+outcome = acme_ray.run(linear_q.AGENT, environment, config=config, steps=int(sys.argv[1]), num_actors=2,
+                       checkpoints=sys.argv[2], checkpoint_every=2_000, final_episodes=1, watcher=Told())
+print("done", outcome.steps, outcome.samples, outcome.inserts, flush=True)
+"""
+
+
+def make_environment():
+  """A function of a seed that goes by value: other processes cannot import this module."""
+  return lambda seed: fakes.FakeEnvironment(SPEC, seed=seed)
+
+
+class Killer(acme_ray.Watcher):
+  """Kills nodes, one after the other, each once all are ready again and the run has gone on for a while."""
+
+  def __init__(self, names, every):
+    self.names, self.every, self.killed, self.status = list(names), every, [], None
+
+  def progress(self, status):
+    self.status = status
+    due = self.names and status["steps"] >= (len(self.killed) + 1) * self.every
+    if due and status["ready"] == status["nodes"]:
+      self.killed.append(self.names.pop(0))
+      os.kill(status["places"][self.killed[-1]][1], signal.SIGKILL)
+
+
+def check_counts(outcome, killer, steps):
+  """What is counted is exact, whoever died."""
+  assert outcome.steps == steps == sum(killer.status["actor_steps"])
+  assert 0 <= 4 * (outcome.inserts - 20) - outcome.samples < 8
+  assert outcome.restarts == {name: killer.killed.count(name) for name in killer.killed}
+
+
+def test_every_kind_of_node_may_be_killed(cluster, tmp_path):
+  killer = Killer(["actor 1", "shard 0", "learner 0", "evaluator 0"], every=1_000)
+  outcome = acme_ray.run(
+    linear_q.AGENT, make_environment(), config=CONFIG, steps=6_000, num_actors=2, watcher=killer,
+    checkpoints=tmp_path, checkpoint_every=1_000, eval_every=1_000, eval_episodes=1, final_episodes=2,
+  )  # fmt: skip
+  assert not killer.names
+  check_counts(outcome, killer, 6_000)
+  assert len(outcome.evaluations[-1]["returns"]) == 2
+
+
+def test_a_process_that_stands_still_is_ended(cluster):
+  class Stopper(Killer):
+    def progress(self, status):
+      self.status = status
+      if self.names and status["steps"] >= self.every and status["ready"] == status["nodes"]:
+        self.killed.append(self.names.pop())
+        os.kill(status["places"][self.killed[0]][1], signal.SIGSTOP)
+
+  stopper = Stopper(["actor 0"], every=500)
+  outcome = acme_ray.run(
+    linear_q.AGENT, make_environment(), config=CONFIG, steps=2_000, num_actors=1, watcher=stopper, patience=20.0,
+    final_episodes=0,
+  )  # fmt: skip
+  check_counts(outcome, stopper, 2_000)
+
+
+def rays_processes():
+  """The processes of the Rays that this package began, by their command lines."""
+  found = []
+  for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+    try:
+      line = path.read_bytes()
+    except OSError:
+      continue
+    if b"/acme-ray-" in line:
+      found.append(int(path.parent.name))
+  return set(found)
+
+
+def test_who_conducts_may_be_killed_and_nothing_is_left(tmp_path):
+  before, token = rays_processes(), pathlib.Path.home() / ".ray" / "auth_token"
+  had_token = token.exists()
+  command = [sys.executable, "-c", DRIVER]
+  first = subprocess.Popen([*command, "10000000", str(tmp_path)], stdout=subprocess.PIPE, text=True)
+  steps = int(first.stdout.readline().split()[1])
+  first.kill()
+  first.wait()
+  last = subprocess.run([*command, str(steps + 500), str(tmp_path)], stdout=subprocess.PIPE, text=True, check=True)
+  done, total, samples, inserts = last.stdout.split()[-4:]
+  assert (done, int(total)) == ("done", steps + 500)
+  assert 0 <= 4 * (int(inserts) - 20) - int(samples) < 8
+  end = time.monotonic() + 60  # Until Ray has noticed that the first one is gone.
+  while rays_processes() - before and time.monotonic() < end:
+    time.sleep(0.5)
+  assert not rays_processes() - before
+  assert token.exists() == had_token
+
+
+@pytest.mark.long
+def test_two_hundred_kills_lose_nothing(cluster, tmp_path):
+  chooser = random.Random(0)
+  names = ["actor 0", "actor 1", "actor 2", "shard 0", "shard 1", "learner 0", "evaluator 0"]
+  kills = int(os.environ.get("ACME_KILLS", "200"))
+  killer = Killer([chooser.choice(names) for _ in range(kills)], every=2_000)
+  steps = 2_000 * (kills + 2)
+  outcome = acme_ray.run(
+    linear_q.AGENT, make_environment(), config=CONFIG, steps=steps, num_actors=3, num_shards=2, watcher=killer,
+    checkpoints=tmp_path, checkpoint_every=5_000, eval_every=10_000, eval_episodes=1, final_episodes=1,
+  )  # fmt: skip
+  assert not killer.names
+  check_counts(outcome, killer, steps)
