@@ -15,6 +15,7 @@ from acme_experiments import (
   components,
   dataset_commands,
   device,
+  distributed,
   listing,
   overview,
   parsing,
@@ -92,7 +93,12 @@ def _experiment(command: parsing.Run, config: Any) -> Experiment:
     checkpoint_every=command.checkpoint_every,
     video=command.video,
     seeds=None if command.seeds is None else parsing.seeds(command.seeds),
+    actors=command.actors,
+    shards=command.shards,
+    ray_address=command.ray_address,
+    learner_gpus=command.learner_gpus,
   )
+  distributed.check(experiment)
   return _place(experiment, command.loop)
 
 
@@ -144,8 +150,10 @@ def _whole_path(dataset: str) -> str:
 
 
 def _place(experiment: Experiment, loop: str | None) -> Experiment:
-  """The experiment where it is to run: on a device where it can, unless the host is asked for."""
-  if loop == "host":
+  """The experiment where it is to run: on a device where it can, unless the host or Ray is asked for."""
+  if experiment.actors is not None and loop == "device":
+    raise UsageError("--actors: a run on Ray is none on a device.")
+  if loop == "host" or experiment.actors is not None:
     return experiment
   reason = device.find_reason(experiment)
   if reason is not None:
@@ -198,6 +206,26 @@ def _extend(directory: RunDirectory, experiment: Experiment, steps: int | None, 
     )
   directory.write_experiment(extended)
   return extended
+
+
+@execute.register
+def _status(command: parsing.Status, config: Any = None) -> None:
+  directory = RunDirectory(command.directory)
+  experiment = directory.read_experiment()
+  steps, episodes = directory.read_progress()
+  print(f"{experiment.agent} {experiment.place}: {experiment.goal}")
+  print(f"newest checkpoint: step {steps:,}, {episodes:,} episodes")
+  if directory.read_summary() is not None:
+    print("the run is over")
+  status = distributed.read_status(directory)
+  if status is None:
+    return
+  print(f"{status['age']:,.0f} seconds ago: step {status['steps']:,}, {distributed.describe(status)}")
+  for i, taken in enumerate(status["actor_steps"]):
+    rate = f", {status['actor_rates'][i]:,.0f} a second" if "actor_rates" in status else ""
+    print(f"  actor {i}: {taken:,} steps{rate}")
+  for name, times in status["restarts"].items():
+    print(f"  {name} began anew {times} times")
 
 
 @execute.register

@@ -121,6 +121,12 @@ def _recorded_spec(experiment: Experiment) -> specs.EnvironmentSpec:
   return datasets.environment_spec(experiment.dataset or "")
 
 
+def learner_of(checkpoint: checkpointing.Checkpoint) -> Any:
+  """The learner's state in a checkpoint, of a run in one process or on Ray."""
+  state = checkpoint.state
+  return (state["agent"] if "agent" in state else state["learner"])["learner"]
+
+
 def metadata(experiment: Experiment) -> dict[str, Any]:
   """What the checkpoints of an experiment say they are of."""
   return {"agent": experiment.agent, "version": agent_version(experiment.agent), "environment": experiment.environment}

@@ -310,7 +310,8 @@ class _Run:
 def _find(environment: str) -> tuple[str, Any]:
   """An environment's name in its suite, and what runs it on a device, None where nothing does."""
   suite, _, name = environment.partition(":")
-  return name, plugins.load_runner(suite)
+  found = plugins.load_runner(suite)
+  return name, found if hasattr(found, "make") else None  # That of Ray has none.
 
 
 def _make_builder(experiment: Experiment) -> Any:

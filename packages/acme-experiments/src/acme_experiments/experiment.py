@@ -41,6 +41,10 @@ class Experiment:
     video: whether the first episode of each evaluation is filmed.
     seeds: the seeds of a run of many, each with a directory of its own; None for a run of `seed` alone.
     loop: `host`, where seeds are processes, or `device`, where all of them are one jitted program.
+    actors: processes on Ray that act, in `envs` environments each; None for a run that is one process.
+    shards: processes that the replay is in.
+    ray_address: of a Ray cluster; None for Ray on this machine alone.
+    learner_gpus: GPUs of the learner on Ray.
   """
 
   agent: str
@@ -66,6 +70,10 @@ class Experiment:
   video: bool = False
   seeds: tuple[int, ...] | None = None
   loop: Literal["host", "device"] = "host"
+  actors: int | None = None
+  shards: int = 1
+  ray_address: str | None = None
+  learner_gpus: float = 0.0
 
   def __post_init__(self) -> None:
     for name in ("seeds", "wrap"):
@@ -96,6 +104,9 @@ class Experiment:
       "eval_episodes": 1,
       "eval_share": 0,
       "checkpoint_every": 1,
+      "actors": 1,
+      "shards": 1,
+      "learner_gpus": 0,
     }
     for name, low in least.items():
       value = getattr(self, name)
@@ -105,6 +116,24 @@ class Experiment:
       raise UsageError(f"seeds: expected numbers of 0 or more that differ, got {self.seeds}.")
     if self.loop == "device" and self.needs_host is not None:
       raise UsageError(f"--loop device: {self.needs_host}")
+    self._check_ray()
+
+  def _check_ray(self) -> None:
+    """Raises UsageError where a run on Ray is asked for what it has not, or another for what is Ray's."""
+    if self.actors is None:
+      others = {"--shards": self.shards != 1, "--ray-address": self.ray_address is not None}
+      others["--learner-gpus"] = self.learner_gpus != 0
+      for option, given in others.items():
+        if given:
+          raise UsageError(f"{option} is for runs on Ray: give --actors, too.")
+      return
+    needed = self.needs_host
+    if needed is None and self.seeds is not None:
+      needed = "--seeds is for the loop on the host."
+    if needed is not None or self.loop == "device" or self.environment is None:
+      raise UsageError(f"--actors: {needed or 'a run on Ray acts in an environment on the host.'}")
+    if self.shards > self.actors:
+      raise UsageError(f"--shards: expected as many as actors at the most, {self.actors}, got {self.shards}.")
 
   @property
   def needs_host(self) -> str | None:

@@ -100,6 +100,15 @@ class Run:
   """Seeds at once on the host, each in a process of its own."""
   envs: MaybeNumber = None
   """Environments to act in at once, with one call of the policy for all; by default 1, or what the agent asks for."""
+  actors: MaybeNumber = None
+  """Run on Ray: so many processes that act, one that learns, one that evaluates; any of them may die. pip install
+  acme-ray."""
+  shards: Number = 1
+  """On Ray, processes that the replay is in."""
+  ray_address: MaybeName = None
+  """A Ray cluster, HOST:PORT or auto, which is left running; by default Ray on this machine alone, for this run."""
+  learner_gpus: Annotated[float, tyro.conf.arg(metavar="X")] = 0.0
+  """On Ray, GPUs of the learner; everything else computes on CPUs."""
   out: MaybePath = None
   """The run directory, which must not exist; by default runs/AGENT-ENV-SEED-TIME."""
   backend: MaybeName = None
@@ -147,6 +156,14 @@ class Resume:
   """As for `acme run`."""
   quiet: Flag = False
   """Print the result only."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Status:
+  """Say how far a run is, and of one on Ray how its nodes are."""
+
+  directory: Directory
+  """The run directory."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -309,6 +326,7 @@ Command = (
   Run
   | Sweep
   | Resume
+  | Status
   | Evaluate
   | Record
   | Dataset
@@ -327,6 +345,7 @@ COMMANDS: dict[str, type] = {
   "run": Run,
   "sweep": Sweep,
   "resume": Resume,
+  "status": Status,
   "evaluate": Evaluate,
   "record": Record,
   "dataset": Dataset,

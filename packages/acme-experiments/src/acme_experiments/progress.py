@@ -19,6 +19,7 @@ class Progress:
   """Shows nothing; the others override `show`."""
 
   _seconds = float("inf")  # Between two shows.
+  detail = ""  # What else there is to say.
 
   def start(self, experiment: Experiment, steps: int) -> None:
     """Begins, with `steps` done already."""
@@ -82,7 +83,8 @@ class Plain(Progress):
   def show(self, steps: int, episodes: int) -> None:
     acted = f"{episodes:,} episodes, " if self._experiment.dataset is None else ""
     returns = f", return {self.recent_return}" if acted else ""
-    self.message(f"step {steps:,} of {self._experiment.goal}: {acted}{self._rate:,.0f} steps/s{returns}")
+    detail = f"; {self.detail}" if self.detail else ""
+    self.message(f"step {steps:,} of {self._experiment.goal}: {acted}{self._rate:,.0f} steps/s{returns}{detail}")
 
   def message(self, text: str) -> None:
     print(text, flush=True)
@@ -113,7 +115,7 @@ class Live(Progress):
 
   def show(self, steps: int, episodes: int) -> None:
     done = steps if self._experiment.steps is not None else episodes
-    text = f"{steps:,} steps  {self._rate:,.0f}/s  return {self.recent_return}"
+    text = f"{steps:,} steps  {self._rate:,.0f}/s  return {self.recent_return}  {self.detail}".rstrip()
     self._bar.update(self._task, completed=done, text=text)
     self._bar.refresh()
 

@@ -133,7 +133,7 @@ def _policy(
   checkpoint = directory.load_checkpoint(recording.best)
   with contextlib.closing(Components(on_host)) as parts:
     components.check(checkpoint, experiment)
-    parts.agent.learner.restore(checkpoint.state["agent"]["learner"])
+    parts.agent.learner.restore(components.learner_of(checkpoint))
     assert parts.evaluator is not None
     yield parts.evaluator.environment, parts.agent, parts.agent.learner, checkpoint.step
 

@@ -88,7 +88,7 @@ def evaluate(
   checkpoint = directory.load_checkpoint(best)
   with contextlib.closing(Components(experiment, video=video)) as parts:
     components.check(checkpoint, experiment)
-    parts.agent.learner.restore(checkpoint.state["agent"]["learner"])
+    parts.agent.learner.restore(components.learner_of(checkpoint))
     assert parts.evaluator is not None
     evaluator = parts.evaluator if seed is None else dataclasses.replace(parts.evaluator, seed=seed)
     results = evaluator.run(evaluation.FINAL, episodes, video=video)

@@ -1,9 +1,9 @@
-"""A run directory's run: of one seed on the host, of many in processes, or of all on a device."""
+"""A run directory's run: of one seed on the host or on Ray, of many in processes, or of all on a device."""
 
 import pathlib
 from typing import Any
 
-from acme_experiments import device, evaluation, processes, progress, runner
+from acme_experiments import device, distributed, evaluation, processes, progress, runner
 from acme_experiments.rundir import RunDirectory, UsageError
 
 
@@ -28,6 +28,8 @@ def run(directory: RunDirectory, display: progress.Progress | None = None, jobs:
   experiment = directory.read_experiment()
   if experiment.in_processes:
     return processes.run(directory, display, jobs)
+  if experiment.actors is not None:
+    return distributed.run(directory, display)
   if experiment.loop == "device":
     check_whole(directory)
     return device.run(directory, display)
@@ -63,6 +65,8 @@ def evaluate(
     UsageError: a film or the best parameters are asked for where there are none.
   """
   experiment = directory.read_experiment()
+  if best and experiment.actors is not None:
+    raise UsageError("--which best: a run on Ray keeps its newest parameters only.")
   if experiment.loop == "host" and experiment.seeds is None:
     return runner.evaluate(directory, episodes, video, best, seed)
   if video is not None:
