@@ -65,9 +65,9 @@ def test_a_signal_saves_and_the_run_goes_on(fake_ray, tmp_path, capsys):
     (("--ray-address", "auto"), "--ray-address is for runs on Ray"),
     (("--actors", "0"), "actors: expected 1 or more, got 0"),
     (("--actors", "1", "--shards", "2"), "--shards: expected as many as actors at the most, 1, got 2"),
-    (("--actors", "1", "--seeds", "0-1"), "--actors: --seeds is for the loop on the host"),
-    (("--actors", "1", "--video"), "--actors: --video is for the loop on the host"),
-    (("--actors", "1", "--loop", "device"), "--actors: a run on Ray is none on a device"),
+    (("--actors", "1", "--seeds", "0-1"), "--actors: a run on Ray has no --seeds."),
+    (("--actors", "1", "--video"), "--actors: a run on Ray has no --video."),
+    (("--actors", "1", "--loop", "device"), "--actors: a run on Ray has no --loop device."),
   ],
 )
 def test_what_ray_has_not_is_refused_in_a_line(options, complaint, tmp_path, capsys):

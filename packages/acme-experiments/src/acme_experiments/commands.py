@@ -152,7 +152,7 @@ def _whole_path(dataset: str) -> str:
 def _place(experiment: Experiment, loop: str | None) -> Experiment:
   """The experiment where it is to run: on a device where it can, unless the host or Ray is asked for."""
   if experiment.actors is not None and loop == "device":
-    raise UsageError("--actors: a run on Ray is none on a device.")
+    raise UsageError("--actors: a run on Ray has no --loop device.")
   if loop == "host" or experiment.actors is not None:
     return experiment
   reason = device.find_reason(experiment)

@@ -7,8 +7,10 @@ import functools
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import dm_env
 
 from acme import configs, plugins
 from acme_experiments import components, evaluation, progress, records, rundir, runner, stopping
@@ -55,7 +57,7 @@ class _Run:
     try:
       outcome = self._ray.run(
         asked.agent,
-        functools.partial(components.make_environment, asked.environment or "", wrap=asked.wrap),
+        self._make_environment(),
         steps=asked.steps,
         config=configs.from_dict(type(self._plugin.config()), asked.config),
         backend=asked.backend,
@@ -89,6 +91,13 @@ class _Run:
     summary = self._final | counts | {"wall_seconds": seconds, "steps_per_second": outcome.steps / seconds}
     self._directory.write_summary(summary)
     return summary
+
+  def _make_environment(self) -> Callable[[int], dm_env.Environment]:
+    """What makes an environment of a seed, in whichever process."""
+    asked = self._experiment
+    assert asked.environment is not None  # As `Experiment` has seen to.
+    options = {"options": asked.env_options, "wrap": asked.wrap, "folder": asked.folder}
+    return functools.partial(components.make_environment, asked.environment, **options)
 
   def close(self) -> None:
     """Closes the files and the display."""

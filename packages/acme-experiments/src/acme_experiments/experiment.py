@@ -120,32 +120,33 @@ class Experiment:
 
   def _check_ray(self) -> None:
     """Raises UsageError where a run on Ray is asked for what it has not, or another for what is Ray's."""
+    rays = {"--shards": self.shards != 1, "--ray-address": self.ray_address is not None}
+    rays["--learner-gpus"] = self.learner_gpus != 0
     if self.actors is None:
-      others = {"--shards": self.shards != 1, "--ray-address": self.ray_address is not None}
-      others["--learner-gpus"] = self.learner_gpus != 0
-      for option, given in others.items():
-        if given:
-          raise UsageError(f"{option} is for runs on Ray: give --actors, too.")
+      if options := [option for option, given in rays.items() if given]:
+        raise UsageError(f"{options[0]} is for runs on Ray: give --actors, too.")
       return
-    needed = self.needs_host
-    if needed is None and self.seeds is not None:
-      needed = "--seeds is for the loop on the host."
-    if needed is not None or self.loop == "device" or self.environment is None:
-      raise UsageError(f"--actors: {needed or 'a run on Ray acts in an environment on the host.'}")
+    others = self._alone | {"--seeds": self.seeds is not None, "--loop device": self.loop == "device"}
+    if options := [option for option, given in others.items() if given]:
+      raise UsageError(f"--actors: a run on Ray has no {options[0]}.")
     if self.shards > self.actors:
       raise UsageError(f"--shards: expected as many as actors at the most, {self.actors}, got {self.shards}.")
 
   @property
-  def needs_host(self) -> str | None:
-    """What of it no loop on a device does, as a sentence; None where there is nothing."""
-    asked = {
-      "--env.NAME": bool(self.env_options),
+  def _alone(self) -> dict[str, bool]:
+    """What is asked for that only a loop in one process on the host has, by option."""
+    return {
       "--replay": self.replay not in (AUTO, plugins.EMBEDDED),
       "--simulator": self.simulator,
       "--dataset": self.dataset is not None,
       "--episodes": self.episodes is not None,
       "--video": self.video,
     }
+
+  @property
+  def needs_host(self) -> str | None:
+    """What of it no loop on a device does, as a sentence; None where there is nothing."""
+    asked = {"--env.NAME": bool(self.env_options), **self._alone}
     options = [option for option, given in asked.items() if given]
     return f"{options[0]} is for the loop on the host." if options else None
 
