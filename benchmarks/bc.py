@@ -128,7 +128,7 @@ def evaluate(path: pathlib.Path, environment: str) -> float:
     experiment = dataclasses.replace(
       directory.read_experiment(), environment=environment, replay=stores.NOTHING, dataset=None
     )
-    checkpoint = directory.load_checkpoint(best=True)
+    checkpoint = directory.load_checkpoint("best")
     with contextlib.closing(components.Components(experiment)) as parts:
       parts.agent.learner.restore(checkpoint.state["agent"]["learner"])
       assert parts.evaluator is not None

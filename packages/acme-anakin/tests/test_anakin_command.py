@@ -7,8 +7,9 @@ import signal
 import numpy as np
 import pytest
 
+import acme_experiments
 from acme_anakin import loop
-from acme_experiments import RunDirectory, cli, progress
+from acme_experiments import RunDirectory, UsageError, cli, progress
 
 SMALL = (
   "--steps 240 --eval-every 80 --eval-episodes 2 --checkpoint-every 100 --quiet --config.hidden-sizes 4 "
@@ -52,6 +53,19 @@ class SignalAt(progress.Progress):
     if self.step is not None and steps >= self.step:
       self.step = None
       signal.raise_signal(signal.SIGTERM)
+
+
+def test_the_agent_of_a_run_is_loaded(whole):
+  agent = acme_experiments.load(whole / "seed-3")
+  means = RunDirectory(whole).read_summary()["seeds"]
+  assert acme_experiments.load(whole).path.name == f"seed-{max(means, key=means.get)}"
+  assert agent.step == RunDirectory(whole).load_checkpoint().step and agent.experiment.seed == 3
+  environment, actor = agent.make_environment(), agent.make_evaluator()
+  timestep = environment.reset()
+  actor.observe_first(timestep)
+  assert actor.select_action(timestep.observation) in (0, 1)
+  with pytest.raises(UsageError, match="keeps its newest parameters only"):
+    acme_experiments.load(whole, which="best")
 
 
 def test_a_run_has_a_directory_for_each_seed(whole):

@@ -155,7 +155,7 @@ def test_the_best_parameters_are_kept(make_run, acme_command):
   assert evaluations(whole) == evaluations(directory) and 0 < best < 600
   for it in (directory, whole):
     assert [path.name for path in it.best.iterdir()] == [f"step-{best:012d}"]
-  assert evaluate(directory, 3, best=True)["steps"] == best
+  assert evaluate(directory, 3, which="best")["steps"] == best
   code, text, _ = acme_command(f"evaluate {directory.path} --which best")
   assert code == 0 and f"with the parameters of step {best}" in text
   code, text, _ = acme_command(f"evaluate {directory.path}")

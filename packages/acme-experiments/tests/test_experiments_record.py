@@ -126,7 +126,7 @@ def test_noise_is_in_halves_of_the_range_and_clipped():
   low, high = np.array([-1, 0], np.float32), np.array([1, 10], np.float32)
   action = specs.BoundedArray((2,), np.float32, low, high)
   spec = make_environment_spec(acme_envs.make("gym:CartPole-v1"))._replace(actions={"arm": action})
-  options = {name: None for name in ("directory", "out", "episodes", "steps", "best", "seed")}
+  options = {name: None for name in ("directory", "out", "episodes", "steps", "which", "seed")}
   asked = recording.Recording(**options, epsilon=0.0, noise=0.1, explore=False, core=False)
   disturb, rng = recording._make_noise(asked, spec), np.random.default_rng(0)
   middle, end = np.array([0, 5], np.float32), high
@@ -227,8 +227,8 @@ def record_until_killed(directory, out, rng, seed):
 
     sys.addaudithook(hook)
     asked = recording.Recording(
-      directory=directory, out=str(out), episodes=100_000, steps=None, best=False, seed=seed, epsilon=0.2, noise=0.0,
-      explore=False, core=False,
+      directory=directory, out=str(out), episodes=100_000, steps=None, which="newest", seed=seed, epsilon=0.2,
+      noise=0.0, explore=False, core=False,
     )  # fmt: skip
     recording.record(asked)
   finally:

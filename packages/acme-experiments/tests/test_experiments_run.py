@@ -490,7 +490,7 @@ def test_a_dataset_alone_is_enough(acme_command, bare_dataset, tmp_path):
   )
   summary = directory.read_summary()
   assert (summary["steps"], summary["held_out_loss"], summary["finished"]) == (6, 1, True)
-  assert directory.load_checkpoint(best=True).step == 4
+  assert directory.load_checkpoint("best").step == 4
   code, text, _ = acme_command("resume here --steps 50")
   assert code == 0 and "is over: it has trained for 6 steps" in text
   assert acme_command("plot here --out losses.png")[0] == 0 and (tmp_path / "losses.png").exists()
@@ -510,7 +510,7 @@ def test_seeds_without_an_environment(acme_command, bare_dataset, tmp_path, monk
 def test_with_an_environment_the_held_out_loss_says_which_parameters_are_best(make_run, dataset):
   directory = make_run(dataset=str(dataset), steps=10, eval_every=2, config={"stops_after": 10})
   summary = run(directory)
-  assert directory.load_checkpoint(best=True).step == 4 and summary["held_out_loss"] == 1
+  assert directory.load_checkpoint("best").step == 4 and summary["held_out_loss"] == 1
   assert "eval_return_mean" in summary
 
 

@@ -5,12 +5,14 @@ The `acme` command is the usual way in; from Python:
     experiment = acme_experiments.Experiment(agent="dqn", environment="gym:CartPole-v1", steps=50_000)
     directory = acme_experiments.RunDirectory.create("runs/mine", experiment)
     summary = acme_experiments.run(directory)
+    agent = acme_experiments.load("runs/mine")
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+  from acme_experiments.loading import LoadedAgent, load
   from acme_experiments.rundir import Experiment, RunDirectory
   from acme_experiments.runs import evaluate, run
   from acme_experiments.stopping import Stopped
@@ -18,15 +20,17 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 
-__all__ = ["Experiment", "RunDirectory", "Stopped", "UsageError", "evaluate", "run"]
+__all__ = ["Experiment", "LoadedAgent", "RunDirectory", "Stopped", "UsageError", "evaluate", "load", "run"]
 
 # Imported when they are asked for, so that `acme --help` need not wait for them.
 _MODULES = {
   "Experiment": "rundir",
+  "LoadedAgent": "loading",
   "RunDirectory": "rundir",
   "Stopped": "stopping",
   "UsageError": "usage",
   "evaluate": "runs",
+  "load": "loading",
   "run": "runs",
 }
 

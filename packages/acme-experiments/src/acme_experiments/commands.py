@@ -7,6 +7,7 @@ import pathlib
 import secrets
 import shutil
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import acme_envs
@@ -17,6 +18,7 @@ from acme_experiments import (
   device,
   distributed,
   listing,
+  loading,
   overview,
   parsing,
   processes,
@@ -208,6 +210,17 @@ def _extend(directory: RunDirectory, experiment: Experiment, steps: int | None, 
   return extended
 
 
+@contextlib.contextmanager
+def _complaints(what: str, more: str = "") -> Iterator[None]:
+  """Makes one line of whatever an environment raises, or a config that is no longer the checkpoint's."""
+  try:
+    yield
+  except (UsageError, plugins.PluginError, checkpointing.CheckpointError, OSError):
+    raise
+  except Exception as error:
+    raise Failed(f"{what}: {_describe(error)}{more}") from error
+
+
 @execute.register
 def _status(command: parsing.Status, config: Any = None) -> None:
   directory = RunDirectory(command.directory)
@@ -237,15 +250,21 @@ def _evaluate(command: parsing.Evaluate, config: Any = None) -> None:
     raise UsageError(f"--seed: expected 0 or more, below 2^32, got {seed}.")
   directory = RunDirectory(command.directory)
   video = pathlib.Path(command.video) if command.video is not None else None
-  try:
-    result = runs.evaluate(directory, command.episodes, video, command.which == "best", seed)
-  except (UsageError, plugins.PluginError, checkpointing.CheckpointError, OSError):
-    raise
-  except Exception as error:  # Whatever an environment raises, or a config that is no longer the checkpoint's.
-    raise Failed(f"{directory.path} cannot be evaluated: {_describe(error)}") from error
+  with _complaints(f"{directory.path} cannot be evaluated"):
+    result = runs.evaluate(directory, command.episodes, video, parsing.which(command.which), seed)
   print(f"{_evaluation(result)}, with the parameters of step {result['steps']:,}")
   if video is not None:
     print(f"video: {video}")
+
+
+@execute.register
+def _export(command: parsing.Export, config: Any = None) -> None:
+  from acme_experiments import export
+
+  with _complaints(f"{command.directory} cannot be exported"):
+    agent = loading.load(command.directory, parsing.which(command.which))
+    out = export.export(agent, command.out)
+  print(f"wrote {out}, the policy of {agent.path} at step {agent.step:,}")
 
 
 @execute.register
@@ -258,19 +277,15 @@ def _record(command: parsing.Record, config: Any = None) -> None:
     out=command.out,
     episodes=command.episodes,
     steps=command.steps,
-    best=command.which == "best",
+    which=parsing.which(command.which),
     seed=_choose(command.seed),
     epsilon=command.epsilon,
     noise=command.noise,
     explore=command.explore,
     core=command.core,
   )
-  try:
+  with _complaints(f"{directory.path} cannot be recorded", " Whole episodes are kept."):
     done = recording.record(asked)
-  except (UsageError, plugins.PluginError, checkpointing.CheckpointError, OSError):
-    raise
-  except Exception as error:  # As in `_evaluate`.
-    raise Failed(f"{directory.path} cannot be recorded: {_describe(error)} Whole episodes are kept.") from error
   print(
     f"{done.episodes:,} episodes, {done.steps:,} steps, return {done.mean_return:,.2f}, by step {done.checkpoint:,}"
   )

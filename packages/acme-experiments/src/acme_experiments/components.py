@@ -23,6 +23,8 @@ class Components:
 
   Attributes:
     environments: for training, as many as the experiment says.
+    builder: the agent's.
+    spec: of the environment.
     agent: acts and learns in it.
     evaluator: evaluates the agent in an environment of its own; None where there is no environment.
     train_seed: what the seeds of the training episodes derive from.
@@ -82,9 +84,11 @@ class Components:
         config = configs.from_dict(type(plugin.config()), experiment.config)
         environment = self.environments[0] if self.environments else None
         spec = _recorded_spec(experiment) if environment is None else acme.make_environment_spec(environment)
+        self.spec = spec
         builder = plugin.builder(config, backend=experiment.backend)
         if experiment.simulator:
           builder = builder.with_simulator(self.environments[0])
+        self.builder = builder
         self.agent = agents.Agent(
           builder,
           spec,

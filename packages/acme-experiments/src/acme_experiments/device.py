@@ -61,29 +61,33 @@ def run(directory: RunDirectory, display: progress.Progress | None = None) -> di
   return runner.attempt(directory, lambda stop: _Run(directory, display or progress.Progress(), stop))
 
 
-def evaluate(directory: RunDirectory, episodes: int, seed: int | None = None) -> dict[int, dict[str, Any]]:
-  """Evaluates the newest checkpoint of all seeds, or of one seed whose directory it is; arguments as `runs.evaluate`.
+def evaluate(
+  directory: RunDirectory, episodes: int, seed: int | None = None, which: rundir.Which = "newest"
+) -> dict[int, dict[str, Any]]:
+  """Evaluates a checkpoint of all seeds, or of one seed whose directory it is; arguments as `runs.evaluate`.
 
   Returns:
-    By seed what `runner.evaluate` gives.
+    By seed what `runs.evaluate` gives of one.
 
   Raises:
     CheckpointError: there is no checkpoint, or it is of another agent, version or environment.
-    UsageError: the seed's directory does not lie in the run's, which has the checkpoints.
+    UsageError: the seed's directory does not lie in the run's, which has the checkpoints; or the best are asked for.
   """
-  loop, seeds, steps = _load(directory)
+  loop, seeds, steps = _load(directory, which)
   returns = loop.evaluate(episodes, seed)  # [S, E]
   return {each: _statistics(returns[i]) | {"steps": steps} for i, each in enumerate(seeds)}
 
 
-def _load(directory: RunDirectory) -> tuple[Any, tuple[int, ...], int]:
-  """The loop of a run's seeds, or of the one whose directory it is, at the newest checkpoint; the seeds; its step."""
+def _load(directory: RunDirectory, which: rundir.Which) -> tuple[Any, tuple[int, ...], int]:
+  """The loop of a run's seeds, or of the one whose directory it is, at a checkpoint; the seeds; its step."""
+  if which == "best":
+    raise UsageError("--which best: a run on a device keeps its newest parameters only.")
   experiment = directory.read_experiment()
   if experiment.seeds is not None:
     run_directory, seeds = directory, experiment.seeds
   else:
     run_directory, seeds = parent(directory), (experiment.seed,)
-  checkpoint = run_directory.load_checkpoint()
+  checkpoint = run_directory.load_checkpoint(which)
   components.check(checkpoint, experiment)
   saved = checkpoint.state["loop"]
   if not set(seeds) <= set(saved["seeds"]):
@@ -97,13 +101,9 @@ def _load(directory: RunDirectory) -> tuple[Any, tuple[int, ...], int]:
   return loop, seeds, checkpoint.step
 
 
-def load_variables(directory: RunDirectory) -> tuple[core.VariableSource, int]:
-  """What one seed of a run has learnt by the newest checkpoint, and the step of that; raises as `evaluate`."""
-  loop, seeds, steps = _load(directory)
-  if len(seeds) != 1:
-    raise UsageError(
-      f"{directory.path} holds many seeds: give the directory of one, such as {directory.seed_path(seeds[0])}."
-    )
+def load_variables(directory: RunDirectory, which: rundir.Which) -> tuple[core.VariableSource, int]:
+  """What a run of one seed, or one seed of a run, has learnt by a checkpoint, and its step; raises as `evaluate`."""
+  loop, _, steps = _load(directory, which)
   return _OfOneSeed(loop), steps
 
 

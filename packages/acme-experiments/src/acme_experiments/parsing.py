@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from acme_experiments.usage import AUTO, UsageError
+from acme_experiments.usage import AUTO, UsageError, Which
 
 if TYPE_CHECKING:
   from acme import plugins
@@ -64,6 +64,7 @@ MaybeName = Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hi
 MaybePath = Annotated[str | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")]
 Seed = Annotated[int | Literal["random"], tyro.conf.arg(metavar="N|random")]
 MaybeSeed = Annotated[int | Literal["random"] | None, tyro.conf.arg(metavar="N|random", help_behavior_hint="")]
+Parameters = Annotated[str, tyro.conf.arg(metavar="newest|best|STEP")]
 EnvOptions = Annotated[Mapping[str, Any], _NO_PAIRS, tyro.conf.arg(name="env.NAME", help_behavior_hint="")]
 Wrap = Annotated[
   tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME[:OPTION,...]", help_behavior_hint="")
@@ -176,10 +177,23 @@ class Evaluate:
   """Greedy episodes."""
   seed: MaybeSeed = None
   """Of their starts, so that several runs are evaluated on the same ones; else those of the run's final evaluation."""
-  which: Annotated[Literal["newest", "best"], tyro.conf.arg(metavar="WHICH")] = "newest"
-  """The newest parameters, or the best: those of the evaluation with the highest mean return."""
+  which: Parameters = "newest"
+  """The newest parameters; the best: those of the evaluation with the highest mean return; or those of a STEP whose
+  checkpoint is kept."""
   video: MaybePath = None
   """A file for a film of the first of them, such as best.mp4 or best.gif."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Export:
+  """Write the policy of a run as a folder that acts without this project, and says how in its README.md."""
+
+  directory: Directory
+  """The run directory; of many seeds that of one, or the whole for the best one."""
+  out: Path
+  """The folder, which must not exist."""
+  which: Parameters = "newest"
+  """As for `acme evaluate`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -194,7 +208,7 @@ class Record:
   """How many."""
   steps: MaybeNumber = None
   """Environment steps, in place of --episodes; the episode in progress is played to its end."""
-  which: Annotated[Literal["newest", "best"], tyro.conf.arg(metavar="WHICH")] = "newest"
+  which: Parameters = "newest"
   """As for `acme evaluate`."""
   seed: Seed = 0
   """Of the episodes and of what is drawn: another seed gives other episodes."""
@@ -328,6 +342,7 @@ Command = (
   | Resume
   | Status
   | Evaluate
+  | Export
   | Record
   | Dataset
   | Plot
@@ -347,6 +362,7 @@ COMMANDS: dict[str, type] = {
   "resume": Resume,
   "status": Status,
   "evaluate": Evaluate,
+  "export": Export,
   "record": Record,
   "dataset": Dataset,
   "plot": Plot,
@@ -423,6 +439,17 @@ def seeds(text: str) -> tuple[int, ...]:
       raise UsageError(f"--seeds: expected numbers and ranges of them, such as 0-15 or 0-3,8, got {text!r}.")
     found += range(int(match[1]), int(match[2] or match[1]) + 1)
   return tuple(found)
+
+
+def which(text: str) -> Which:
+  """What `--which` says; UsageError where it is nothing of the kind."""
+  if text == "best":
+    return "best"
+  if text == "newest":
+    return "newest"
+  if not re.fullmatch(r"\d{1,15}", text):
+    raise UsageError(f"--which: expected newest, best or the step of a checkpoint, got {text!r}.")
+  return int(text)
 
 
 def default_config(plugin: "plugins.AgentPlugin", preset: str | None) -> Any:

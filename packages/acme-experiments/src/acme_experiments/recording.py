@@ -5,7 +5,7 @@ import dataclasses
 import math
 import os
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import dm_env
@@ -13,11 +13,10 @@ import numpy as np
 import tree
 
 import acme
-from acme import agents, builders, core, loggers, replay, specs, types
-from acme_experiments import components, device, runner, runs, stopping, stores
-from acme_experiments.components import Components
+from acme import builders, core, loggers, replay, specs, types
+from acme_experiments import loading, stopping
 from acme_experiments.experiment import Experiment, UsageError
-from acme_experiments.rundir import RunDirectory
+from acme_experiments.rundir import RunDirectory, Which
 from acme_replay import datasets
 
 
@@ -33,8 +32,8 @@ class Recording:
   """How many; None where `steps` says."""
   steps: int | None
   """Environment steps after which no further episode begins; None where `episodes` says."""
-  best: bool
-  """Whether the parameters are those of the best evaluation in place of the newest."""
+  which: Which
+  """Of the run's parameters."""
   seed: int
   """Of the episodes and of what is drawn."""
   epsilon: float
@@ -70,11 +69,14 @@ def record(recording: Recording) -> Recorded:
     OSError: the disk is full; whole episodes stay.
   """
   experiment = recording.directory.read_experiment()
-  with _policy(recording, experiment) as (environment, agent, variables, checkpoint):
-    spec = acme.make_environment_spec(environment)
+  loading.check_environment(recording.directory.path, experiment)
+  parts, variables, checkpoint = loading.open_run(recording.directory, recording.which)
+  with contextlib.closing(parts):
+    assert parts.evaluator is not None
+    environment, spec = parts.evaluator.environment, parts.spec
     disturb = _make_noise(recording, spec)
     noted = _Noted()
-    actor = agent.make_actor(
+    actor = parts.agent.make_actor(
       builders.ActorInputs(
         variables=variables, seed=_derive(recording.seed, 0), adder=noted, evaluation=not recording.explore
       )
@@ -107,37 +109,6 @@ def record(recording: Recording) -> Recorded:
   return Recorded(len(recorder.returns), recorder.steps, mean, checkpoint, stop.signal)
 
 
-@contextlib.contextmanager
-def _policy(
-  recording: Recording, experiment: Experiment
-) -> Iterator[tuple[dm_env.Environment, agents.Agent, core.VariableSource, int]]:
-  """An environment, the agent, where its parameters are read, and the step that these are of."""
-  directory = recording.directory
-  runner.check_environment(directory)
-  if experiment.in_processes:
-    example = directory.seed_path((experiment.seeds or (0,))[0])
-    raise UsageError(f"{directory.path} holds many seeds: give the directory of one, such as {example}.")
-  # Of the replay nothing is wanted, wherever it lies.
-  on_host = dataclasses.replace(
-    experiment, replay=stores.NOTHING, listen_everywhere=False, dataset=None, seeds=None, loop="host", envs=1
-  )
-  if experiment.loop == "device":
-    if recording.best:
-      raise UsageError("--which best: a run on a device keeps its newest parameters only.")
-    variables, step = device.load_variables(directory)
-    with contextlib.closing(Components(on_host)) as parts:
-      assert parts.evaluator is not None
-      yield parts.evaluator.environment, parts.agent, variables, step
-    return
-  runs.check_whole(directory)
-  checkpoint = directory.load_checkpoint(recording.best)
-  with contextlib.closing(Components(on_host)) as parts:
-    components.check(checkpoint, experiment)
-    parts.agent.learner.restore(components.learner_of(checkpoint))
-    assert parts.evaluator is not None
-    yield parts.evaluator.environment, parts.agent, parts.agent.learner, checkpoint.step
-
-
 def _derive(seed: int, number: int) -> int:
   return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
@@ -150,7 +121,7 @@ def _origin(recording: Recording, experiment: Experiment, checkpoint: int) -> di
     "agent": experiment.agent,
     **({"env_options": dict(experiment.env_options)} if experiment.env_options else {}),
     **({"wrap": list(experiment.wrap)} if experiment.wrap else {}),
-    "policy": "best" if recording.best else "newest",
+    "policy": str(recording.which),
     "checkpoint": checkpoint,
     **options,
   }

@@ -29,6 +29,7 @@ from typing import Any
 
 from acme import checkpointing, plugins
 from acme_experiments.experiment import Experiment, UsageError
+from acme_experiments.usage import Which
 
 FORMAT = 2  # 1 is of acme-core 0.1.
 _SUMMARY = ("steps", "episodes")  # What a summary must have, …
@@ -164,13 +165,22 @@ class RunDirectory:
       )
     return None
 
-  def load_checkpoint(self, best: bool = False) -> checkpointing.Checkpoint:
-    """Reads the newest whole checkpoint, or the learner's of the best evaluation, and changes nothing.
+  def load_checkpoint(self, which: Which = "newest") -> checkpointing.Checkpoint:
+    """Reads the newest whole checkpoint, the learner's of the best evaluation, or that of a step; changes nothing.
 
     Raises:
       CheckpointError: there is none.
     """
-    return checkpointing.load(self.best if best else self.checkpoints)
+    if which in ("newest", "best"):
+      return checkpointing.load(self.best if which == "best" else self.checkpoints)
+    found = {step: path for folder in (self.best, self.checkpoints) for step, path in checkpointing.find(folder)}
+    if which not in found:
+      there = f"those of {' and '.join(f'{step:,}' for step in sorted(found))}" if found else "none"
+      raise checkpointing.CheckpointError(
+        f"{self.path} has no checkpoint of step {which:,}, but {there}: the newest two are kept, and the best."
+      )
+    state, manifest = checkpointing.read(found[which])
+    return checkpointing.Checkpoint(which, state, manifest["metadata"])
 
   def write_saved(self, steps: int, episodes: int) -> None:
     """Writes down that there is a checkpoint, and how far it is."""
@@ -202,9 +212,9 @@ def at_one_stroke(path: pathlib.Path, taken: str) -> Iterator[pathlib.Path]:
     temporary.chmod(0o755)
     yield temporary
     temporary.rename(path)
-  except OSError as error:
+  except BaseException as error:
     shutil.rmtree(temporary, ignore_errors=True)
-    if not path.exists():
+    if not isinstance(error, OSError) or not path.exists():
       raise
     raise UsageError(taken) from error
 

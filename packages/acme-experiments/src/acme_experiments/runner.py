@@ -5,7 +5,6 @@ between two steps, so where a run is stopped and resumed changes nothing that it
 """
 
 import contextlib
-import dataclasses
 import functools
 import math
 import pathlib
@@ -19,7 +18,7 @@ import acme
 from acme import counting, loggers
 from acme.environment_loop import Result
 from acme_envs import repeats
-from acme_experiments import components, evaluation, progress, records, saving, stopping, stores
+from acme_experiments import components, evaluation, progress, records, saving, stopping
 from acme_experiments.components import Components
 from acme_experiments.rundir import RunDirectory, UsageError
 from acme_experiments.stopping import Stopped
@@ -61,46 +60,6 @@ def attempt(directory: RunDirectory, make: Callable[[stopping.StopRequest], Any]
       with contextlib.suppress(OSError):  # The disk may be what failed.
         directory.error.write_text(traceback.format_exc())
       raise
-
-
-def evaluate(
-  directory: RunDirectory, episodes: int, video: pathlib.Path | None = None, best: bool = False, seed: int | None = None
-) -> dict[str, Any]:
-  """Evaluates the newest checkpoint of a run, which may be going on; with as many episodes, as its final evaluation.
-
-  Args:
-    directory: the run's.
-    episodes: how many.
-    video: a file for a film of the first episode; None for none.
-    best: evaluates the parameters of the best evaluation in place of the newest.
-    seed: of the starts, whatever the run's is; None for those of its final evaluation.
-
-  Returns:
-    Statistics named as in summary.json, `eval_returns` and the checkpoint's `steps`.
-
-  Raises:
-    CheckpointError: there is no checkpoint, or it is of another agent, version or environment.
-  """
-  # Of the replay nothing is wanted, wherever it lies.
-  experiment = directory.read_experiment()
-  check_environment(directory)
-  experiment = dataclasses.replace(experiment, replay=stores.NOTHING, listen_everywhere=False, dataset=None)
-  checkpoint = directory.load_checkpoint(best)
-  with contextlib.closing(Components(experiment, video=video)) as parts:
-    components.check(checkpoint, experiment)
-    parts.agent.learner.restore(components.learner_of(checkpoint))
-    assert parts.evaluator is not None
-    evaluator = parts.evaluator if seed is None else dataclasses.replace(parts.evaluator, seed=seed)
-    results = evaluator.run(evaluation.FINAL, episodes, video=video)
-  return evaluation.statistics(results) | {"steps": checkpoint.step}
-
-
-def check_environment(directory: RunDirectory) -> None:
-  """Raises UsageError where a run has no environment, in which to act."""
-  if directory.read_experiment().environment is None:
-    raise UsageError(
-      f"{directory.path} is a run without an environment: begin one with the environment to act in, on its dataset."
-    )
 
 
 class _Run:

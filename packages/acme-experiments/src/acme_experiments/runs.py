@@ -1,10 +1,12 @@
 """A run directory's run: of one seed on the host or on Ray, of many in processes, or of all on a device."""
 
+import contextlib
+import dataclasses
 import pathlib
 from typing import Any
 
-from acme_experiments import device, distributed, evaluation, processes, progress, runner
-from acme_experiments.rundir import RunDirectory, UsageError
+from acme_experiments import device, distributed, evaluation, loading, processes, progress, runner
+from acme_experiments.rundir import RunDirectory, UsageError, Which
 
 
 def run(directory: RunDirectory, display: progress.Progress | None = None, jobs: int = 1) -> dict[str, Any]:
@@ -45,15 +47,19 @@ def check_whole(directory: RunDirectory) -> None:
 
 
 def evaluate(
-  directory: RunDirectory, episodes: int, video: pathlib.Path | None = None, best: bool = False, seed: int | None = None
+  directory: RunDirectory,
+  episodes: int,
+  video: pathlib.Path | None = None,
+  which: Which = "newest",
+  seed: int | None = None,
 ) -> dict[str, Any]:
-  """Evaluates the newest checkpoint of a run, or of each of its seeds.
+  """Evaluates a checkpoint of a run, or of each of its seeds; with as many episodes, as its final evaluation.
 
   Args:
     directory: the run's, which may be going on.
     episodes: how many, for each seed.
     video: a file for a film of the first episode; None for none.
-    best: evaluates the parameters of the best evaluation in place of the newest.
+    which: of its parameters: the newest, those of the best evaluation, or those of a step's checkpoint.
     seed: of the starts, whatever the run's is; None for those of its final evaluation.
 
   Returns:
@@ -65,20 +71,27 @@ def evaluate(
     UsageError: a film or the best parameters are asked for where there are none.
   """
   experiment = directory.read_experiment()
-  if best and experiment.actors is not None:
-    raise UsageError("--which best: a run on Ray keeps its newest parameters only.")
   if experiment.loop == "host" and experiment.seeds is None:
-    return runner.evaluate(directory, episodes, video, best, seed)
+    return _evaluate(directory, episodes, video, which, seed)
   if video is not None:
     raise UsageError(f"--video: {directory.path} holds no run of one seed on the host, which alone can be filmed.")
   if experiment.loop == "host":
-    results = {
-      each: runner.evaluate(directory.seed(each), episodes, best=best, seed=seed) for each in experiment.seeds or ()
-    }
-  elif best:
-    raise UsageError("--which best: a run on a device keeps its newest parameters only.")
+    results = {each: _evaluate(directory.seed(each), episodes, None, which, seed) for each in experiment.seeds or ()}
   else:
-    results = device.evaluate(directory, episodes, seed)
+    results = device.evaluate(directory, episodes, seed, which)
   if experiment.seeds is None:
     return results[experiment.seed]
   return evaluation.of_seeds(results) | {"steps": min(result["steps"] for result in results.values())}
+
+
+def _evaluate(
+  directory: RunDirectory, episodes: int, video: pathlib.Path | None, which: Which, seed: int | None
+) -> dict[str, Any]:
+  """`evaluate` of a run of one seed on the host, with `eval_returns`."""
+  loading.check_environment(directory.path, directory.read_experiment())
+  parts, _, step = loading.open_run(directory, which, video)
+  with contextlib.closing(parts):
+    assert parts.evaluator is not None
+    evaluator = parts.evaluator if seed is None else dataclasses.replace(parts.evaluator, seed=seed)
+    results = evaluator.run(evaluation.FINAL, episodes, video=video)
+  return evaluation.statistics(results) | {"steps": step}

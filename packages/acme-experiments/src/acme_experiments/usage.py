@@ -1,6 +1,10 @@
 """What the command line and an experiment both know; importing it takes no time."""
 
+from typing import Literal
+
 AUTO = "auto"  # The replay of those who leave it to the machine.
+Which = Literal["newest", "best"] | int
+"""The parameters of a run: the newest, those of the best evaluation, or those of a step's checkpoint."""
 
 
 class UsageError(ValueError):

@@ -55,12 +55,12 @@ class Actor(core.Actor):
     self._extras: Any = ()
     self._first = np.ones(self._num_envs, bool)  # [N], where an episode begins.
     # What else the policy reads of a step, as it is at an episode's first.
-    self._zeros = {name: value for name, value in _first_step(spec, self._num_envs).items() if name in policy.reads}
+    self._zeros = {name: value for name, value in first_step(spec, self._num_envs).items() if name in policy.reads}
     self._last = dict(self._zeros)
     self._steps = inputs.steps  # Environment steps of all actors, as this one knows them.
     self._acting = self._num_envs * self._num_actors  # How many the next action makes.
     self._call = jax.jit(self._execute)
-    self._act_plainly = jax.jit(lambda params, o: self._execute(params, None, None, _step(o), (), ()).action)
+    self._act_plainly = jax.jit(lambda params, o: self._execute(params, None, None, make_step(o), (), ()).action)
     # What needs nothing but o_t, and has nobody who wants more of it, gives nothing but the action.
     self._plain = not (self._draws or self._has_state or self._zeros) and not self._gives_extras(spec)
 
@@ -72,7 +72,7 @@ class Actor(core.Actor):
     """Whether there are extras that somebody wants."""
     if self._adder is None:
       return False
-    step = _step(networks.zeros(spec.observations, self._num_envs))
+    step = make_step(networks.zeros(spec.observations, self._num_envs))
     done = jax.eval_shape(lambda params: self._execute(params, None, None, step, (), ()), self._variables.params)
     return bool(jax.tree.leaves(done.extras))
 
@@ -101,7 +101,7 @@ class Actor(core.Actor):
     if self._plain:
       action = self._act_plainly(self._variables.params, batch)
     else:
-      step = _step(batch, start_of_episode=self._first if self._has_state else None, **self._last)
+      step = make_step(batch, start_of_episode=self._first if self._has_state else None, **self._last)
       key, low = self._fold(steps) if self._draws else (None, None)
       done = self._call(self._variables.params, key, low, step, self._core, self._noise)
       action, self._extras, self._before, self._core, self._noise = done
@@ -188,13 +188,13 @@ def add_batch(nest: types.NestedArray) -> types.NestedArray:
   return tree.map_structure(lambda leaf: np.asarray(leaf)[None], nest)
 
 
-def _step(observation: types.NestedArray, **others: Any) -> types.Step:
+def make_step(observation: types.NestedArray, **others: Any) -> types.Step:
   """A step of which only some fields are there."""
   fields = {"action": None, "reward": None, "discount": None, "start_of_episode": None}
   return types.Step(observation, **(fields | others))
 
 
-def _first_step(spec: specs.EnvironmentSpec, num_envs: int) -> dict[str, types.NestedArray]:
+def first_step(spec: specs.EnvironmentSpec, num_envs: int) -> dict[str, types.NestedArray]:
   """What replay stores of the first step of an episode besides o_t, [N, …]."""
   ones = tree.map_structure(np.ones_like, networks.zeros(spec.discounts, num_envs))
   return {

@@ -1,14 +1,15 @@
 """The builder of every agent that is a program."""
 
+import pathlib
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import jax
 import numpy as np
 import tree
 
 from acme import builders, configs, core, experience, specs, types
-from acme_jax import acting, learning, networks
+from acme_jax import acting, exporting, learning, networks
 from acme_jax.program import Acted, Policy, Program
 
 Config = TypeVar("Config", bound=configs.Config)
@@ -75,3 +76,9 @@ class ProgramBuilder(builders.Builder[Config, Program[S, P, C]], Generic[Config,
     self, spec: specs.EnvironmentSpec, program: Program[S, P, C], inputs: builders.ActorInputs
   ) -> core.Actor:
     return acting.Actor(program, spec, inputs)
+
+  def export(
+    self, spec: specs.EnvironmentSpec, variables: core.VariableSource, seed: int, to: pathlib.Path
+  ) -> dict[str, Any]:
+    """Writes the evaluation policy as files that act without this project: see `acme_jax.exporting`."""
+    return exporting.export(self.make_program(spec), spec, variables, seed, to)

@@ -46,16 +46,16 @@ class Actor(core.Actor):
     self._seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
     self._params = agent.make_params()
     self._client = variables.VariableClient(inputs.variables, program.PARAMS, variables.of(self._params))
-    self._core: Any = _tensors(policy.initial(self._params, self._num_envs))
+    self._core: Any = tensors(policy.initial(self._params, self._num_envs))
     in_call = explore if explore is not None and not isinstance(explore, exploration.EpsilonGreedy) else None
-    self._noise: Any = _tensors(in_call.initial(self._num_envs)) if in_call is not None else ()
+    self._noise: Any = tensors(in_call.initial(self._num_envs)) if in_call is not None else ()
     self._has_state = bool(tf.nest.flatten((self._core, self._noise)))
     self._draws = policy.random or in_call is not None
     self._before: Any = self._core  # What went into the newest call.
     self._extras: Any = ()
     self._first = np.ones(self._num_envs, bool)  # [N], where an episode begins.
     # What else the policy reads of a step, as it is at an episode's first.
-    self._zeros = {name: value for name, value in _first_step(spec, self._num_envs).items() if name in policy.reads}
+    self._zeros = {name: value for name, value in first_step(spec, self._num_envs).items() if name in policy.reads}
     self._last = dict(self._zeros)
     self._steps = inputs.steps  # Environment steps of all actors, as this one knows them.
     self._acting = self._num_envs * self._num_actors  # How many the next action makes.
@@ -179,7 +179,8 @@ def add_batch(nest: types.NestedArray) -> types.NestedArray:
   return tree.map_structure(lambda leaf: np.asarray(leaf)[None], nest)
 
 
-def _tensors(nest: Any) -> Any:
+def tensors(nest: Any) -> Any:
+  """The nest with tensors as leaves."""
   return tf.nest.map_structure(tf.convert_to_tensor, nest)
 
 
@@ -187,7 +188,7 @@ def _arrays(nest: Any) -> Any:
   return tf.nest.map_structure(lambda leaf: leaf.numpy() if tf.is_tensor(leaf) else leaf, nest)
 
 
-def _first_step(spec: specs.EnvironmentSpec, num_envs: int) -> dict[str, types.NestedArray]:
+def first_step(spec: specs.EnvironmentSpec, num_envs: int) -> dict[str, types.NestedArray]:
   """What replay stores of the first step of an episode besides o_t, [N, …]."""
   ones = tree.map_structure(np.ones_like, networks.zeros(spec.discounts, num_envs))
   return {

@@ -1,5 +1,6 @@
 """The builder of every agent that is a program."""
 
+import pathlib
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -7,7 +8,7 @@ import tensorflow as tf
 import tree
 
 from acme import builders, configs, core, experience, specs, types
-from acme_tf import acting, functions, learning, networks
+from acme_tf import acting, exporting, functions, learning, networks
 from acme_tf.program import Policy, Program
 
 Config = TypeVar("Config", bound=configs.Config)
@@ -73,6 +74,12 @@ class ProgramBuilder(builders.Builder[Config, Program[S, P, C]], Generic[Config,
     self, spec: specs.EnvironmentSpec, program: Program[S, P, C], inputs: builders.ActorInputs
   ) -> core.Actor:
     return acting.Actor(program, spec, inputs)
+
+  def export(
+    self, spec: specs.EnvironmentSpec, variables: core.VariableSource, seed: int, to: pathlib.Path
+  ) -> dict[str, Any]:
+    """Writes the evaluation policy as files that act without this project: see `acme_tf.exporting`."""
+    return exporting.export(self.make_program(spec), spec, variables, seed, to)
 
 
 def _spec_of(program: Program[Any, P, C], function: Callable[[Policy[P, C], P], Any]) -> types.NestedSpec:

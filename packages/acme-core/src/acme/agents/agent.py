@@ -49,7 +49,7 @@ class Agent(core.Actor, core.VariableSource):
       TypeError: `replay` makes none.
       ValueError: the replay is for agents with another backend.
     """
-    replay_seed, learner_seed, actor_seed, self._evaluator_seed = split_seed(seed)
+    replay_seed, learner_seed, actor_seed, self.evaluator_seed = split_seed(seed)
     self._builder = builder
     self._spec = spec
     self._program = builder.make_program(spec)
@@ -87,7 +87,7 @@ class Agent(core.Actor, core.VariableSource):
 
     `simulator` is the very environment that it will act in, where the agent plans in copies of its own; else None.
     """
-    inputs = builders.ActorInputs(variables=self.learner, seed=self._evaluator_seed, evaluation=True)
+    inputs = builders.ActorInputs(variables=self.learner, seed=self.evaluator_seed, evaluation=True)
     return self.make_actor(inputs, simulator)
 
   def make_actor(self, inputs: builders.ActorInputs, simulator: Any = None) -> core.Actor:
