@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 
-import numpy as np
+from acme_experiments.statistics import interval
 
 HERE = pathlib.Path(__file__).parent
 HOST = {1: ("dqn_ours.py", "--every", "1", "--steps", "2000"), 4: ("dqn_ours.py", "--every", "4", "--steps", "5000")}
@@ -113,17 +113,6 @@ def learning(options: argparse.Namespace) -> None:
       f"- seeds whose loss was not finite: {diverged or 'none'}",
     ],
   )
-
-
-def interval(values: np.ndarray) -> tuple[float, float, float]:
-  """The mean of the middle half (IQM), and its 95 % bootstrap interval over seeds."""
-
-  def iqm(rows: np.ndarray) -> np.ndarray:
-    cut = rows.shape[-1] // 4
-    return np.sort(rows, axis=-1)[..., cut : rows.shape[-1] - cut].mean(axis=-1)
-
-  means = iqm(np.random.default_rng(0).choice(values, (10_000, len(values))))
-  return float(iqm(values)), *(float(x) for x in np.quantile(means, [0.025, 0.975]))
 
 
 def write(name: str, lines: list[str]) -> None:

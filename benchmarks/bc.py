@@ -17,11 +17,11 @@ import subprocess
 import sys
 
 import numpy as np
-from anakin import interval
 from learning import one_core
 from seeds import seeds
 
 from acme_experiments import RunDirectory, components, stores
+from acme_experiments.statistics import interval
 
 RUNS = pathlib.Path("runs", "bc")
 OUT = pathlib.Path(__file__).parent / "results" / "bc.md"

@@ -21,11 +21,11 @@ import sys
 import tomllib
 
 import numpy as np
-from anakin import interval
 from learning import one_core
 
 import acme_experiments
 from acme_experiments import RunDirectory
+from acme_experiments.statistics import interval
 
 HERE = pathlib.Path(__file__).parent
 RESULTS = HERE / "results" / "tasks"

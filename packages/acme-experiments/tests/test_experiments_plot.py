@@ -42,7 +42,7 @@ def test_labels_name_what_differs(make_curve):
     plotting.read_curves(make_curve("b", [1], agent="dqn", rate=2, size=3))[0],
     plotting.read_curves(make_curve("c", [1], agent="d4pg", rate=7))[0],
   ]
-  assert plotting._labels(curves) == ["dqn rate=1", "dqn rate=2", "d4pg"]
+  assert plotting.labels(curves) == ["dqn rate=1", "dqn rate=2", "d4pg"]
 
 
 @pytest.mark.parametrize("ending", ["png", "pdf", "svg"])

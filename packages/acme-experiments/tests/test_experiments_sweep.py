@@ -12,7 +12,7 @@ import tomllib
 
 import pytest
 
-from acme_experiments import RunDirectory, sweep
+from acme_experiments import RunDirectory, processes, rundir, sweep
 from acme_experiments.experiment import UsageError
 
 FOLDER = pathlib.Path(__file__).parent
@@ -196,3 +196,116 @@ def test_nothing_is_written_through_a_link(acme_command, write, tmp_path):
     code, _, error = acme_command("resume tried")
     assert (tmp_path / "precious").read_text() == "text"
     assert code == error.count("\n") == expected
+
+
+# Steered by Optuna.
+
+
+STUDY = (
+  HEAD + "trials = 4\n[study]\nstartup = 1\nwarmup = 0\n[sweep]\nlearning_rate = {low = 1e-4, high = 1.0, log = true}\n"
+)
+
+
+@pytest.mark.parametrize(
+  ("content", "complaint"),
+  [
+    (STUDY.replace("trials = 4\n", ""), "[study]: expected trials = N"),
+    (STUDY.replace("startup = 1", "startup = -1"), "startup and warmup of 0 or more"),
+    (STUDY.replace("startup", "stratup"), "expected a table [study] with startup, warmup, prune at most"),
+    (STUDY.replace("1e-4", "-1").replace(", log = true", ""), "learning_rate"),  # An end that the config refuses.
+  ],
+)
+def test_a_study_that_cannot_be_is_one_clear_line(acme_command, write, tmp_path, content, complaint):
+  write(content)
+  code, _, error = acme_command("sweep try.toml --out tried")
+  assert code == 2 and complaint in error and error.count("\n") == 1
+  assert not (tmp_path / "tried").exists()
+
+
+@pytest.fixture
+def study(acme_command, write, tmp_path, monkeypatch):
+  """A study whose runs are not processes: each is over at once, or goes on until it is stopped."""
+  pytest.importorskip("optuna")
+  return _Faked(acme_command, write, tmp_path, monkeypatch)
+
+
+class _Faked:
+  def __init__(self, acme_command, write, tmp_path, monkeypatch):
+    self.path, self.command, self.write = tmp_path / "tried", acme_command, write
+    self.returns, self.stopped = {}, []
+    monkeypatch.setattr(processes.Pool, "_start", lambda pool, name: self.start(pool, name))
+
+  def start(self, pool, name):
+    """Evaluations at 10 times the number of the trial; the second and later ones are still going on."""
+    directory = pool._runs[name]
+    value = self.returns[name]
+    (directory.path / "eval.csv").write_text(f"steps,eval_return_mean\n30,{value}\n")
+    pool._running[name] = _Process(self, name, over=value >= self.returns["trial-000"])
+    if value >= self.returns["trial-000"]:
+      numbers = {"steps": 60, "episodes": 2, "eval_return_mean": value, "eval_return_std": 0.0, "eval_episodes": 2}
+      rundir.write_json(directory.summary, numbers)
+      (directory.path / "output.txt").write_text(f"evaluation return {value}\nrun: here\n")
+    else:
+      (directory.path / "output.txt").write_text("")
+
+
+class _Process:
+  def __init__(self, faked, name, over):
+    self.faked, self.name, self.returncode = faked, name, 0 if over else None
+
+  def poll(self):
+    return self.returncode
+
+  def send_signal(self, number):
+    if self.returncode is None:
+      self.faked.stopped.append(self.name)
+      self.returncode = 128 + number
+
+  def wait(self):
+    pass
+
+
+def test_a_study_prunes_ranks_and_is_resumed(study):
+  study.write(STUDY)
+  study.returns = {"trial-000": 5.0, "trial-001": 1.0, "trial-002": 9.0, "trial-003": 6.0}
+  code, text, error = study.command("sweep try.toml --out tried")
+  assert code == 0, error
+  assert study.stopped == ["trial-001"] and "trial-001: pruned after evaluation 1, at 1.00" in text
+  with (study.path / "results.csv").open(newline="") as file:
+    rows = list(csv.DictReader(file))
+  assert [row["trial"] for row in rows] == ["trial-002", "trial-003", "trial-000", "trial-001"]
+  assert [row["pruned"] for row in rows] == ["", "", "", "True"] and not any(row["failed"] == "True" for row in rows)
+  rates = {row["trial"]: float(row["learning_rate"]) for row in rows}
+  assert len(set(rates.values())) == 4 and all(1e-4 <= rate <= 1 for rate in rates.values())
+  for name, rate in rates.items():
+    assert RunDirectory(study.path / name).read_experiment().config["learning_rate"] == rate
+  before = (study.path / "results.csv").read_bytes()
+  assert study.command("resume tried")[0] == 0 and (study.path / "results.csv").read_bytes() == before
+
+
+def test_a_study_that_was_killed_goes_on_with_the_trial_that_it_was_at(study, monkeypatch):
+  study.write(STUDY)
+  study.returns = {f"trial-{i:03}": 5.0 + i for i in range(4)}
+
+  def kill(pool, name):
+    if name == "trial-002":
+      raise KeyboardInterrupt
+    study.start(pool, name)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(processes.Pool, "_start", kill)
+    assert study.command("sweep try.toml --out tried")[0] == 130
+  config = (study.path / "trial-002" / "config.json").read_bytes()
+  assert study.command("resume tried")[0] == 0
+  assert (study.path / "trial-002" / "config.json").read_bytes() == config
+  with (study.path / "results.csv").open(newline="") as file:
+    assert [row["trial"] for row in csv.DictReader(file)] == [f"trial-{i:03}" for i in (3, 2, 1, 0)]
+
+
+def test_evaluations_of_seeds_count_where_all_have_had_them(make_run):
+  study = pytest.importorskip("acme_experiments.study", exc_type=ImportError)
+  directory = make_run("many", seeds=(1, 2))
+  for seed, values in ((1, (1.0, 2.0, 3.0)), (2, (5.0, 6.0))):
+    rows = "".join(f"{10 * i},{value}\n" for i, value in enumerate(values))
+    (directory.make_seed(seed).path / "eval.csv").write_text(f"steps,eval_return_mean\n{rows}99,7")  # Half a line.
+  assert study.evaluations(directory) == [3.0, 4.0]

@@ -7,7 +7,7 @@ import pathlib
 import secrets
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import acme_envs
@@ -310,11 +310,22 @@ def _dataset(command: parsing.Dataset, config: Any = None) -> None:
 def _plot(command: parsing.Plot, config: Any = None) -> None:
   from acme_experiments import plotting  # Brings matplotlib.
 
-  directories: list[RunDirectory] = []
-  for path in command.directories:
-    directories += _directories_of(pathlib.Path(path), alone=len(command.directories) == 1)
-  plotting.plot(directories, pathlib.Path(command.out), command.columns)
+  plotting.plot(_all_directories(command.directories), pathlib.Path(command.out), command.columns)
   print(f"wrote {command.out}")
+
+
+@execute.register
+def _report(command: parsing.Report, config: Any = None) -> None:
+  from acme_experiments import report  # As for plots.
+
+  ranges = None if command.ranges is None else report.read_ranges(command.ranges)
+  report.write(report.read(_all_directories(command.directories), ranges), pathlib.Path(command.out))
+  print(f"wrote {pathlib.Path(command.out) / 'report.md'}")
+
+
+def _all_directories(paths: Sequence[str]) -> list[RunDirectory]:
+  """Those of all seeds of several runs."""
+  return [found for path in paths for found in _directories_of(pathlib.Path(path), alone=len(paths) == 1)]
 
 
 def _directories_of(path: pathlib.Path, alone: bool) -> list[RunDirectory]:

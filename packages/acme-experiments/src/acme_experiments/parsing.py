@@ -251,6 +251,19 @@ class Plot:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Report:
+  """Compare agents over seeds and tasks: tables in Markdown, and a page of curves, IQMs and performance profiles."""
+
+  directories: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="DIR...", help_behavior_hint="")]
+  """Run directories; those that differ in nothing but the seed are seeds of one agent."""
+  out: Path
+  """The folder, which must not exist: report.md, report.png, report.pdf."""
+  ranges: Annotated[str | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
+  """Returns that stand for the scores 0 and 1 of a task, in TOML: "gym:CartPole-v1" = [0, 500]; by default the lowest
+  and the highest that any of the runs came to."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ReplayServer:
   """Run a Reverb server for `acme run AGENT ENV --replay reverb://HOST:PORT`, with the same agent, config and env."""
 
@@ -346,6 +359,7 @@ Command = (
   | Record
   | Dataset
   | Plot
+  | Report
   | ReplayServer
   | List
   | CheckEnv
@@ -366,6 +380,7 @@ COMMANDS: dict[str, type] = {
   "record": Record,
   "dataset": Dataset,
   "plot": Plot,
+  "report": Report,
   "replay-server": ReplayServer,
   "list": List,
   "check-env": CheckEnv,

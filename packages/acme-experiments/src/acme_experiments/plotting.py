@@ -11,14 +11,15 @@ import matplotlib
 import matplotlib.ticker
 import numpy as np
 
-from acme_experiments.rundir import RunDirectory, UsageError
+from acme_experiments.experiment import UsageError
+from acme_experiments.rundir import RunDirectory
 
 # Okabe and Ito's palette, told apart by the colour-blind; each with its own dashes, told apart in print too.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES = ("-", "--", "-.", ":")
 RETURN = "eval_return_mean"
 _LOSSES = ("train_loss", "held_out_loss")
-_STYLE: Any = {
+STYLE: Any = {
   "font.size": 10,
   "axes.spines.top": False,
   "axes.spines.right": False,
@@ -72,16 +73,16 @@ def plot(directories: Sequence[RunDirectory], path: pathlib.Path, columns: Seque
   if not curves:
     raise UsageError("There is nothing to draw: none of the runs has evaluations.")
   environments = list(dict.fromkeys(curve.environment for curve in curves))
-  with matplotlib.rc_context(_STYLE):
+  with matplotlib.rc_context(STYLE):
     figure = Figure(figsize=(5.2 * len(environments), 3.6), layout="constrained")
     canvas = backend_agg.FigureCanvasAgg(figure)
     supported = canvas.get_supported_filetypes()
     if path.suffix.removeprefix(".") not in supported:
       raise UsageError(f"--out: expected a name that ends in .{', .'.join(sorted(supported))}, got {path.name!r}.")
     panels = figure.subplots(1, len(environments), squeeze=False)[0]
-    labels = _labels(curves)
+    named = labels(curves)
     for panel, environment in zip(panels, environments, strict=True):
-      _draw_panel(panel, environment, labels, curves)
+      draw_panel(panel, environment, named, curves)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
 
@@ -118,6 +119,11 @@ def read_curves(directory: RunDirectory, columns: Sequence[str] = ()) -> list[Cu
   ]
 
 
+def look(i: int) -> tuple[str, str]:
+  """The colour and dashes of the curve of that number."""
+  return _COLOURS[i % len(_COLOURS)], _DASHES[i % len(_DASHES)]
+
+
 def _read_or_warn(directory: RunDirectory, columns: Sequence[str]) -> list[Curve]:
   try:
     return read_curves(directory, columns)
@@ -143,7 +149,7 @@ def quartiles(curves: Sequence[Curve]) -> tuple[np.ndarray, np.ndarray]:
   return steps, np.percentile(returns, [25, 50, 75], axis=0)
 
 
-def _draw_panel(panel: Any, environment: str, labels: Sequence[str], curves: Sequence[Curve]) -> None:
+def draw_panel(panel: Any, environment: str, labels: Sequence[str], curves: Sequence[Curve]) -> None:
   """Draws the curves of one environment; runs with one label are one curve, of one colour in every panel."""
   for i, label in enumerate(dict.fromkeys(labels)):
     pairs = zip(labels, curves, strict=True)
@@ -151,7 +157,7 @@ def _draw_panel(panel: Any, environment: str, labels: Sequence[str], curves: Seq
     if not group:
       continue
     steps, (low, median, high) = quartiles(group)
-    colour, dashes = _COLOURS[i % len(_COLOURS)], _DASHES[i % len(_DASHES)]
+    colour, dashes = look(i)
     seeds = f"{len(group)} seed{'s' if len(group) > 1 else ''}"
     marker = "o" if len(steps) == 1 else None
     panel.plot(steps, median, dashes, color=colour, marker=marker, linewidth=1.6, label=f"{label} ({seeds})")
@@ -168,12 +174,12 @@ def _draw_panel(panel: Any, environment: str, labels: Sequence[str], curves: Seq
   panel.legend(loc="best", fontsize=9)
 
 
-def _labels(curves: Sequence[Curve]) -> list[str]:
+def labels(curves: Sequence[Curve]) -> list[str]:
   """For each run the agent's name, and the fields in which its config differs from another of that agent."""
-  labels = []
+  found = []
   for curve in curves:
     others = [other.config for other in curves if other.agent == curve.agent]
     fields = [name for name, value in curve.config.items() if any(other.get(name) != value for other in others)]
     column = [curve.column.replace("_", " ")] if len({each.column for each in curves}) > 1 else []
-    labels.append(" ".join([curve.agent, *(f"{name}={curve.config[name]}" for name in fields), *column]))
-  return labels
+    found.append(" ".join([curve.agent, *(f"{name}={curve.config[name]}" for name in fields), *column]))
+  return found

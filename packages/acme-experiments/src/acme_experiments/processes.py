@@ -86,9 +86,10 @@ class Pool:
   def __init__(self, runs: Mapping[str, RunDirectory], jobs: int, say: Callable[[str], None]) -> None:
     """Takes them by name, in order; those that are over are left alone. UsageError where `jobs` is less than 1."""
     check_jobs(jobs)
-    self._runs, self._jobs, self._say = runs, jobs, say
+    self._runs, self._jobs, self._say = dict(runs), jobs, say
     self._waiting = [name for name, each in runs.items() if each.read_summary() is None]
     self._running: dict[str, subprocess.Popen[bytes]] = {}
+    self._unwanted: set[str] = set()
     self.failed: dict[str, tuple[int, str]] = {}
 
   def run(self, stop: stopping.StopRequest, look: Callable[[], None]) -> None:
@@ -115,6 +116,22 @@ class Pool:
       for process in self._running.values():
         process.wait()
 
+  def add(self, name: str, directory: RunDirectory) -> None:
+    """Takes one more; `look` may do so."""
+    self._runs[name] = directory
+    if directory.read_summary() is None:
+      self._waiting.append(name)
+
+  def has(self, name: str) -> bool:
+    """Whether a run waits or runs."""
+    return name in self._waiting or name in self._running
+
+  def stop_one(self, name: str, number: int) -> None:
+    """Sends a signal to a run that is not wanted any more, and takes its end for no failure."""
+    self._unwanted.add(name)
+    if name in self._running:
+      self._running[name].send_signal(number)
+
   def _start(self, name: str) -> None:
     path = self._runs[name].path
     command = [sys.executable, "-m", "acme_experiments.cli", "resume", str(path), "--quiet"]
@@ -140,7 +157,7 @@ class Pool:
     ]
     if code == 0 and self._runs[name].read_summary() is not None:
       self._say(f"{name}: {lines[-2] if len(lines) > 1 else lines[-1]}")
-    elif not told:
+    elif not told and name not in self._unwanted:
       self.failed[name] = code, lines[-1]
       print(f"acme: {name.capitalize()} failed (exit code {code}): {lines[-1]}", file=sys.stderr)
 

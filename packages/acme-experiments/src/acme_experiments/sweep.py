@@ -3,6 +3,7 @@
 Of a sweep's directory:
 
 - sweep.json: the fields that are varied, and their values in each trial
+- study.db: where Optuna steers it, what it knows
 - trial-000/ and so on: a run each
 - results.csv: the trials, the best first
 - best.toml: the best one's options, for `acme run --config-file`
@@ -11,12 +12,14 @@ Of a sweep's directory:
 import csv
 import dataclasses
 import functools
+import importlib.util
 import io
 import itertools
 import json
 import math
 import os
 import pathlib
+import signal
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,13 +43,17 @@ class Plan:
     agent: its name.
     env: the environment's.
     options: those of `acme run` that all trials share, as a config file has them, with the table `config`.
-    trials: the fields' values in each trial.
+    trials: the fields' values in each trial; of a study the ends of what it may try, to be checked beforehand.
+    fields: what the file says of each field.
+    study: what steers the trials, by option; None where they are known beforehand.
   """
 
   agent: str
   env: str
   options: Mapping[str, Any]
   trials: tuple[Values, ...]
+  fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  study: Mapping[str, Any] | None = None
 
 
 def read_plan(path: str) -> Plan:
@@ -62,7 +69,13 @@ def read_plan(path: str) -> Plan:
       hidden_sizes = [[64, 64], [256, 256]]
       learning_rate = {low = 1e-4, high = 1e-2, log = true}
 
-  Values are drawn from `random_seed`, 0 unless given: the same file gives the same trials.
+  Values are drawn from `random_seed`, 0 unless given: the same file gives the same trials. With a table [study] Optuna
+  says what is tried:
+
+      [study]
+      startup = 10                # trials at random before it learns from them, and before any is pruned
+      warmup = 1                  # evaluations of a trial before it may be pruned, by the median of the others
+      prune = true
 
   Raises:
     UsageError: it cannot be read, or says what cannot be.
@@ -70,6 +83,7 @@ def read_plan(path: str) -> Plan:
   content = parsing.read_toml(path, path)
   agent, env, fields = (content.pop(name, None) for name in ("agent", "env", "sweep"))
   number, seed = content.pop("trials", None), content.pop("random_seed", 0)
+  table = content.pop("study", None)
   if not all(isinstance(name, str) and name and not name.startswith("-") for name in (agent, env)):
     raise UsageError(f'{path}: expected an agent and an env, such as agent = "dqn" and env = "jax:CartPole-v1".')
   if not isinstance(fields, dict) or not fields:
@@ -79,8 +93,11 @@ def read_plan(path: str) -> Plan:
       raise UsageError(f"{path}: {name}: expected a whole number of {least} or more, got {value!r}.")
   if reserved := sorted({"out", "quiet", "jobs"} & content.keys()):
     raise UsageError(f"{path}: {reserved[0]} is an option of `acme sweep` itself: give it on the command line.")
+  study = None if table is None else _study_options(path, table, number, seed)
   trials = _combine(path, fields) if number is None else _draw(path, fields, number, np.random.default_rng(seed))
-  return Plan(agent=agent, env=env, options=content, trials=tuple(trials))
+  if study is not None:
+    trials = _ends(fields)
+  return Plan(agent=agent, env=env, options=content, trials=tuple(trials), fields=fields, study=study)
 
 
 def _combine(path: str, fields: Mapping[str, Any]) -> list[Values]:
@@ -118,18 +135,45 @@ def _draw(path: str, fields: Mapping[str, Any], number: int, rng: np.random.Gene
   return [{name: draw(name, values) for name, values in fields.items()} for _ in range(number)]
 
 
+def _study_options(path: str, table: Any, trials: Any, random_seed: int) -> Mapping[str, Any]:
+  """What a sweep's file says under [study]. Raises UsageError where it says something else."""
+  known = {"startup": 10, "warmup": 1, "prune": True}
+  if not isinstance(table, dict) or not table.keys() <= known.keys():
+    raise UsageError(f"{path}: expected a table [study] with {', '.join(known)} at most, got {table!r}.")
+  found = {**known, **table}
+  whole = all(type(found[name]) is int and found[name] >= 0 for name in ("startup", "warmup"))
+  if not whole or type(found["prune"]) is not bool:
+    raise UsageError(f"{path}: [study]: expected startup and warmup of 0 or more, and prune true or false: {table!r}.")
+  if trials is None:
+    raise UsageError(f"{path}: [study]: expected trials = N, how many are tried.")
+  return {**found, "trials": trials, "random_seed": random_seed}
+
+
+def _ends(fields: Mapping[str, Any]) -> list[Values]:
+  """Trials that together have every value of a list, and the ends of every range."""
+  values = {name: each if isinstance(each, list) else [each["low"], each["high"]] for name, each in fields.items()}
+  number = max(map(len, values.values()))
+  return [{name: each[min(i, len(each) - 1)] for name, each in values.items()} for i in range(number)]
+
+
 def create(path: str | os.PathLike[str], plan: Plan, experiments: list[Experiment]) -> pathlib.Path:
-  """Makes a sweep's directory, with a run directory for each trial, at one stroke.
+  """Makes a sweep's directory, with a run directory for each trial that is known, at one stroke.
 
   Raises:
-    UsageError: something is there already.
+    UsageError: something is there already, or Optuna is not installed.
   """
+  if plan.study is not None and importlib.util.find_spec("optuna") is None:
+    raise UsageError('A study is Optuna\'s, which is not installed: pip install "acme-experiments[study]".')
   path = pathlib.Path(path)
   taken = f"{path} exists: give another --out, or go on with what is in it by `acme resume`."
   with rundir.at_one_stroke(path, taken) as folder:
-    for i, experiment in enumerate(experiments):
-      RunDirectory.create(folder / _name(i), experiment)
-    write_json(folder / _FILE, dataclasses.asdict(plan))
+    content = dataclasses.asdict(plan)
+    if plan.study is not None:
+      content["template"] = dataclasses.asdict(experiments[0])
+    else:
+      for i, experiment in enumerate(experiments):
+        RunDirectory.create(folder / name_of(i), experiment)
+    write_json(folder / _FILE, content)
   return path
 
 
@@ -156,20 +200,34 @@ def describe(row: Values) -> str:
   """A row of results.csv as a line."""
   seeds = [value for name, value in row.items() if name.startswith("seed ")]
   result = f"{row['return']:,.2f} ({', '.join(f'{value:,.2f}' for value in seeds)})" if seeds else "no result"
+  if row.get("pruned"):
+    result = f"{row['return']:,.2f} PRUNED"
   values = [f"{name} {row[name]}" for name in list(row)[1 : list(row).index("failed")]]
   return f"{row['trial']}: {result}{' FAILED' if row['failed'] else ''}  {', '.join(values)}"
 
 
 def _run(path: pathlib.Path, display: progress.Progress, jobs: int) -> list[Values]:
   plan = _read(path / _FILE)
-  trials = {_name(i): (values, RunDirectory(path / _name(i))) for i, values in enumerate(plan["trials"])}
   options = {"agent": plan["agent"], "env": plan["env"], **plan["options"]}
   stop = stopping.StopRequest()
   with stop.installed():
-    pool = processes.Pool({name: directory for name, (_, directory) in trials.items()}, jobs, display.message)
-    pool.run(stop, lambda: None)
-  rows = [_result(name, values, directory) for name, (values, directory) in trials.items()]
-  rows.sort(key=lambda row: (row["failed"], -row["return"]))  # Stable: equal ones in their order.
+    if plan.get("study") is not None:
+      from acme_experiments import study as studies  # Brings Optuna, which is an extra.
+
+      study = studies.Study(path, plan, jobs, display)
+      trials, pruned = study.run(stop), study.pruned()
+    else:
+      trials = {name_of(i): (values, RunDirectory(path / name_of(i))) for i, values in enumerate(plan["trials"])}
+      pruned = {}
+      pool = processes.Pool({name: directory for name, (_, directory) in trials.items()}, jobs, display.message)
+      pool.run(stop, lambda: None)
+  rows = [result_of(name, values, directory) for name, (values, directory) in trials.items()]
+  for row in rows:
+    if row["trial"] in pruned:
+      row |= {"failed": False, "pruned": True, "return": pruned[row["trial"]]}
+  rows.sort(key=lambda row: (row["failed"], row.get("pruned", False), -row["return"]))  # Stable: equal ones in order.
+  if not rows:  # A study was stopped before its first trial.
+    raise stopping.Stopped(stop.signal or signal.SIGTERM, 0)
   _write(path, rows, options, dict(trials[rows[0]["trial"]][0]))
   if stop.signal is not None:
     raise stopping.Stopped(stop.signal, sum(not row["failed"] for row in rows))
@@ -187,11 +245,12 @@ def _read(path: pathlib.Path) -> Values:
   return plan
 
 
-def _name(i: int) -> str:
+def name_of(i: int) -> str:
+  """The folder of the trial of that number."""
   return f"trial-{i:03}"
 
 
-def _result(name: str, values: Values, directory: RunDirectory) -> Values:
+def result_of(name: str, values: Values, directory: RunDirectory) -> Values:
   """A trial's row: the mean over seeds of their final evaluation, and each; of one with seeds that diverged, failed."""
   summary = directory.read_summary()
   if summary is None:
@@ -208,7 +267,7 @@ def _write(path: pathlib.Path, rows: list[Values], options: Mapping[str, Any], b
   writer.writeheader()
   writer.writerows(rows)
   write_text(path / "results.csv", table.getvalue())
-  if not rows[0]["failed"]:
+  if not rows[0]["failed"] and not rows[0].get("pruned"):
     shared = {name: value for name, value in options.items() if name not in ("config", "seeds", "seed")}
     lines = [f"# {shared.pop('agent')} {shared.pop('env')}: the best of {len(rows)} trials, {rows[0]['trial']}"]
     # What JSON writes of numbers, text and lists of them, TOML reads, but for letters in two halves.
