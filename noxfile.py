@@ -581,6 +581,14 @@ def suites(session: nox.Session) -> None:
 
 
 @nox.session
+def trackers(session: nox.Session) -> None:
+  """`acme run --log wandb|mlflow` with the tools themselves, which tell no server."""
+  install(session, "acme-experiments[gym,mlflow,wandb]", constraints=None, others=TESTERS)
+  tests = str(ROOT / "packages" / "acme-experiments" / "tests" / "test_experiments_trackers.py")
+  pytest(session, tests, "-k", "offline", "-n", "0")
+
+
+@nox.session
 @nox.parametrize("stack", [*STACKS, "reverb"], ids=[*STACKS, "reverb"])
 def modes(session: nox.Session, stack: str) -> None:
   """Every agent in every mode, with its reason where it refuses: docs/modes.md. After an interruption it goes on."""

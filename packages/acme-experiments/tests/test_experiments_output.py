@@ -95,9 +95,9 @@ def test_a_constructor_that_raises_leaves_no_folder(acme_command, monkeypatch, t
   assert not (tmp_path / "run").exists()
 
 
-def test_metrics_that_are_no_numbers_are_passed_over(tmp_path):
+def test_metrics_that_are_no_numbers_are_passed_over(make_run, tmp_path):
   with_all = {"loss": None, "loss_b": "x", "a": [1, [2]], "b": object(), "c": 10**400, "d": float("nan"), "e": 1}
-  these = records.Records(tmp_path)
+  these = records.Records(tmp_path, make_run().read_experiment())
   these.learner.write(with_all)
   with pytest.raises(FloatingPointError):
     these.learner.write({"loss": [1.0, float("nan")]})

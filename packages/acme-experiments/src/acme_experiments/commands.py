@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import importlib.util
 import pathlib
 import secrets
 import shutil
@@ -28,6 +29,7 @@ from acme_experiments import (
   runs,
   stopping,
   sweep,
+  trackers,
 )  # fmt: skip
 from acme_experiments.rundir import Experiment, RunDirectory
 from acme_experiments.usage import Failed, UsageError
@@ -77,7 +79,7 @@ def _experiment(command: parsing.Run, config: Any) -> Experiment:
     environment=command.env,
     env_options=command.env_options,
     wrap=command.wrap,
-    folder=str(pathlib.Path.cwd()) if acme_envs.is_own(command.env or "", command.wrap) else None,
+    folder=str(pathlib.Path.cwd()) if command.observe or acme_envs.is_own(command.env or "", command.wrap) else None,
     seed=_choose(command.seed) if command.seeds is None else 0,
     envs=envs,
     preset=command.preset,
@@ -94,6 +96,9 @@ def _experiment(command: parsing.Run, config: Any) -> Experiment:
     eval_share=command.eval_share,
     checkpoint_every=command.checkpoint_every,
     video=command.video,
+    log=command.log,
+    observe=command.observe,
+    stop_at=command.stop_at,
     seeds=None if command.seeds is None else parsing.seeds(command.seeds),
     actors=command.actors,
     shards=command.shards,
@@ -187,6 +192,8 @@ def _resume(command: parsing.Resume, config: Any = None) -> None:
   if summary is not None and (summary.get("finished") or experiment.reached(summary["steps"], summary["episodes"])):
     done = f"{summary['steps']:,} steps, {summary['episodes']:,} episodes"
     advice = " To go on: --steps with more of them." if experiment.seeds is None else ""
+    if experiment.stop_at is not None and summary.get("finished"):
+      advice = f" An evaluation reached {experiment.stop_at:,g} (--stop-at)."
     print(f"{directory.path} is over: it has trained for {done}.{advice}")
     _print_result(directory, summary)
     return
@@ -423,10 +430,19 @@ def _train(directory: RunDirectory, quiet: bool, jobs: int) -> None:
     advice = resume if cured else f"Mend what failed, then: acme resume {directory.path}; by itself it fails again."
     raise Failed(f"{text} {_newest(directory)} {advice}") from error
   _print_result(directory, summary)
+  if not quiet and trackers.TENSORBOARD in directory.read_experiment().log:
+    print(_how_to_open(directory))
 
 
 def _describe(error: Exception) -> str:
   return str(error) if isinstance(error, ValueError | FloatingPointError) else f"{type(error).__name__}: {error}"
+
+
+def _how_to_open(directory: RunDirectory) -> str:
+  """How TensorBoard shows the curves of a run."""
+  missing = importlib.util.find_spec("tensorboard") is None
+  advice = ' (it comes by: pip install "acme-experiments[tensorboard]")' if missing else ""
+  return f"curves: tensorboard --logdir {directory.path}{advice}"
 
 
 def _newest(directory: RunDirectory) -> str:

@@ -6,7 +6,7 @@ evaluated at multiples of `eval_every`, so a run that was stopped and resumed ha
 
 import contextlib
 import dataclasses
-import pathlib
+import math
 import time
 import warnings
 from collections.abc import Sequence
@@ -137,6 +137,7 @@ class _Run:
     self._reported = 0  # Steps at the newest rows.
     self._episodes = [0] * len(experiment.seeds)  # Up to then.
     self._diverged: dict[str, int] = {}  # SGD steps by seed.
+    self._highest = -math.inf  # The highest mean of an evaluation, over all seeds.
     self._earlier_seconds = 0.0
     self._saver = saving.Saver(directory, experiment.checkpoint_every)
     self._directories = [directory.make_seed(seed) for seed in experiment.seeds]
@@ -151,7 +152,7 @@ class _Run:
 
   def run(self) -> dict[str, Any]:
     """Trains to the end, evaluates, and returns the summary."""
-    self._display.start(self._experiment, self._loop.steps)
+    self._display.start(self._experiment, self._loop.steps, self._highest)
     self._display.learns_from(getattr(self._loop, "experience", None))  # Runners are anybody's.
     self._pretrain()
     while not self._over or self._rows_due:
@@ -178,7 +179,7 @@ class _Run:
 
   @property
   def _over(self) -> bool:
-    return self._loop.steps >= self._goal  # type: ignore[no-any-return]
+    return self._loop.steps >= self._goal or self._experiment.high_enough(self._highest)
 
   @property
   def _rows_due(self) -> bool:
@@ -233,6 +234,7 @@ class _Run:
       self._evaluate()
 
   def _evaluate(self) -> None:
+    self._display.evaluating(0, self._experiment.eval_episodes)
     returns, steps, seconds = self._loop.evaluate(self._experiment.eval_episodes), self._loop.steps, self._seconds
     rows = []
     for i in self._sound:
@@ -240,6 +242,9 @@ class _Run:
       self._records[i].evaluation(row | {"wall_seconds": seconds})
       rows.append(row)
     self._display.evaluation(*rows)
+    self._highest = max(self._highest, float(np.mean(returns[self._sound])))
+    if self._experiment.high_enough(self._highest):
+      self._display.message(f"stopped: an evaluation reached {self._experiment.stop_at:,g} (--stop-at)")
 
   @property
   def _sound(self) -> list[int]:
@@ -267,8 +272,12 @@ class _Run:
     steps, seconds = self._loop.steps, self._seconds
     counts = {"steps": steps, "wall_seconds": seconds, "steps_per_second": steps / seconds}
     results = {(self._experiment.seeds or ())[i]: _statistics(returns[i]) for i in self._sound}
+    if self._experiment.high_enough(self._highest):
+      counts["finished"] = True
     for i, result in zip(self._sound, results.values(), strict=True):
-      self._directories[i].write_summary(result | counts | {"episodes": self._episodes[i]})
+      summary = result | counts | {"episodes": self._episodes[i]}
+      self._directories[i].write_summary(summary)
+      self._records[i].finish(summary)
     counts |= {"episodes": sum(self._episodes), "diverged": self._diverged}
     summary = evaluation.of_seeds(results) | counts
     self._directory.write_summary(summary)
@@ -287,9 +296,12 @@ class _Run:
       "evaluations": {"done": self._reported},
       "episodes": list(self._episodes),
       "diverged": self._diverged,
+      "highest": self._highest,
     }
     metadata = components.metadata(self._experiment) | {"wall_seconds": self._seconds}
     self._saver.save(steps, sum(self._episodes), self._reported, state, metadata)
+    for each in self._records:
+      each.publish()
 
   def _restore(self) -> None:
     """Goes back to the newest checkpoint; without any, to the beginning."""
@@ -304,6 +316,7 @@ class _Run:
       each.restore(rows)
     self._reported, self._episodes = checkpoint.state["evaluations"]["done"], list(checkpoint.state["episodes"])
     self._diverged = dict(checkpoint.state["diverged"])
+    self._highest = checkpoint.state.get("highest", -math.inf)
     self._earlier_seconds = checkpoint.metadata["wall_seconds"]
 
 
@@ -351,7 +364,7 @@ def _complaints() -> Any:
 
 
 def _open(directory: RunDirectory) -> Any:
-  return contextlib.closing(records.Records(pathlib.Path(directory.path), ("train", "eval")))
+  return contextlib.closing(records.Records(directory.path, directory.read_experiment(), ("train", "eval")))
 
 
 def _allow_files(number: int) -> None:

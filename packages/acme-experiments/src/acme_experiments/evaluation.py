@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import dm_env
@@ -26,13 +26,14 @@ class Tally(core.Saveable):
     done: how many were due so far, those that were left out included.
     steps: environment steps that they took.
     best: the best mean return of them, or less the lowest held-out loss; -inf before the first.
+    highest: the highest mean return of them; -inf before the first.
     held_out: what the best one said of what is held out, by name; {} where nothing is.
   """
 
   def __init__(self) -> None:
     self.done = 0
     self.steps = 0
-    self.best = -math.inf
+    self.best = self.highest = -math.inf
     self.held_out: dict[str, float] = {}
 
   def add(self, results: Sequence[Result], held_out: Mapping[str, float] | None = None) -> bool:
@@ -42,22 +43,23 @@ class Tally(core.Saveable):
     """
     self.done += 1
     self.steps += sum(result["episode_length"] for result in results)
-    if held_out:
-      score = -held_out["held_out_loss"]
-    elif results:
-      score = float(np.mean([total_return(result) for result in results]))
-    else:
+    mean = float(np.mean([total_return(result) for result in results])) if results else -math.inf
+    self.highest = max(self.highest, mean)
+    if not held_out and not results:
       return False
+    score = -held_out["held_out_loss"] if held_out else mean
     best = score > self.best
     if best:
       self.best, self.held_out = score, dict(held_out or {})
     return best
 
   def save(self) -> types.State:
-    return {"done": self.done, "steps": self.steps, "best": self.best, "held_out": dict(self.held_out)}
+    numbers = {name: getattr(self, name) for name in ("done", "steps", "best", "highest")}
+    return numbers | {"held_out": dict(self.held_out)}
 
   def restore(self, state: types.State) -> None:
     self.done, self.steps, self.best = state["done"], state["steps"], state["best"]
+    self.highest = state.get("highest", self.best)
     self.held_out = dict(state.get("held_out", {}))
 
 
@@ -84,6 +86,7 @@ class Evaluator:
     stop: stopping.StopRequest | None = None,
     video: pathlib.Path | None = None,
     max_steps: float = math.inf,
+    told: Callable[[int, int], None] = lambda done, episodes: None,
   ) -> list[Result]:
     """Runs episodes.
 
@@ -93,7 +96,9 @@ class Evaluator:
       stop: ends the evaluation at the step in progress.
       video: a file for a film of the first episode.
       max_steps: after so many steps no further episode begins.
+      told: is called with the number of episodes that are over, and `episodes`; with 0 when the first one begins.
     """
+    told(0, episodes)
     self.actor.restore(self.initial)
     self.actor.update(wait=True)
     seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
@@ -109,6 +114,7 @@ class Evaluator:
       ended = len(results.rows)
       while not stop and len(results.rows) == ended:
         loop.run(num_steps=1)  # So that a signal is seen after every step, wherever it comes.
+      told(len(results.rows), episodes)
     return results.rows
 
 

@@ -20,8 +20,8 @@ class Experiment:
       is held out of it alone.
     env_options: its keyword arguments, by name.
     wrap: names of wrappers around it with their options, the innermost first, as that takes them, too.
-    folder: where files and modules are that environment and wrappers name, so that they are found from anywhere; None
-      where all is installed.
+    folder: where files and modules are that environment, wrappers and observers name, so that they are found from
+      anywhere; None where all is installed.
     seed: what every other seed of the run derives from.
     envs: environments that the agent acts in at once.
     preset: the preset the config began with, if any; a note, since `config` holds every field.
@@ -40,6 +40,9 @@ class Experiment:
     checkpoint_every: environment steps between checkpoints; None for every minute or so.
     video: whether the first episode of each evaluation is filmed.
     seeds: the seeds of a run of many, each with a directory of its own; None for a run of `seed` alone.
+    log: where its points go: `tensorboard`, `jsonl`, `wandb`, `mlflow`, or what a package offers as `acme.loggers`.
+    observe: who watches its steps: names that packages offer as `acme.observers`, or `module:Class`.
+    stop_at: the mean return of an evaluation at which training ends; None for none.
     loop: `host`, where seeds are processes, or `device`, where all of them are one jitted program.
     actors: processes on Ray that act, in `envs` environments each; None for a run that is one process.
     shards: processes that the replay is in.
@@ -69,6 +72,9 @@ class Experiment:
   checkpoint_every: int | None = None
   video: bool = False
   seeds: tuple[int, ...] | None = None
+  log: tuple[str, ...] = ("tensorboard",)
+  observe: tuple[str, ...] = ()
+  stop_at: float | None = None
   loop: Literal["host", "device"] = "host"
   actors: int | None = None
   shards: int = 1
@@ -76,7 +82,7 @@ class Experiment:
   learner_gpus: float = 0.0
 
   def __post_init__(self) -> None:
-    for name in ("seeds", "wrap"):
+    for name in ("seeds", "wrap", "log", "observe"):
       if isinstance(getattr(self, name), list):  # As JSON gives it.
         object.__setattr__(self, name, tuple(getattr(self, name)))
     try:
@@ -95,6 +101,10 @@ class Experiment:
       raise UsageError(
         "Expected ENV, such as gym:CartPole-v1; --dataset does without it, then without --env.NAME, --wrap and --video."
       )
+    if self.stop_at is not None and (self.environment is None or not self.eval_every):
+      raise UsageError("--stop-at: expected a return that an evaluation may reach: give ENV, and --eval-every above 0.")
+    if self.observe and (self.dataset is not None or self.envs > 1):
+      raise UsageError("--observe: observers watch one environment: leave out --dataset, and give --envs 1.")
     least = {
       "seed": 0,
       "envs": 1,
@@ -141,6 +151,7 @@ class Experiment:
       "--dataset": self.dataset is not None,
       "--episodes": self.episodes is not None,
       "--video": self.video,
+      "--observe": bool(self.observe),
     }
 
   @property
@@ -175,6 +186,10 @@ class Experiment:
   def reached(self, steps: float, episodes: float) -> bool:
     """Whether so many steps and episodes are what the run trains for."""
     return steps >= self.steps if self.steps is not None else episodes >= (self.episodes or 0)
+
+  def high_enough(self, mean_return: float) -> bool:
+    """Whether training ends where an evaluation has this mean return."""
+    return self.stop_at is not None and mean_return >= self.stop_at
 
   def evaluation_due(self, steps: int, evaluations: int) -> bool:
     """Whether it is time for one more evaluation, after so many steps and evaluations."""

@@ -137,6 +137,12 @@ class Run:
   """Environment steps between checkpoints; by default one comes every minute or so."""
   video: Flag = False
   """Film the first episode of each evaluation, under DIR/videos."""
+  log: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME...")] = ("tensorboard",)
+  """Where curves go, besides CSV files: tensorboard, jsonl, wandb, mlflow, or what a package offers."""
+  observe: Annotated[tuple[str, ...], tyro.conf.arg(metavar="MODULE:CLASS...", help_behavior_hint="")] = ()
+  """Observers of the training steps, whose metrics go into train.csv: MODULE:CLASS, or names that packages offer."""
+  stop_at: Annotated[float | None, tyro.conf.arg(metavar="RETURN", help_behavior_hint="")] = None
+  """End, saved, when the mean return of an evaluation reaches it; on a device the mean over seeds."""
   config_file: Annotated[str | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
   """Options in TOML, such as steps = 10000, and under [config] the agent's; those of the command line come first."""
   quiet: Flag = False

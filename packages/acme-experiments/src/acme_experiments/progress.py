@@ -1,6 +1,8 @@
 """How a run tells that it is getting on: a live display on a terminal, plain lines elsewhere, or nothing."""
 
 import collections
+import datetime
+import math
 import sys
 import time
 from typing import Any
@@ -21,9 +23,12 @@ class Progress:
   _seconds = float("inf")  # Between two shows.
   detail = ""  # What else there is to say.
 
-  def start(self, experiment: Experiment, steps: int) -> None:
-    """Begins, with `steps` done already."""
-    self._experiment = experiment
+  def start(self, experiment: Experiment, steps: int, best: float = -math.inf) -> None:
+    """Begins, with `steps` done already, and the highest mean return of an evaluation."""
+    self._experiment, self._best = experiment, best
+    self._begun: int | None = None  # Steps, or episodes, as the first of them were timed; …
+    self._training = self._evaluating = 0.0  # … seconds since, …
+    self._evaluations = 0  # … and the evaluations that the latter were of.
     self._returns: collections.deque[float] = collections.deque(maxlen=_RECENT)
     self._last, self._last_steps, self._rate = time.monotonic(), steps, 0.0
 
@@ -35,11 +40,25 @@ class Progress:
   def update(self, steps: int, episodes: int) -> None:
     """Takes the steps and episodes done so far; cheap enough to call ten times a second."""
     now = time.monotonic()
+    if self._begun is None:
+      self._begun = self._done(steps, episodes)
     if now - self._last < self._seconds:
       return
+    self._training += now - self._last
     self._rate = (steps - self._last_steps) / (now - self._last)
     self._last, self._last_steps = now, steps
     self.show(steps, episodes)
+
+  def evaluating(self, done: int, episodes: int) -> None:
+    """Takes how many episodes of an evaluation are over, of how many; 0 when it begins."""
+    now = time.monotonic()
+    if not done:
+      self._training += now - self._last
+      self._last = self._evaluation_began = now
+    elif done < episodes and now - self._last >= self._seconds:
+      self._last = now
+      left = (now - self._evaluation_began) / done * (episodes - done)
+      self.show_evaluation(f"evaluating: {done} of {episodes} episodes, {_clock(left)} left")
 
   def episode(self, row: loggers.Row) -> None:
     """Takes the row of an episode."""
@@ -57,17 +76,44 @@ class Progress:
     if len(rows) > 1:
       low, median, high = np.percentile([row["eval_return_mean"] for row in rows], [0, 50, 100])
       text = f"evaluation, median {median:,.2f}, from {low:,.2f} to {high:,.2f}, over {len(rows)} seeds"
+    if "eval_return_mean" in row:
+      self._best = max(self._best, float(np.mean([row["eval_return_mean"] for row in rows])))
+      text += f", best {self._best:,.2f}"
     self.message(f"step {rows[0]['steps']:,}: {text}")
     self._last, self._last_steps = time.monotonic(), rows[0]["steps"]  # Its time does not count as training.
+    self._evaluating += self._last - getattr(self, "_evaluation_began", self._last)
+    self._evaluations += 1
 
   def show(self, steps: int, episodes: int) -> None:
     """Shows how far the run is."""
+
+  def show_evaluation(self, text: str) -> None:
+    """Shows how far an evaluation is."""
 
   def message(self, text: str) -> None:
     """Shows a line that stays."""
 
   def close(self) -> None:
     """Ends the display."""
+
+  def _done(self, steps: int, episodes: int) -> int:
+    return steps if self._experiment.steps is not None else episodes
+
+  def left(self, steps: int, episodes: int) -> str:
+    """How long the run will still take, its evaluations with it, as far as can be told."""
+    goal, done = self._experiment.steps or self._experiment.episodes or 0, self._done(steps, episodes)
+    if self._begun is None or done <= self._begun:
+      return ""
+    seconds = (goal - done) * self._training / (done - self._begun)
+    if self._evaluations and self._experiment.steps and self._experiment.eval_every:
+      due = goal // self._experiment.eval_every - steps // self._experiment.eval_every
+      seconds += due * self._evaluating / self._evaluations
+    return f"{_clock(seconds)} left"
+
+  @property
+  def best(self) -> str:
+    """The highest mean return of an evaluation."""
+    return f"best evaluation {self._best:,.1f}" if self._best > -math.inf else ""
 
   @property
   def recent_return(self) -> str:
@@ -83,8 +129,11 @@ class Plain(Progress):
   def show(self, steps: int, episodes: int) -> None:
     acted = f"{episodes:,} episodes, " if self._experiment.dataset is None else ""
     returns = f", return {self.recent_return}" if acted else ""
-    detail = f"; {self.detail}" if self.detail else ""
-    self.message(f"step {steps:,} of {self._experiment.goal}: {acted}{self._rate:,.0f} steps/s{returns}{detail}")
+    more = "".join(f", {text}" for text in (self.best, self.left(steps, episodes), self.detail) if text)
+    self.message(f"step {steps:,} of {self._experiment.goal}: {acted}{self._rate:,.0f} steps/s{returns}{more}")
+
+  def show_evaluation(self, text: str) -> None:
+    self.message(text)
 
   def message(self, text: str) -> None:
     print(text, flush=True)
@@ -95,17 +144,16 @@ class Live(Progress):
 
   _seconds = _LIVE_SECONDS
 
-  def start(self, experiment: Experiment, steps: int) -> None:
+  def start(self, experiment: Experiment, steps: int, best: float = -math.inf) -> None:
     from rich import progress  # Half of what this module would cost to import.
 
-    super().start(experiment, steps)
+    super().start(experiment, steps, best)
     columns: list[Any] = [
       progress.TextColumn("[bold]{task.description}"),
       progress.BarColumn(bar_width=24),
       progress.TextColumn("{task.percentage:>3.0f}% {task.fields[text]}"),
-      progress.TimeRemainingColumn(compact=True, elapsed_when_finished=True),
     ]
-    self._bar = progress.Progress(*columns, auto_refresh=False, speed_estimate_period=60)
+    self._bar = progress.Progress(*columns, auto_refresh=False)
     goal = experiment.steps if experiment.steps is not None else experiment.episodes
     done = steps if experiment.steps is not None else 0
     name = f"{experiment.agent} {experiment.place}"
@@ -114,9 +162,13 @@ class Live(Progress):
     self._bar.refresh()
 
   def show(self, steps: int, episodes: int) -> None:
-    done = steps if self._experiment.steps is not None else episodes
-    text = f"{steps:,} steps  {self._rate:,.0f}/s  return {self.recent_return}  {self.detail}".rstrip()
-    self._bar.update(self._task, completed=done, text=text)
+    parts = (f"{steps:,} steps", f"{self._rate:,.0f}/s", f"return {self.recent_return}", self.best)
+    text = "  ".join(part for part in (*parts, self.left(steps, episodes), self.detail) if part)
+    self._bar.update(self._task, completed=self._done(steps, episodes), text=text)
+    self._bar.refresh()
+
+  def show_evaluation(self, text: str) -> None:
+    self._bar.update(self._task, text=text)
     self._bar.refresh()
 
   def message(self, text: str) -> None:
@@ -125,6 +177,11 @@ class Live(Progress):
   def close(self) -> None:
     if hasattr(self, "_bar"):
       self._bar.stop()
+
+
+def _clock(seconds: float) -> str:
+  """Such as 1:02:03."""
+  return str(datetime.timedelta(seconds=round(seconds)))
 
 
 def choose(quiet: bool) -> Progress:

@@ -15,10 +15,10 @@ from collections.abc import Callable
 from typing import Any
 
 import acme
-from acme import counting, loggers
+from acme import core, counting, loggers
 from acme.environment_loop import Result
 from acme_envs import repeats
-from acme_experiments import components, evaluation, progress, records, saving, stopping
+from acme_experiments import components, evaluation, observing, progress, records, saving, stopping
 from acme_experiments.components import Components
 from acme_experiments.rundir import RunDirectory, UsageError
 from acme_experiments.stopping import Stopped
@@ -72,11 +72,12 @@ class _Run:
     self._stop = stop
     self._experiment = directory.read_experiment()
     self._tally = evaluation.Tally()
+    self._observers: list[Any] = []
     self._save_due = False  # Whether a checkpoint waits for the end of an episode.
     self._earlier_seconds = 0.0
     self._chunk = 8
     with contextlib.ExitStack() as on_error:
-      self._records = records.Records(directory.path)
+      self._records = records.Records(directory.path, self._experiment)
       on_error.callback(self._records.close)
       counter = counting.Counter()
       self._parts = Components(
@@ -106,7 +107,10 @@ class _Run:
     if self._experiment.dataset is not None:
       return acme.LearningLoop(agent.learner, counter=counter, logger=logger)
     if len(environments) == 1:
-      return acme.EnvironmentLoop(environments[0], agent, counter=counter, logger=logger, seed=seed)
+      observers = self._observers = observing.make(self._experiment.observe, self._experiment.folder)
+      return acme.EnvironmentLoop(
+        environments[0], agent, counter=counter, logger=logger, seed=seed, observers=observers
+      )
     if not self._repeats:
       raise UsageError(
         f"{self._experiment.environment} does not repeat an episode from its seed, so that several could not be saved: "
@@ -123,7 +127,7 @@ class _Run:
         "resumed is not the same as one never stopped.",
         stacklevel=2,
       )
-    self._display.start(self._experiment, self._loop.steps)
+    self._display.start(self._experiment, self._loop.steps, self._tally.highest)
     self._display.learns_from(self._parts.agent.experience)
     self._pretrain()
     while not self._over or self._evaluation_due:
@@ -158,7 +162,8 @@ class _Run:
 
   @property
   def _over(self) -> bool:
-    return self._parts.agent.learner.finished or self._experiment.reached(self._loop.steps, self._episodes)
+    reached = self._experiment.reached(self._loop.steps, self._episodes)
+    return reached or self._parts.agent.learner.finished or self._experiment.high_enough(self._tally.highest)
 
   @property
   def _evaluation_due(self) -> bool:
@@ -227,6 +232,8 @@ class _Run:
       self._saver.save_best(self._loop.steps, learner.save(), self._metadata)
     self._records.evaluation(row)
     self._display.evaluation(row)
+    if self._experiment.high_enough(self._tally.highest):
+      self._display.message(f"stopped: an evaluation reached {self._experiment.stop_at:,g} (--stop-at)")
 
   def _run_evaluator(
     self, number: int, episodes: int, max_steps: float = math.inf, undo: Callable[[], None] | None = None
@@ -235,7 +242,7 @@ class _Run:
     if self._parts.evaluator is None:
       return []
     video = self._video("final" if number == evaluation.FINAL else f"step-{self._loop.steps:012d}")
-    results = self._parts.evaluator.run(number, episodes, self._stop, video, max_steps)
+    results = self._parts.evaluator.run(number, episodes, self._stop, video, max_steps, self._display.evaluating)
     if self._stop:
       if undo is not None:
         undo()
@@ -261,9 +268,10 @@ class _Run:
         "steps_per_second": self._loop.steps / seconds,
       }
     )
-    if learner.finished:
+    if learner.finished or self._experiment.high_enough(self._tally.highest):
       summary["finished"] = True
     self._directory.write_summary(summary)
+    self._records.finish(summary)
     return summary
 
   def _stopped(self) -> Stopped:
@@ -292,7 +300,10 @@ class _Run:
     self._records.flush()
     parts = {"agent": self._parts.agent, "loop": self._loop, "records": self._records, "evaluations": self._tally}
     state = {name: part.save() for name, part in parts.items()}
+    if self._observers:
+      state["observers"] = [each.save() if isinstance(each, core.Saveable) else None for each in self._observers]
     self._saver.save(self._loop.steps, self._episodes, self._tally.done, state, self._metadata)
+    self._records.publish()
 
   def _restore(self) -> None:
     """Goes back to the newest checkpoint; without any, to the beginning."""
@@ -303,6 +314,9 @@ class _Run:
     components.check(checkpoint, self._experiment)
     self._parts.agent.restore(checkpoint.state["agent"])
     self._loop.restore(checkpoint.state["loop"])
+    for observer, state in zip(self._observers, checkpoint.state.get("observers", ()), strict=False):
+      if isinstance(observer, core.Saveable) and state is not None:
+        observer.restore(state)
     lost = checkpoint.step - self._loop.steps
     if lost:  # Of an episode that could not be played again: they were taken all the same.
       self._loop.counter.increment(steps=lost)

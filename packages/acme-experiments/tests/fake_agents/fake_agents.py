@@ -1,6 +1,7 @@
 """An agent of a few lines of numpy, installed by putting this folder on the path: what the tests run and kill."""
 
 import dataclasses
+import json
 import math
 
 import numpy as np
@@ -161,6 +162,49 @@ class FakeEvaluator(core.Actor):
 
   def restore(self, state):
     self.rng.bit_generator.state = state["rng"]
+
+
+class FakeTracker:
+  """Keeps what it is told in a file."""
+
+  def __init__(self, tracked):
+    self.id = tracked.id
+    self.path = tracked.path / "told.jsonl"
+    self.parameters = tracked.parameters
+
+  def write(self, points, again=False):
+    with self.path.open("a") as file:
+      for point in points:
+        file.write(json.dumps([*point[:3], point.values, again, self.id]) + "\n")
+
+  def finish(self, summary):
+    (self.path.parent / "final.json").write_text(json.dumps([dict(summary), self.parameters]))
+
+  def close(self):
+    pass
+
+
+class FakeObserver(core.Saveable):
+  """Counts the steps of an episode, and of all."""
+
+  def __init__(self):
+    self.here = self.all = 0
+
+  def observe_first(self, environment, timestep):
+    self.here = 0
+
+  def observe(self, environment, timestep, action):
+    self.here += 1
+    self.all += 1
+
+  def get_metrics(self):
+    return {"seen": self.here, "seen_in_all": self.all}
+
+  def save(self):
+    return {"here": self.here, "all": self.all}
+
+  def restore(self, state):
+    self.here, self.all = state["here"], state["all"]
 
 
 make_builder = FakeBuilder
