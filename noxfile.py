@@ -379,7 +379,7 @@ def ray(session: nox.Session) -> None:
   """Agents on Ray: all tests of acme-ray, and runs of `acme`; those that start processes and kill them: -- -m long."""
   agents = ("acme-dqn", "acme-d4pg", "acme-r2d2", "acme-impala", "acme-dqfd", "acme-r2d3", "acme-mcts")
   install(session, "acme-ray", "acme-experiments[gym]", "acme-testing", *agents, others=TESTERS)
-  pytest(session, *tests_of("acme-ray"), *session.posargs, quickly=True)
+  pytest(session, *tests_of("acme-ray"), *session.posargs, xla=COMPILE_QUICKEST)
 
 
 # What `acme new-agent` writes.
