@@ -242,7 +242,7 @@ def test_what_is_appended_while_it_is_read_is_refused(tmp_path, monkeypatch):
   items = experience.Transitions(dataset=str(tmp_path / "data"))
   with monkeypatch.context() as patch:
     patch.setattr(datasets, "read", read_after_another_wrote)
-    with pytest.raises(ValueError, match="data: expected 40 steps, got 80: it changed while it was read"):
+    with pytest.raises(ValueError, match="data: expected 41 observations, got 82: it changed while it was read"):
       EmbeddedReplay(items, SPEC)
 
   def read_before_another_writes(*arguments):

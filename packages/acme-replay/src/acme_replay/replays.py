@@ -388,8 +388,7 @@ def _read(name: str, items: experience.Items, step_spec: types.Step, seed: int, 
   taken = _fill(store, items, tables, ((int(i in apart), episode) for i, episode in read))
   if taken != rows:
     raise ValueError(
-      f"{items.dataset}: expected {rows - episodes} steps, got {taken - episodes}: it changed while it was read. Begin "
-      "again."
+      f"{items.dataset}: expected {rows} observations, got {taken}: it changed while it was read. Begin again."
     )
   if not all(store.info()[each.name].size for each in tables):
     raise ValueError(f"{items.dataset}: its {episodes} episodes are too short for one item of {items!r}.")
