@@ -42,6 +42,7 @@ nb_execution_timeout = 600
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_merge_streams = True
+nb_output_stderr = "remove"
 
 linkcheck_timeout = 20
 linkcheck_anchors = False
