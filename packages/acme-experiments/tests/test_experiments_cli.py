@@ -140,7 +140,9 @@ def test_a_folder_of_runs_is_a_table(acme_command, make_run, tmp_path):
     ("acme run fake gym:X --loop ", "device host"),
     ("acme evaluate runs/first --which b", "best"),
     ("acme check-env gym:X --e", "--env."),
-    ("acme completion ", ""),
+    ("acme completion ", "bash zsh fish"),
+    ("acme dataset m", "merge"),
+    ("acme resume ", ""),
   ],
 )
 def test_bash_completes(completion, line, words):

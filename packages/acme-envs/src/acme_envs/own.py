@@ -4,6 +4,7 @@ Nothing has to be installed or registered. Files and modules are looked for in a
 is given; of modules those that are installed come first.
 """
 
+import contextlib
 import difflib
 import importlib
 import importlib.util
@@ -92,10 +93,9 @@ def make(name: str, folder: str | None, seed: int | None, render: bool, options:
   target = load(name, folder)
   if not callable(target):
     raise TypeError(f"{name}: expected a class or a function that makes an environment, got {target!r:.100}.")
-  try:
+  parameters: Mapping[str, inspect.Parameter] = {}
+  with contextlib.suppress(ValueError):  # Of what is written in C.
     parameters = inspect.signature(target).parameters
-  except ValueError:  # Of what is written in C.
-    parameters = {}
   check_options(name, parameters, options)
   added: dict[str, Any] = {}
   if seed is not None and "seed" in parameters:

@@ -20,31 +20,37 @@ class Options:
   """Those that take no value."""
   values: Mapping[str, Sequence[str]]
   """Those that take one, with the words for it where these are known."""
+  first: Sequence[str] = ()
+  """The words for what comes first, which is no option."""
 
 
 def write(shell: Literal["bash", "zsh", "fish"], commands: Mapping[str, type]) -> str:
   """The script for a shell, which reads it at its start."""
-  options = {name: _options(cls) for name, cls in commands.items()}
   agents = {name: _config(name) for name in plugins.list_agents()}
+  options = {name: _options(cls, list(agents)) for name, cls in commands.items()}
   if shell == "fish":
     return "\n".join(_fish(commands, options, agents)) + "\n"
   head = "" if shell == "bash" else "autoload -U +X bashcompinit && bashcompinit\n"
   return head + _bash(options, agents)
 
 
-def _options(command: type) -> Options:
-  """The options of a command, from its fields; those that are positions are none."""
+def _options(command: type, agents: Sequence[str]) -> Options:
+  """What a command takes, by its fields."""
   hints = typing.get_type_hints(command, include_extras=True)
-  switches, values = ["--help"], {}
+  switches = ["--help"]
+  values: dict[str, Sequence[str]] = {}
+  positions: list[Sequence[str]] = []
   for field in dataclasses.fields(command):
     name = f"--{field.name.replace('_', '-')}"
     if hints[field.name] == parsing.Flag:
       switches.append(name)
     elif field.name == "env_options":
       values["--env."] = ()
-    elif not parsing.is_position(hints[field.name]):
-      values[name] = tuple(map(str, _choices(hints[field.name])))
-  return Options(switches, values)
+    elif parsing.is_position(hints[field.name]):
+      positions.append(agents if field.name == "agent" else list(_choices(hints[field.name])))
+    else:
+      values[name] = list(_choices(hints[field.name]))
+  return Options(switches, values, *positions[:1])
 
 
 def _choices(hint: Any) -> Iterator[Any]:
@@ -65,7 +71,7 @@ def _config(agent: str) -> Options:
   hints = typing.get_type_hints(plugin.config, include_extras=True)
   fields = {
     f"--config.{field.name.replace('_', '-')}": ("True", "False") if hints[field.name] is bool else ()
-    for field in dataclasses.fields(plugin.config)
+    for field in dataclasses.fields(plugin.config())
   }
   return Options((), {**fields, "--preset": tuple(plugin.presets), "--backend": tuple(plugin.backends)})
 
@@ -73,7 +79,7 @@ def _config(agent: str) -> Options:
 _BASH = """\
 # Completion of `acme`: eval "$(acme completion bash)" in ~/.bashrc, of zsh in ~/.zshrc.
 _acme() {{
-  local word="$2" options="" words="" key
+  local word="$2" options="" words=""
   if [ "$COMP_CWORD" -eq 1 ]; then
     words="{commands} --help --version"
   else
@@ -83,8 +89,7 @@ _acme() {{
     case "${{COMP_WORDS[1]}}/${{COMP_WORDS[2]}}" in
 {by_agent}
     esac
-    key="${{COMP_WORDS[1]}} $3"
-    case "$key" in
+    case "${{COMP_WORDS[1]}} $3" in
 {by_value}
     esac
     case "${{COMP_WORDS[2]}} $3" in
@@ -99,8 +104,6 @@ complete -o default -F _acme acme
 
 
 def _bash(commands: Mapping[str, Options], agents: Mapping[str, Options]) -> str:
-  names = " ".join(agents)
-
   def case(pattern: str, action: str) -> str:
     return f"      {pattern}) {action} ;;"
 
@@ -114,8 +117,8 @@ def _bash(commands: Mapping[str, Options], agents: Mapping[str, Options]) -> str
 
   by_command = []
   for name, options in commands.items():
-    second = f'; [ "$COMP_CWORD" -eq 2 ] && words="{names}"' if name in parsing.WITH_CONFIG else ""
-    by_command.append(case(name, f'options="{" ".join([*options.switches, *options.values])}"{second}'))
+    words = f'; [ "$COMP_CWORD" -eq 2 ] && words="{" ".join(options.first)}"' if options.first else ""
+    by_command.append(case(name, f'options="{" ".join([*options.switches, *options.values])}"{words}'))
   by_agent = [
     case("|".join(f"{command}/{name}" for command in parsing.WITH_CONFIG), f'options="$options {" ".join(fields)}"')
     for name, options in agents.items()
@@ -144,9 +147,9 @@ def _fish(classes: Mapping[str, type], commands: Mapping[str, Options], agents: 
     summary = (cls.__doc__ or "").partition(";")[0].partition(".")[0].replace("'", "’").replace("\n", " ")
     yield f"complete -c acme -f -n __fish_use_subcommand -a {name} -d '{summary}'"
     yield from line(f"__fish_seen_subcommand_from {name}", commands[name])
+    if words := " ".join(commands[name].first):
+      none_yet = f"__fish_seen_subcommand_from {name}; and not __fish_seen_subcommand_from {words}"
+      yield f"complete -c acme -f -n '{none_yet}' -a '{words}'"
   takes = " ".join(parsing.WITH_CONFIG)
-  known = " ".join(agents)
-  none_yet = f"__fish_seen_subcommand_from {takes}; and not __fish_seen_subcommand_from {known}"
-  yield f"complete -c acme -f -n '{none_yet}' -a '{known}'"
   for name, options in agents.items():
     yield from line(f"__fish_seen_subcommand_from {takes}; and __fish_seen_subcommand_from {name}", options)

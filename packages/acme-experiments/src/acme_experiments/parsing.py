@@ -8,6 +8,7 @@ import io
 import json
 import re
 import tomllib
+import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -24,7 +25,7 @@ _SUFFIXES = {"": 0, "k": 3, "M": 6, "B": 9}
 
 def whole_number(text: str) -> int:
   """A whole number as one types it: 1000000, 1_000_000, 1e6, 1M or 0.5k. Raises ValueError for anything else."""
-  match = re.fullmatch(r"([+-]?[\d_]*\.?\d+)(?:[eE]([+]?\d{1,2}))?([kMB]?)", text.removesuffix(".0"))
+  match = re.fullmatch(r"([+-]?[\d_]*\.?\d+)(?:[eE]([+]?\d{1,2}))?([kMB]?)", text)
   if match is None or not (match[2] or match[3] or "." in match[1]):
     return int(text)
   scaled = decimal.Decimal(match[1]).scaleb(int(match[2] or 0) + _SUFFIXES[match[3]], decimal.Context(prec=400))
@@ -51,7 +52,7 @@ def _read_integers(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructo
 
 
 _NO_PAIRS: Any = tyro.constructors.PrimitiveConstructorSpec(  # `parse` has taken them before tyro sees the others.
-  nargs=1, metavar="VALUE", instance_from_str=dict, is_instance=lambda _: True, str_from_instance=lambda _: [""]
+  nargs=1, metavar="VALUE", instance_from_str=lambda _: {}, is_instance=lambda _: True, str_from_instance=lambda _: [""]
 )
 Agent = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="AGENT")]
 Environment = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ENV")]
@@ -438,7 +439,7 @@ def parse(arguments: Sequence[str]) -> tuple[Command, Any]:
 
 def is_position(hint: Any) -> bool:
   """Whether a field's type says that it is no option but a position on the command line."""
-  return tyro.conf.Positional[int].__metadata__[0] in getattr(hint, "__metadata__", ())
+  return typing.get_args(tyro.conf.Positional[int])[1] in typing.get_args(hint)
 
 
 def near(name: str, known: Iterable[str]) -> str:
