@@ -131,9 +131,9 @@ def test_a_folder_of_runs_is_a_table(acme_command, make_run, tmp_path):
 @pytest.mark.parametrize(
   ("line", "words"),
   [
-    ("acme r", "run resume record replay-server"),
+    ("acme res", "resume"),
     ("acme run fak", "fake"),
-    ("acme run fake --st", "--steps"),
+    ("acme run fake --ste", "--steps"),
     ("acme run fake --config.le", "--config.learning-rate"),
     ("acme run fake --config.double ", "True False"),
     ("acme run fake --preset ", "fast"),

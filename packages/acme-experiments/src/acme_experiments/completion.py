@@ -47,14 +47,16 @@ def _options(command: type, agents: Sequence[str]) -> Options:
     elif field.name == "env_options":
       values["--env."] = ()
     elif parsing.is_position(hints[field.name]):
-      positions.append(agents if field.name == "agent" else list(_choices(hints[field.name])))
+      positions.append(agents if field.name == "agent" else list(dict.fromkeys(_choices(hints[field.name]))))
     else:
-      values[name] = list(_choices(hints[field.name]))
+      values[name] = list(dict.fromkeys(_choices(hints[field.name])))
   return Options(switches, values, *positions[:1])
 
 
 def _choices(hint: Any) -> Iterator[Any]:
-  """The words of all `Literal` within a type."""
+  """The words of all `Literal` within a type, and those in small letters of what help shows as one|another."""
+  for metavar in (getattr(each, "metavar", None) or "" for each in getattr(hint, "__metadata__", ())):
+    yield from (word for word in metavar.split("|") if "|" in metavar and word.islower())
   if typing.get_origin(hint) is Literal:
     yield from typing.get_args(hint)
   else:
