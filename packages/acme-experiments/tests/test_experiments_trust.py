@@ -82,7 +82,7 @@ def test_config_json_names_what_is_installed_and_nothing_else(finished, acme_com
 def test_but_environments_and_wrappers_are_imported(finished, acme_command, evil, changes):
   change_experiment(finished, folder=str(evil.parent), **changes)
   assert acme_command(f"plot {finished.path} --out a.png")[0] == 0 and not evil.exists()
-  assert acme_command(f"evaluate {finished.path}")[0] != 0 and evil.exists()
+  assert acme_command(f"resume {finished.path} --steps 10000")[0] != 0 and evil.exists()
 
 
 def test_evaluating_opens_no_store(finished, acme_command, monkeypatch):
