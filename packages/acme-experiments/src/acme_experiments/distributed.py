@@ -96,7 +96,7 @@ class _Run:
     """What makes an environment of a seed, in whichever process."""
     asked = self._experiment
     assert asked.environment is not None  # As `Experiment` has seen to.
-    options = {"options": asked.env_options, "wrap": asked.wrap, "folder": asked.folder}
+    options: dict[str, Any] = {"options": asked.env_options, "wrap": asked.wrap, "folder": asked.folder}
     return functools.partial(components.make_environment, asked.environment, **options)
 
   def close(self) -> None:
