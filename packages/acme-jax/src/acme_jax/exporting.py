@@ -51,18 +51,17 @@ def export(
   if policy is None:
     raise ValueError("Its acting is no function of parameters and an observation, as that of a search is none.")
   (nest,) = variables.get_variables([PARAMS])
-  params = {name: np.asarray(leaf) for name, leaf in _named("", nest).items()}
-  host_explores = isinstance(policy.explore, exploration.EpsilonGreedy)
+  params: dict[str, Any] = {name: np.asarray(leaf) for name, leaf in _named("", nest).items()}
+  explore = None if isinstance(policy.explore, exploration.EpsilonGreedy) else policy.explore  # In the call.
   begun = policy.initial(nest, 1)
-  noise = () if policy.explore is None or host_explores else policy.explore.initial(1)
+  noise = () if explore is None else explore.initial(1)
   first = {name: value for name, value in acting.first_step(spec, 1).items() if name in policy.reads}
-  draws = policy.random or (policy.explore is not None and not host_explores)
   start: dict[str, Any] = {}
   for name, state in (*first.items(), ("core", begun), ("noise", noise)):
     start |= _named(name, jax.tree.map(lambda leaf: leaf[0], state))
   if jax.tree.leaves((begun, noise)):
     start["start_of_episode"] = np.asarray(True)
-  if draws:
+  if policy.random or explore is not None:
     start |= {"key": np.asarray(jax.random.PRNGKey(seed)), "steps": np.uint32(0)}
   start = {name: np.asarray(jnp.asarray(leaf)) for name, leaf in start.items()}  # As JAX holds them.
 
@@ -73,7 +72,7 @@ def export(
     done = execute(
       policy, program.space, _nest("", nest, params), inputs.get("key"), inputs.get("steps", 0), _STREAMS,
       acting.make_step(observation, start_of_episode=batch.get("start_of_episode"), **read),
-      _nest("core", begun, batch), _nest("noise", noise, batch), explore=not host_explores,
+      _nest("core", begun, batch), _nest("noise", noise, batch), explore=explore is not None,
     )  # fmt: skip
     action = jax.tree.map(lambda leaf, like: leaf.astype(_dtype(like)), done.action, spec.actions)
     outputs: dict[str, Any] = {}
@@ -121,7 +120,8 @@ def _nest(prefix: str, like: Any, named: Mapping[str, Any]) -> Any:
 
 
 def _shapes(arrays: Mapping[str, Any]) -> dict[str, Any]:
-  return {name: jax.ShapeDtypeStruct(leaf.shape, _dtype(leaf)) for name, leaf in arrays.items()}
+  shape: Any = jax.ShapeDtypeStruct
+  return {name: shape(leaf.shape, _dtype(leaf)) for name, leaf in arrays.items()}
 
 
 def _describe(leaf: Any) -> dict[str, Any]:

@@ -48,16 +48,16 @@ def export(
   modules = program.make_params()
   held = variables.of(modules)
   variables.assign(held, values)
-  host_explores = isinstance(policy.explore, exploration.EpsilonGreedy)
+  explore = None if isinstance(policy.explore, exploration.EpsilonGreedy) else policy.explore  # In the call.
   begun = acting.tensors(policy.initial(modules, 1))
-  noise = () if policy.explore is None or host_explores else acting.tensors(policy.explore.initial(1))
+  noise = () if explore is None else acting.tensors(explore.initial(1))
   first = {name: value for name, value in acting.first_step(spec, 1).items() if name in policy.reads}
   start: dict[str, Any] = {}
   for name, state in (*first.items(), ("core", begun), ("noise", noise)):
     start |= {key: np.asarray(leaf)[0] for key, leaf in _named(name, state).items()}
   if tf.nest.flatten((begun, noise)):
     start["start_of_episode"] = np.asarray(True)
-  if policy.random or (policy.explore is not None and not host_explores):
+  if policy.random or explore is not None:
     drawn = int(np.random.SeedSequence(seed).generate_state(1)[0])  # As the actor does.
     start["seed"] = np.array([drawn, 0], np.int64)  # And the steps so far.
 
@@ -70,7 +70,7 @@ def export(
     state, last = _nest("core", begun, batch), _nest("noise", noise, batch)
     done = execute(policy, program.space, modules, inputs.get("seed"), _STREAMS, step, state, last)
     action = tree.map_structure(lambda like, leaf: tf.cast(leaf, like.dtype), spec.actions, done.action)
-    outputs = {}
+    outputs: dict[str, tf.Tensor] = {}
     for name, value in (("action", action), ("core", done.core), ("noise", done.noise)):
       outputs |= {key: leaf[0] for key, leaf in _named(name, value).items()}
     if "start_of_episode" in inputs:
@@ -86,7 +86,7 @@ def export(
   module.act = tf.function(act, input_signature=[{name: tf.TensorSpec.from_tensor(tf.constant(leaf), name=name)
                                                   for name, leaf in inputs.items()}])  # fmt: skip
   tf.saved_model.save(module, str(to / FUNCTION))
-  params = variables.values(held)
+  params: dict[str, Any] = variables.values(held)
   np.savez(to / VARIABLES, **params)
   np.savez(to / START, **start)
   described = {"params": params, "inputs": inputs, "outputs": module.act.get_concrete_function().structured_outputs}
