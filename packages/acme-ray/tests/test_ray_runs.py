@@ -4,13 +4,22 @@ import csv
 import json
 import os
 import signal
+from importlib import metadata
 
 import pytest
 
+from acme import plugins
 from acme_experiments import cli
 
-RUN = ("run", "dqn", "gym:CartPole-v1", "--actors", "2", "--quiet", "--eval-episodes", "2")
-SMALL = ("--config.hidden-sizes", "8", "--config.batch-size", "8", "--config.min-replay-size", "20")
+RUN = ("run", "linear_q", "gym:CartPole-v1", "--actors", "2", "--quiet", "--eval-episodes", "2")
+SMALL = ("--config.batch-size", "8", "--config.min-replay-size", "20", "--config.max-replay-size", "1000")
+
+
+@pytest.fixture(autouse=True)
+def linear_q(monkeypatch):
+  """An agent in NumPy, as if it were installed."""
+  entry_point = metadata.EntryPoint("linear_q", "acme_testing.linear_q:AGENT", plugins.AGENTS)
+  monkeypatch.setattr(plugins, "list_agents", lambda: {"linear_q": entry_point})
 
 
 def rows(path):
@@ -29,7 +38,6 @@ def test_a_run_on_ray_has_a_run_directory_as_any_other(fake_ray, tmp_path, capsy
   assert len(train) == summary["episodes"]
   assert {row["actor"] for row in train} == {"0", "1"}
   assert rows(out / "eval.csv")
-  assert rows(out / "learner.csv")
   capsys.readouterr()
   assert cli.main(["status", str(out)]) == 0
   assert "the run is over" in (text := capsys.readouterr().out)
@@ -71,7 +79,7 @@ def test_a_signal_saves_and_the_run_goes_on(fake_ray, tmp_path, capsys):
   ],
 )
 def test_what_ray_has_not_is_refused_in_a_line(options, complaint, tmp_path, capsys):
-  assert cli.main(["run", "dqn", "gym:CartPole-v1", *options, "--out", str(tmp_path / "run")]) == 2
+  assert cli.main(["run", "linear_q", "gym:CartPole-v1", *options, "--out", str(tmp_path / "run")]) == 2
   error = capsys.readouterr().err
   assert complaint in error
   assert error.count("\n") == 1

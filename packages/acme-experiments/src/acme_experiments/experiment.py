@@ -142,6 +142,10 @@ class Experiment:
     if self.shards > self.actors:
       raise UsageError(f"--shards: expected as many as actors at the most, {self.actors}, got {self.shards}.")
 
+  def in_one_process(self, **changes: Any) -> "Experiment":
+    """The same with some changes, and none of it on Ray."""
+    return dataclasses.replace(self, actors=None, shards=1, ray_address=None, learner_gpus=0.0, **changes)
+
   @property
   def _alone(self) -> dict[str, bool]:
     """What is asked for that only a loop in one process on the host has, by option."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import os
 import pathlib
 import secrets
@@ -168,8 +169,8 @@ def cluster(address: str | None = None, num_cpus: int | None = None) -> Iterator
       ray.shutdown()
     return
   folder = tempfile.mkdtemp(prefix="acme-ray-")  # Short: Ray puts sockets there, whose paths may have 107 letters.
-  ours = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
-  before = {name: os.environ.get(name) for name in ours}
+  ours = {"RAY_AUTH_TOKEN": _token(), "RAY_USAGE_STATS_ENABLED": "0"}
+  before = {name: os.environ.get(name) for name in (*ours, "RAY_AUTH_MODE")}  # The last Ray sets, to ask for tokens.
   os.environ.update(ours)
   try:
     _begin(folder, num_cpus)
@@ -180,6 +181,12 @@ def cluster(address: str | None = None, num_cpus: int | None = None) -> Iterator
     shutil.rmtree(folder, ignore_errors=True)
     for name, value in before.items():
       os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+
+
+@functools.cache
+def _token() -> str:
+  """The token of this process, which Ray reads once."""
+  return os.environ.get("RAY_AUTH_TOKEN") or secrets.token_hex(32)
 
 
 def _begin(folder: str, num_cpus: int | None) -> None:
