@@ -10,6 +10,7 @@ import shutil
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -178,7 +179,7 @@ def cluster(address: str | None = None, num_cpus: int | None = None) -> Iterator
     yield
   finally:
     ray.shutdown()
-    shutil.rmtree(folder, ignore_errors=True)
+    _remove(folder)
     for name, value in before.items():
       os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
@@ -204,10 +205,22 @@ def _begin(folder: str, num_cpus: int | None) -> None:
         _node_ip_address="127.0.0.1",
       )
       return
-    except Exception:
+    except Exception as error:
       ray.shutdown()
       if attempt == _ATTEMPTS - 1:
-        raise
+        raise RuntimeError(
+          f"Ray did not begin here in {_ATTEMPTS} attempts, as on a machine that has much else to do: {error} Begin it "
+          "yourself (ray start --head), and give its address."
+        ) from error
+
+
+def _remove(folder: str) -> None:
+  """Removes a folder that processes may be writing to for a moment yet."""
+  for _ in range(50):
+    shutil.rmtree(folder, ignore_errors=True)
+    if not os.path.exists(folder):
+      return
+    time.sleep(0.1)
 
 
 def _check_room(num_cpus: int, num_gpus: float) -> None:
