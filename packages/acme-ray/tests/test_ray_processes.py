@@ -103,6 +103,7 @@ def rays_processes():
   return set(found)
 
 
+@pytest.mark.long  # It begins Ray twice.
 def test_who_conducts_may_be_killed_and_nothing_is_left(tmp_path):
   before, token = rays_processes(), pathlib.Path.home() / ".ray" / "auth_token"
   had_token = token.exists()

@@ -1,7 +1,6 @@
 """What a run has learnt, read back: `acme_experiments.load`, and what evaluates, records and exports it."""
 
 import contextlib
-import dataclasses
 import os
 import pathlib
 from typing import Any, NamedTuple
@@ -43,8 +42,8 @@ def open_run(directory: RunDirectory, which: Which = "newest", video: pathlib.Pa
   if experiment.in_processes:
     directory = directory.seed(seeds[0])
   # Of the replay nothing is wanted, wherever it lies; of a dataset the specs, where there is no environment.
-  on_host = dataclasses.replace(
-    experiment, seed=seeds[0], seeds=None, loop="host", envs=1, replay=stores.NOTHING, listen_everywhere=False,
+  on_host = experiment.in_one_process(
+    seed=seeds[0], seeds=None, loop="host", envs=1, replay=stores.NOTHING, listen_everywhere=False,
     dataset=experiment.dataset if experiment.environment is None else None,
   )  # fmt: skip
   if which == "best" and experiment.actors is not None:
