@@ -29,8 +29,8 @@ class Alarm(progress.Progress):
   def __init__(self, seconds):
     self.seconds = seconds
 
-  def start(self, experiment, steps):
-    super().start(experiment, steps)
+  def start(self, *arguments):
+    super().start(*arguments)
     signal.setitimer(signal.ITIMER_REAL, self.seconds)
 
 
