@@ -44,7 +44,7 @@ class _Run:
     self._final: dict[str, Any] = {}
     self._status: Mapping[str, Any] = {}
     self._rates = _Rates()
-    self._records = records.Records(directory.path)
+    self._records = records.Records(directory.path, self._experiment)
     self._records.steps = lambda: int(self._status.get("steps", 0))
     if directory.newest_checkpoint() is None:
       self._records.restore({})
