@@ -75,6 +75,7 @@ def test_a_signal_saves_and_the_run_goes_on(fake_ray, tmp_path, capsys):
     (("--actors", "1", "--shards", "2"), "--shards: expected as many as actors at the most, 1, got 2"),
     (("--actors", "1", "--seeds", "0-1"), "--actors: a run on Ray has no --seeds."),
     (("--actors", "1", "--video"), "--actors: a run on Ray has no --video."),
+    (("--actors", "1", "--stop-at", "9"), "--actors: a run on Ray has no --stop-at."),
     (("--actors", "1", "--loop", "device"), "--actors: a run on Ray has no --loop device."),
   ],
 )

@@ -90,6 +90,7 @@ class _Run:
     counts = {"steps": outcome.steps, "episodes": outcome.episodes, "restarts": outcome.restarts}
     summary = self._final | counts | {"wall_seconds": seconds, "steps_per_second": outcome.steps / seconds}
     self._directory.write_summary(summary)
+    self._records.finish(summary)
     return summary
 
   def _make_environment(self) -> Callable[[int], dm_env.Environment]:
@@ -120,6 +121,7 @@ class _Run:
     counts = {"steps": row["steps"], "episodes": row["episodes"]}
     line = counts | evaluation.summarize([dict(result) for result in results]) | {"wall_seconds": row["seconds"]}
     self._records.evaluation(line)
+    self._display.evaluating(0, len(results))  # It went on beside training, and took no time from it.
     self._display.evaluation(line)
 
   def progress(self, status: Mapping[str, Any]) -> None:
@@ -144,6 +146,7 @@ class _Run:
 
   def saved(self, steps: int, episodes: int) -> None:
     self._directory.write_saved(steps, episodes)
+    self._records.publish()
 
   def restore(self, state: Any) -> None:
     self._status = {"steps": self._directory.read_progress()[0]}

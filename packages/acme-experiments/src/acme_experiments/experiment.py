@@ -137,6 +137,7 @@ class Experiment:
         raise UsageError(f"{options[0]} is for runs on Ray: give --actors, too.")
       return
     others = self._alone | {"--seeds": self.seeds is not None, "--loop device": self.loop == "device"}
+    others |= {"--observe": bool(self.observe), "--stop-at": self.stop_at is not None}
     if options := [option for option, given in others.items() if given]:
       raise UsageError(f"--actors: a run on Ray has no {options[0]}.")
     if self.shards > self.actors:
