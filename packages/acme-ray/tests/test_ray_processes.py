@@ -74,6 +74,7 @@ def test_every_kind_of_node_may_be_killed(cluster, tmp_path):
   assert len(outcome.evaluations[-1]["returns"]) == 2
 
 
+@pytest.mark.long  # It waits, as one waits for what may only be slow.
 def test_a_process_that_stands_still_is_ended(cluster):
   class Stopper(Killer):
     def progress(self, status):

@@ -16,7 +16,7 @@ class Counter(core.Saveable):
   def __init__(self, parent: "Counter | None" = None, prefix: str = "") -> None:
     """Makes a counter; with a `parent` the counts are kept there, their names after `prefix` and an underscore."""
     self._root: Counter = self if parent is None else parent._root
-    self._prefix = ("" if parent is None else parent._prefix) + (f"{prefix}_" if prefix else "")
+    self._prefix: str = ("" if parent is None else parent._prefix) + (f"{prefix}_" if prefix else "")
     self._counts: dict[str, float] = {}  # All of the tree, in its root.
     self._lock = threading.Lock()
 

@@ -7,6 +7,7 @@ a leaf has its kind, shape, dtype, name, and its bounds or number of values. An 
 import collections
 import dataclasses
 import functools
+import io
 import json
 import math
 import os
@@ -114,7 +115,7 @@ def encode(index: Index) -> bytes:
     raise ValueError(f"origin: expected entries of what JSON holds, got {index.origin}: {error}.") from error
 
 
-def open_plain(file: pathlib.Path) -> BinaryIO:
+def open_plain(file: pathlib.Path) -> io.BufferedReader:
   """Opens a file to read. Raises ValueError where it is a folder, a pipe or a device, which may have no end."""
   if file.exists() and not file.is_file():
     raise ValueError("expected a plain file, got something else of this name")
