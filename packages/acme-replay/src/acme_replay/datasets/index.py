@@ -14,7 +14,7 @@ import os
 import pathlib
 import re
 from collections.abc import Mapping
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import tree
@@ -137,7 +137,7 @@ def replace_file(file: pathlib.Path, content: bytes) -> None:
   checkpointing.sync(file.parent)
 
 
-def open_new(file: pathlib.Path) -> BinaryIO:
+def open_new(file: pathlib.Path) -> io.BufferedRandom:
   """Opens a file to write and read, in the place of one that is there: what a link leads to is not written."""
   file.unlink(missing_ok=True)
   return file.open("xb+")
