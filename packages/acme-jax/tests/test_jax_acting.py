@@ -163,7 +163,7 @@ def test_exploration_draws_nothing_that_the_policy_draws():
     return Acted(jnp.zeros((1, 2)))
 
   agent = make_program(Policy(act=splits, explore=exploration.Gaussian(sigma=0.01), random=True), spec=CONTINUOUS)
-  step = acting._step(jnp.zeros((1, 4)))
+  step = acting.make_step(jnp.zeros((1, 4)))
   streams, key = exploration.Streams(), jax.random.PRNGKey(0)
   done = program.execute(agent.behaviour, agent.space, {}, key, np.uint32(5), streams, step, (), ())
   noise = np.asarray(agent.space.from_environment(done.action)) / 0.01
@@ -173,7 +173,7 @@ def test_exploration_draws_nothing_that_the_policy_draws():
 
 def test_a_policy_draws_the_same_whoever_explores():
   policy = Policy(act=noisy, explore=epsilon(0.0), random=True)
-  agent, key, step = make_program(policy), jax.random.PRNGKey(0), acting._step(jnp.zeros((1, 4)))
+  agent, key, step = make_program(policy), jax.random.PRNGKey(0), acting.make_step(jnp.zeros((1, 4)))
   arguments = (policy, agent.space, {"w": W}, key, np.uint32(5), exploration.Streams(), step, (), ())
   device, host = (program.execute(*arguments, explore=explore).extras["noise"] for explore in (True, False))
   np.testing.assert_array_equal(device, host)
