@@ -141,6 +141,8 @@ TEST_ENVIRONMENT = {
   "TF_NUM_INTRAOP_THREADS": "1",
   "TF_NUM_INTEROP_THREADS": "1",
   "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+  # Many tests start processes; each would compile the sources of all that it imports, for five seconds of those of JAX.
+  "PYTHONDONTWRITEBYTECODE": "",
   # What one test has compiled, another need not: most of the time of small tests is XLA's.
   "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".nox" / "compiled"),
   "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
