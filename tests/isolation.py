@@ -17,7 +17,12 @@ MAY_BRING = {"acme-tf": "tensorflow", "acme-reverb": "tensorflow"}
 OF_EXTRA = {("acme-testing", "jax"): "tiny"}
 # What importing the top of a package must not import: the heavy libraries come when they are used.
 HEAVY = ("jax", "tensorflow", "haiku", "gymnasium", "matplotlib", "ray", "mujoco")
-HEAVY_BY_NATURE = {"acme-jax": ("jax", "haiku"), "acme-tf": ("tensorflow",), "acme-reverb": ("tensorflow",)}
+HEAVY_BY_NATURE = {
+  "acme-jax": ("jax", "haiku"),
+  "acme-tf": ("tensorflow",),
+  "acme-reverb": ("tensorflow",),
+  "acme-ray": ("ray",),
+}
 
 
 def main(package: str) -> None:
