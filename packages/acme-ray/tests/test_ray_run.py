@@ -112,8 +112,12 @@ def test_ctrl_c_saves_and_is_raised(fake_ray, tmp_path):
       os.kill(os.getpid(), signal.SIGINT)
 
   fake_ray.before_step = press
-  with pytest.raises(KeyboardInterrupt, match="saved at step"):
-    run(steps=1_000, checkpoints=tmp_path)
+  before = signal.signal(signal.SIGINT, signal.default_int_handler)  # Begun in the background, a process has none.
+  try:
+    with pytest.raises(KeyboardInterrupt, match="saved at step"):
+      run(steps=1_000, checkpoints=tmp_path)
+  finally:
+    signal.signal(signal.SIGINT, before)
   assert checkpointing.load(tmp_path).step > 0
 
 
