@@ -2,24 +2,17 @@
 
 import collections
 
-import dm_env
 import numpy as np
 import pytest
 import sonnet as snt
 import tensorflow as tf
-import tree
 
 from acme import builders, specs
+from acme_testing.exported import CONTINUOUS, SCALAR, check_acts
 from acme_tf import acting, exploration, exporting, spaces, variables
 from acme_tf.program import Acted, Policy, Program
 
-SCALAR = specs.Array((), np.float64)
-NESTED = {"arm": specs.Array((3,), np.float64), "count": specs.DiscreteArray(5, np.int64)}
 DISCRETE = specs.EnvironmentSpec(specs.Array((4,), np.float32), specs.DiscreteArray(4, np.int32), SCALAR, SCALAR)
-CONTINUOUS = specs.EnvironmentSpec(
-  NESTED, {"a": specs.BoundedArray((2,), np.float64, [-1, 0], [1, 10]), "b": specs.BoundedArray((), np.float32, -2, 0)},
-  SCALAR, SCALAR,
-)  # fmt: skip
 Memory = collections.namedtuple("Memory", "sums steps")
 
 
@@ -72,12 +65,6 @@ def make_program(policy, spec):
   )  # fmt: skip
 
 
-def observe(spec, rng):
-  if spec is DISCRETE:
-    return rng.normal(size=4).astype(np.float32)
-  return {"arm": rng.normal(size=3), "count": np.int64(rng.integers(5))}
-
-
 @pytest.mark.parametrize("kind", POLICIES)
 def test_the_files_act_as_the_actor_does(tmp_path, kind):
   spec, policy = POLICIES[kind]
@@ -87,24 +74,11 @@ def test_the_files_act_as_the_actor_does(tmp_path, kind):
   params, start = dict(np.load(tmp_path / "params.npz")), dict(np.load(tmp_path / "start.npz"))
   assert all((params[name] == value).all() for name, value in source.values.items())
   actor = acting.Actor(agent, spec, builders.ActorInputs(variables=source, seed=3, evaluation=True))
-  rng = np.random.default_rng(0)
-  for _ in range(2):
-    observation, inputs = observe(spec, rng), dict(start)
-    if "seed" in start:
-      inputs["seed"] = start["seed"] + [0, actor.save()["steps"]]  # What is drawn goes by the steps of all episodes.
-    actor.observe_first(dm_env.restart(observation))
-    for _ in range(3):
-      names = [name for name in taken["inputs"] if name.startswith("observation")]
-      outputs = loaded.act(inputs | dict(zip(names, tree.flatten(observation), strict=True)))
-      expected = actor.select_action(observation)
-      actions = [outputs[name] for name in taken["outputs"] if name.startswith("action")]
-      for one, other in zip(actions, tree.flatten(expected), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-6)
-      reward, observation = rng.normal(), observe(spec, rng)
-      actor.observe(expected, dm_env.transition(np.float64(reward), observation))
-      inputs = inputs | {name: outputs[name] for name in start if name in outputs}
-      if "reward" in start:
-        inputs["reward"] = np.float64(reward)
+
+  def clock(steps):
+    return {"seed": start["seed"] + [0, steps]} if "seed" in start else {}
+
+  check_acts(loaded.act, taken, start, actor, spec, clock, rtol=1e-6)
 
 
 def test_what_is_no_function_is_refused(tmp_path):
