@@ -13,7 +13,7 @@ MAX_LENGTH = 1_000_000  # Steps up to which an episode can be restored: 4 to 100
 
 
 def episode_seed(seed: int, episode: int) -> int:
-  """The seed with which episode `episode` of a loop seeded with `seed` is reset."""
+  """The seed of episode `episode` of a loop seeded with `seed`, or of whatever else is numbered so."""
   return int(np.random.SeedSequence([seed, episode]).generate_state(1)[0])
 
 

@@ -69,8 +69,8 @@ def apply(wrapper: Wrapper, environment: Any, name: str) -> Any:
     )
   if wrapper.goes_around == "dm_env" and own.is_gym(environment):
     environment = as_dm_env(environment, name)
-  options = dict(wrapper.options)
-  if wrapper.function in wrappers.BY_NAME.values() and "name" in inspect.signature(wrapper.function).parameters:
+  options, is_ours = dict(wrapper.options), wrapper.function in wrappers.BY_NAME.values()
+  if is_ours and "name" in inspect.signature(wrapper.function).parameters:
     options["name"] = name
   try:
     wrapped = wrapper.function(environment, *wrapper.arguments, **options)
@@ -79,7 +79,6 @@ def apply(wrapper: Wrapper, environment: Any, name: str) -> Any:
     raise ValueError(f"wrapper {wrapper.text!r}: {text}") from error
   if not own.is_gym(wrapped) and not isinstance(wrapped, dm_env.Environment):
     raise ValueError(f"wrapper {wrapper.text!r}: expected it to return an environment, got {wrapped!r:.100}.")
-  is_ours = wrapper.function in wrappers.BY_NAME.values()
   if isinstance(wrapped, dm_env.Environment) and not is_ours and not hasattr(type(wrapped), "frame_stack"):
     wrapped.frame_stack = None  # What it shows need not be stacked any more, whatever is stacked inside.
   return wrapped

@@ -4,7 +4,7 @@ import contextlib
 import functools
 import importlib.util
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import dm_env
@@ -63,18 +63,11 @@ class Components:
       evaluation_environment = None
       self.environments: list[dm_env.Environment] = []
       if experiment.environment is not None:
-        make = functools.partial(
-          make_environment,
-          experiment.environment,
-          options=experiment.env_options,
-          wrap=experiment.wrap,
-          folder=experiment.folder,
-        )
+        make = environment_maker(experiment)
         evaluation_environment = make(evaluation_environment_seed, render=video is not None)
         on_error.callback(evaluation_environment.close)
         for i in range(experiment.envs):
-          seed = int(np.random.SeedSequence([environment_seed, i]).generate_state(1)[0])
-          self.environments.append(make(seed))
+          self.environments.append(make(acme.episode_seed(environment_seed, i)))
           on_error.callback(self.environments[-1].close)
       try:
         if video is not None:
@@ -145,6 +138,13 @@ def check(checkpoint: checkpointing.Checkpoint, experiment: Experiment) -> None:
         f"The checkpoint at step {checkpoint.step:,} has {name} {found!r}, this run has {expected!r}: go on with "
         "what it was made with. Nothing was changed."
       )
+
+
+def environment_maker(experiment: Experiment) -> Callable[..., dm_env.Environment]:
+  """What makes an experiment's environment of a seed, in whichever process; `render` as in `make_environment`."""
+  assert experiment.environment is not None
+  options: dict[str, Any] = {"options": experiment.env_options, "wrap": experiment.wrap, "folder": experiment.folder}
+  return functools.partial(make_environment, experiment.environment, **options)
 
 
 def make_environment(

@@ -3,14 +3,11 @@
 - status.json: how the nodes are, written anew every second while it runs; `acme status` shows it
 """
 
-import functools
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-import dm_env
 
 from acme import configs, plugins
 from acme_experiments import components, evaluation, progress, records, rundir, runner, stopping
@@ -57,7 +54,7 @@ class _Run:
     try:
       outcome = self._ray.run(
         asked.agent,
-        self._make_environment(),
+        components.environment_maker(asked),
         steps=asked.steps,
         config=configs.from_dict(type(self._plugin.config()), asked.config),
         backend=asked.backend,
@@ -92,13 +89,6 @@ class _Run:
     self._directory.write_summary(summary)
     self._records.finish(summary)
     return summary
-
-  def _make_environment(self) -> Callable[[int], dm_env.Environment]:
-    """What makes an environment of a seed, in whichever process."""
-    asked = self._experiment
-    assert asked.environment is not None  # As `Experiment` has seen to.
-    options: dict[str, Any] = {"options": asked.env_options, "wrap": asked.wrap, "folder": asked.folder}
-    return functools.partial(components.make_environment, asked.environment, **options)
 
   def close(self) -> None:
     """Closes the files and the display."""

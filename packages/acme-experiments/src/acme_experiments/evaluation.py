@@ -101,7 +101,7 @@ class Evaluator:
     told(0, episodes)
     self.actor.restore(self.initial)
     self.actor.update(wait=True)
-    seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
+    seed = acme.episode_seed(self.seed, number)
     environment = self.environment
     stop = stop if stop is not None else stopping.StopRequest()  # Which is false until a signal comes.
     results = loggers.InMemoryLogger()

@@ -92,10 +92,7 @@ class LoadedAgent(core.VariableSource):
   def make_environment(self, seed: int = 0) -> dm_env.Environment:
     """Makes an environment as the run's, within its wrappers. Raises UsageError where the run has none."""
     check_environment(self.path, self.experiment)
-    run = self.experiment
-    return components.make_environment(
-      run.environment or "", seed, options=run.env_options, wrap=run.wrap, folder=run.folder
-    )
+    return components.environment_maker(self.experiment)(seed)
 
   @property
   def seed(self) -> int:

@@ -78,7 +78,7 @@ def record(recording: Recording) -> Recorded:
     noted = _Noted()
     actor = parts.agent.make_actor(
       builders.ActorInputs(
-        variables=variables, seed=_derive(recording.seed, 0), adder=noted, evaluation=not recording.explore
+        variables=variables, seed=acme.episode_seed(recording.seed, 0), adder=noted, evaluation=not recording.explore
       )
     )
     if "steps" in (state := actor.save()):  # By which exploration may go.
@@ -99,7 +99,7 @@ def record(recording: Recording) -> Recorded:
       recorder = _Recorder(actor, disturb, noted, make_writer, recording)
       loop = acme.EnvironmentLoop(
         environment, recorder, logger=loggers.NullLogger(), should_update=False, label="record",
-        seed=_derive(recording.seed, 1),
+        seed=acme.episode_seed(recording.seed, 1),
       )  # fmt: skip
       stop = stopping.StopRequest()
       with stop.installed(), stop.watching(loop):
@@ -107,10 +107,6 @@ def record(recording: Recording) -> Recorded:
           loop.run(num_episodes=1)
   mean = float(np.mean(recorder.returns)) if recorder.returns else math.nan
   return Recorded(len(recorder.returns), recorder.steps, mean, checkpoint, stop.signal)
-
-
-def _derive(seed: int, number: int) -> int:
-  return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
 def _origin(recording: Recording, experiment: Experiment, checkpoint: int) -> dict[str, Any]:
@@ -241,7 +237,7 @@ class _Recorder(core.Actor):
     self._make_writer = make_writer
     self._writer: datasets.Writer | None = None
     self._explore, self._core = recording.explore, recording.core
-    self._rng = np.random.default_rng(_derive(recording.seed, 2))
+    self._rng = np.random.default_rng(acme.episode_seed(recording.seed, 2))
     self._first: types.NestedArray = ()
     self._steps: list[tuple[types.NestedArray, ...]] = []  # (o_{t+1}, a_t, r_{t+1}, d_{t+1}, extras, core)
     self.steps = 0  # Of whole episodes.

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tree
 
-from acme import replay, types
+from acme import replay, types, wrappers
 
 
 class Item(NamedTuple):
@@ -46,7 +46,7 @@ class RecordingWriter(replay.Writer):
     self._items: list[Item] = []
 
   def append(self, step: types.Step) -> None:
-    self._steps.append(types.Step(*(_map(np.array, field) for field in step)))  # Copies: the caller's may change.
+    self._steps.append(types.Step(*map(wrappers.copied, step)))  # The caller's may change.
 
   def create_item(
     self,
@@ -57,7 +57,7 @@ class RecordingWriter(replay.Writer):
   ) -> None:
     """Keeps an item; of one table, and of the largest priority, as adders make them."""
     if streams is not None:  # Views of what the adder goes on writing to.
-      trajectory, streams = tree.map_structure(_copied, trajectory), streams.copy()
+      trajectory, streams = wrappers.copied(trajectory), streams.copy()
     self._items.append(Item(len(self._steps), trajectory, streams))
 
   def take(self, actor: int, incarnation: int, number: int) -> Block:
@@ -95,7 +95,3 @@ def _stack(nests: tuple[types.NestedArray, ...]) -> types.NestedArray:
   if isinstance(nests[0], dict | list | tuple):
     return tree.map_structure(lambda *leaves: np.stack(leaves), *nests)
   return np.stack(nests)
-
-
-def _copied(leaf: Any) -> Any:
-  return leaf.copy() if isinstance(leaf, np.ndarray) else leaf

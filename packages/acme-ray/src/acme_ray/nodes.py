@@ -253,8 +253,7 @@ class Learner(Node):
       self._learner.step()
     if settle:
       self._learner.settle()
-    rows = list(self._log.rows)
-    self._log.rows.clear()
+    rows = _taken(self._log)
     return self._params(), Learned(self._steps, self._feed.take_priorities(), rows)
 
   def settle(self) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -344,19 +343,30 @@ class Acted(NamedTuple):
   rows: Sequence[Mapping[str, Any]]  # of the episodes that ended
 
 
+def _stay_on_cpu() -> None:
+  """Keeps this process from GPUs; before its libraries begin."""
+  os.environ["JAX_PLATFORMS"] = "cpu"
+  os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+def _taken(log: loggers.InMemoryLogger) -> list[dict[str, Any]]:
+  """The rows since the last time."""
+  rows, log.rows = log.rows, []
+  return rows
+
+
 class Actor(Node):
   """Acts in M environments, with its policy on the CPU, and hands on blocks of what it did."""
 
   def start(self, version: Version) -> None:
-    os.environ["JAX_PLATFORMS"] = "cpu"  # JAX has not begun yet.
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    _stay_on_cpu()
     recipe = self.recipe
     self._parts = recipe.parts()
     self._version, self._source = version.number, Variables(ray.get(version.ref[0]))
     first = self.index * recipe.num_envs
     seed = run_seeds(recipe.seed)[0]
-    seeds = [np.random.SeedSequence([seed, first + i]).generate_state(1)[0] for i in range(recipe.num_envs)]
-    self._environments = [make_environment(recipe.environment, int(seed)) for seed in seeds]
+    seeds = [acme.episode_seed(seed, first + i) for i in range(recipe.num_envs)]
+    self._environments = [make_environment(recipe.environment, each) for each in seeds]
     self._incarnation = -1
 
   def _begin(self, turn: Turn) -> None:
@@ -395,8 +405,7 @@ class Actor(Node):
     steps = self._loop.run(num_steps=turn.steps)
     block = self._writer.take(self.index, self._incarnation, self._number)
     self._number += 1
-    rows = list(self._log.rows)
-    self._log.rows.clear()
+    rows = _taken(self._log)
     return block, Acted(steps, rows)
 
 
@@ -404,8 +413,7 @@ class Evaluator(Node):
   """Evaluates parameters, in an environment and on seeds of its own."""
 
   def start(self, version: Version) -> None:
-    os.environ["JAX_PLATFORMS"] = "cpu"
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    _stay_on_cpu()
     recipe = self.recipe
     builder, program, _ = recipe.parts()
     self._source = Variables(ray.get(version.ref[0]))
@@ -418,5 +426,5 @@ class Evaluator(Node):
     """The results of so many episodes, whose seeds derive from the evaluation's number."""
     self._source.params = ray.get(version.ref[0])
     self._actor.restore(self._initial)
-    seed = int(np.random.SeedSequence([run_seeds(self.recipe.seed)[3], number]).generate_state(1)[0])
+    seed = acme.episode_seed(run_seeds(self.recipe.seed)[3], number)
     return acme.evaluate(self._environment, self._actor, episodes, seed=seed)

@@ -21,6 +21,7 @@ import acme
 from acme import plugins, types
 from acme_ray import nodes, watching
 from acme_ray.conductor import Conductor, Schedule, Stopped
+from acme_replay.embedded import free_memory
 
 _ATTEMPTS = 3  # Ray gives its own processes 30 seconds to begin, which a machine under load exceeds.
 _STORE_BYTES = 2 * 2**30  # Of Ray's object store, where Ray is begun here, at the most; …
@@ -193,7 +194,6 @@ def _token() -> str:
 
 def _begin(folder: str, num_cpus: int | None) -> None:
   """Begins Ray here, again where its own processes were too slow."""
-  free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
   for attempt in range(_ATTEMPTS):
     try:
       ray.init(
@@ -201,7 +201,7 @@ def _begin(folder: str, num_cpus: int | None) -> None:
         include_dashboard=False,
         log_to_driver=False,
         logging_level="error",
-        object_store_memory=int(min(_STORE_BYTES, max(80 * 2**20, _STORE_SHARE * free))),
+        object_store_memory=int(min(_STORE_BYTES, max(80 * 2**20, _STORE_SHARE * free_memory()))),
         _temp_dir=folder,
         _node_ip_address="127.0.0.1",
       )
