@@ -24,7 +24,7 @@ ROWS = {
   "the same, every 4th step": ("dqn_ours.py", "--every", "4", "--steps", "8000"),
   "the same, every step, prioritised, double, 5-step": ("dqn_ours.py", "--config", "prioritized", "--steps", "3000"),
   "DQN's default config": ("dqn_ours.py", "--config", "default", "--steps", "3000"),
-  "D4PG on Pendulum, one SGD step every 8th step": ("d4pg_ours.py", "--steps", "1600", "--sgd-steps", "20"),
+  "D4PG on Pendulum, one SGD step every 8th step": ("pendulum_ours.py", "--steps", "1600", "--sgd-steps", "20"),
 }
 _RESAMPLES = 10_000
 

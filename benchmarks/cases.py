@@ -174,9 +174,9 @@ def _d4pg() -> Group:
   speed, sgd = "steps_per_second", "sgd_steps_per_second"
   return Group(
     {
-      "ours": Contender("ours", "d4pg_ours.py"),
+      "ours": Contender("ours", "pendulum_ours.py"),
       "SB3's DDPG": Contender("sb3", "ddpg_sb3.py"),
-      "ours, TensorFlow": Contender("tf", "d4pg_ours.py", ("--backend", "tf")),
+      "ours, TensorFlow": Contender("tf", "pendulum_ours.py", ("--backend", "tf")),
     },
     (
       Row(
@@ -189,6 +189,45 @@ def _d4pg() -> Group:
   )  # fmt: skip
 
 
+def _ddpg() -> Group:
+  speed = "steps_per_second"
+  return Group(
+    {"ours": Contender("ours", "pendulum_ours.py", ("--agent", "ddpg")), "SB3": Contender("sb3", "ddpg_sb3.py")},
+    (
+      Row(
+        "DDPG on Pendulum, 256-256-256, batch 256, one SGD step every 8th step",
+        "steps/s", ("ours", speed), ("SB3", speed), 1.5,
+      ),
+    ),
+  )  # fmt: skip
+
+
+def _impala() -> Group:
+  speed = "steps_per_second"
+  what = "IMPALA on CartPole, 16 environments, 64-64, 80 transitions an SGD step, each learned from once"
+  return Group(
+    {
+      "ours": Contender("ours", "impala_ours.py"),
+      "SB3's A2C": Contender("sb3", "actor_critic_sb3.py"),
+      "SB3's PPO": Contender("sb3", "actor_critic_sb3.py", ("--agent", "ppo")),
+    },
+    tuple(Row(what, "steps/s", ("ours", speed), (peer, speed), 2.0) for peer in ("SB3's A2C", "SB3's PPO")),
+  )
+
+
+def _r2d2() -> Group:
+  speed = "sequences_per_second"
+  return Group(
+    {"ours": Contender("ours", "r2d2_ours.py"), "jitted step by hand": Contender("ours", "r2d2_script.py")},
+    (
+      Row(
+        "R2D2's learner fed by the embedded replay, LSTM 256, batch 32 of 80 steps",
+        "sequences/s", ("ours", speed), ("jitted step by hand", speed), 0.9,
+      ),
+    ),
+  )  # fmt: skip
+
+
 GROUPS = {
   "dqn": _dqn(1),
   "dqn4": _dqn(4),
@@ -196,6 +235,9 @@ GROUPS = {
   "acting": _acting(),
   "learner": _learner(),
   "d4pg": _d4pg(),
+  "ddpg": _ddpg(),
+  "impala": _impala(),
+  "r2d2": _r2d2(),
   "replay-vector": _replay("vector"),
   "replay-image": _replay("image"),
 }

@@ -1,4 +1,4 @@
-"""Stable-Baselines3's DDPG on Pendulum, set as `d4pg_ours.py` is: environment steps a second."""
+"""Stable-Baselines3's DDPG on Pendulum, set as `pendulum_ours.py` is: environment steps a second."""
 
 import argparse
 import time

@@ -1,6 +1,7 @@
-"""Our D4PG on Pendulum: environment steps a second, learning every 8th step; then its learner's SGD steps a second."""
+"""Our D4PG or DDPG on Pendulum: environment steps a second, learning every 8th step; then its learner's SGD steps."""
 
 import argparse
+import importlib
 import time
 
 import common
@@ -8,9 +9,9 @@ import gymnasium
 
 import acme
 from acme import loggers
-from acme_d4pg import D4PG, D4PGConfig
 
 parser = argparse.ArgumentParser()
+parser.add_argument("--agent", choices=["d4pg", "ddpg"], default="d4pg")
 parser.add_argument("--backend", choices=["jax", "tf"], default="jax")
 parser.add_argument("--warmup", type=int, default=800)
 parser.add_argument("--steps", type=int, default=2000)
@@ -19,20 +20,22 @@ options = parser.parse_args()
 if options.backend == "jax":
   common.compute_at_once()
 
-config = D4PGConfig(
-  n_step=1,
-  random_steps=0,
-  vmin=-1500.0,
-  vmax=0.0,
-  policy_hidden_sizes=(256, 256, 256),
-  critic_hidden_sizes=(256, 256, 256),
-  batch_size=256,
-  samples_per_insert=256 / 8,
-  min_replay_size=256,
-  max_replay_size=100_000,
-)
+shared = {
+  "n_step": 1,
+  "random_steps": 0,
+  "policy_hidden_sizes": (256, 256, 256),
+  "critic_hidden_sizes": (256, 256, 256),
+  "batch_size": 256,
+  "samples_per_insert": 256 / 8,
+  "min_replay_size": 256,
+  "max_replay_size": 100_000,
+}
+own = {"d4pg": {"vmin": -1500.0, "vmax": 0.0}, "ddpg": {}}
+package, name = importlib.import_module(f"acme_{options.agent}"), options.agent.upper()
+config = getattr(package, f"{name}Config")(**shared, **own[options.agent])
 environment = acme.wrappers.GymWrapper(gymnasium.make("Pendulum-v1"))
-agent = D4PG(acme.make_environment_spec(environment), config=config, backend=options.backend, seed=0)
+spec = acme.make_environment_spec(environment)
+agent = getattr(package, name)(spec, config=config, backend=options.backend, seed=0)
 loop = acme.EnvironmentLoop(environment, agent, logger=loggers.NullLogger())
 loop.run(num_steps=options.warmup)
 agent.get_variables(["policy"])
