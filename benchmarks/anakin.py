@@ -1,6 +1,7 @@
-"""The jitted loop beside the host's, and beside a DQN written by hand for it; and whether it learns.
+"""The jitted loop beside the host's, a DQN written by hand for it, and rejax's; and whether it learns.
 
-  python benchmarks/anakin.py speed [--pairs 7]
+  python benchmarks/make_peers.py DIR rejax
+  python benchmarks/anakin.py speed --peers DIR [--pairs 7]
   python benchmarks/anakin.py learning dqn CartPole-v1 --steps 50000 --seeds 16 --bar 475 [--preset NAME]
 
 `speed` writes benchmarks/results/anakin.md: steps/s by workers in processes of their own, those of a pair right after
@@ -27,6 +28,7 @@ def main() -> None:
   what = parser.add_subparsers(dest="what", required=True)
   speed_parser = what.add_parser("speed")
   speed_parser.add_argument("--pairs", type=int, default=7)
+  speed_parser.add_argument("--peers", type=pathlib.Path, required=True)
   learning_parser = what.add_parser("learning")
   learning_parser.add_argument("agent")
   learning_parser.add_argument("environment")
@@ -39,35 +41,37 @@ def main() -> None:
   options = parser.parse_args()
   (HERE / "results" / "anakin").mkdir(parents=True, exist_ok=True)
   if options.what == "speed":
-    speed(options.pairs)
+    speed(options.pairs, options.peers)
   else:
     learning(options)
 
 
-def measure(*worker: str) -> float:
-  command = [sys.executable, str(HERE / "workers" / worker[0]), *worker[1:]]
+def measure(*worker: str, python: str = sys.executable) -> float:
+  command = [python, str(HERE / "workers" / worker[0]), *worker[1:]]
   done = subprocess.run(command, check=True, capture_output=True, text=True)
   return json.loads(done.stdout.splitlines()[-1])["steps_per_second"]
 
 
-def speed(pairs: int) -> None:
+def speed(pairs: int, peers: pathlib.Path) -> None:
   lines = [
     f"`python benchmarks/anakin.py speed --pairs {pairs}`: DQN on CartPole, 64-64, batch 64, uniform 1-step, steps/s",
-    f"of all seeds together; medians of {pairs} interleaved runs, and the medians of their ratios.",
+    f"of all seeds together; medians of {pairs} interleaved runs, and the medians of their ratios. rejax learns every",
+    "4th step in 4 environments, the others in one.",
     "",
-    "| an SGD step | seeds | host loop, one seed | jitted loop | by hand | jitted / host | jitted / by hand |",
-    "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    "| an SGD step | seeds | host, one seed | jitted loop | by hand | rejax | jitted / host | / by hand | / rejax |",
+    "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
   ]
+  rejax = str(peers.resolve() / "rejax" / "bin" / "python")
   for every, seeds, steps in ROWS:
     found = []
     for _ in range(pairs):
       these = ("--every", str(every), "--seeds", str(seeds), "--steps", str(steps))
-      found.append([measure(*HOST[every]), measure("anakin_ours.py", *these), measure("anakin_by_hand.py", *these)])
+      jitted = [measure(worker, *these) for worker in ("anakin_ours.py", "anakin_by_hand.py")]
+      found.append([measure(*HOST[every]), *jitted, measure("anakin_rejax.py", *these, python=rejax)])
       print(every, seeds, found[-1], flush=True)
-    host, ours, hand = (statistics.median(column) for column in zip(*found, strict=True))
-    by_host, by_hand = (statistics.median(row[1] / row[i] for row in found) for i in (0, 2))
-    when = "every step" if every == 1 else f"every {every}th step"
-    lines.append(f"| {when} | {seeds} | {host:,.0f} | {ours:,.0f} | {hand:,.0f} | {by_host:.1f} | {by_hand:.2f} |")
+    figures = " | ".join(f"{statistics.median(column):,.0f}" for column in zip(*found, strict=True))
+    ratios = " | ".join(f"{statistics.median(row[1] / row[i] for row in found):.2f}" for i in (0, 2, 3))
+    lines.append(f"| {'every step' if every == 1 else f'every {every}th step'} | {seeds} | {figures} | {ratios} |")
   write("anakin.md", lines)
 
 
