@@ -204,16 +204,22 @@ def _kind(hint: Any) -> str:
 
 
 def _presets(plugin: plugins.AgentPlugin[Any]) -> str:
-  """What each preset sets otherwise than the default."""
+  """What each preset sets otherwise than the default, and where `--preset auto` chooses it."""
   if not plugin.presets:
     return ""
   default = type(plugin.config())()
-  rows = ["## Presets", "", f"`acme run {plugin.name} ENV --preset NAME`:", "", "| preset | sets |", "| --- | --- |"]
+  rows = [
+    "## Presets",
+    "",
+    f"`acme run {plugin.name} ENV --preset NAME`, or `--preset auto` for the one that was found for ENV:",
+  ]
+  rows += ["", "| preset | found for | sets |", "| --- | --- | --- |"]
   for name, make in plugin.presets.items():
     config = make()
     differing = [f for f in dataclasses.fields(config) if getattr(config, f.name) != getattr(default, f.name, None)]
     what = ", ".join(f"`{field.name}={getattr(config, field.name)!r}`" for field in differing)
-    rows.append(f"| `{name}` | {_cell(what) or 'nothing: it is the default'} |")
+    environments = ", ".join(f"`{each}`" for each, preset in plugin.tuned.items() if preset == name)
+    rows.append(f"| `{name}` | {environments} | {_cell(what) or 'nothing: it is the default'} |")
   return "\n".join(rows)
 
 

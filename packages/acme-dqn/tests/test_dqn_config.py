@@ -51,7 +51,8 @@ def test_presets():
   assert rainbow.n_step > 1
   assert rainbow.epsilon == rainbow.epsilon_initial == 0
   assert DQNConfig.atari().max_abs_reward == 1
-  assert set(acme_dqn.AGENT.presets) == {"rainbow", "atari"}
+  assert set(acme_dqn.AGENT.presets) == {"rainbow", "atari", "default"}
+  assert DQNConfig.default() == DQNConfig()
 
 
 def test_every_field_is_documented():

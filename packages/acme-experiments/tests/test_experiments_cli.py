@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
+from acme import plugins
+from acme_experiments import RunDirectory, doctor, parsing, run
 from acme_experiments import completion as completing
-from acme_experiments import doctor, parsing, run
 
 FOLDER = pathlib.Path(__file__).parent
 
@@ -27,6 +28,7 @@ FOLDER = pathlib.Path(__file__).parent
     ("run fake gym:CartPole-v1 --config.learning-rate -1", "FakeConfig.learning_rate: expected a number above 0"),
     ("run fake gym:CartPole-v1 --config.learning-rate fast", "--config.learning-rate"),
     ("run fake gym:CartPole-v1 --preset fats", "has no preset 'fats'. Did you mean fast?"),
+    ("run fake --preset auto --dataset d", "--preset auto chooses by the environment: give ENV, right after AGENT"),
     ("run fake gym:CartPool-v1", "Did you mean gym:CartPole-v1"),
     ("run fake gym:CartPole-v1 --wrap mask", "No wrapper is called 'mask'. There are action_repeat"),
     ("run fake gym:FrozenLake-v1 --wrap mask_velocity", "expected one of gym:Acrobot-v1"),
@@ -136,7 +138,7 @@ def test_a_folder_of_runs_is_a_table(acme_command, make_run, tmp_path):
     ("acme run fake --ste", "--steps"),
     ("acme run fake --config.le", "--config.learning-rate"),
     ("acme run fake --config.double ", "True False"),
-    ("acme run fake --preset ", "fast"),
+    ("acme run fake --preset ", "auto fast"),
     ("acme run fake gym:X --loop ", "device host"),
     ("acme evaluate runs/first --which b", "best"),
     ("acme check-env gym:X --e", "--env."),
@@ -235,6 +237,41 @@ def test_run_resume_evaluate_plot(acme_command, tmp_path):
   assert code == 0 and "over 3 episodes, with the parameters of step 400" in text
   code, text, _ = acme_command("plot here --out curves.png")
   assert code == 0 and (tmp_path / "curves.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+  ("environment", "preset"),
+  [
+    ("gym:CartPole-v1", "fast"),
+    ("jax:CartPole-v1", "fast"),
+    ("CartPole-v1", "fast"),
+    ("dm_control:cartpole:swingup", "fast"),
+    ("jax:cartpole/3", "fast"),
+    ("gym:CartPole-v0", None),
+    ("mine.py:MyEnv", None),
+  ],
+)
+def test_preset_auto_goes_by_the_environment(environment, preset):
+  assert parsing.choose_preset(plugins.load_agent("fake"), "auto", environment) == preset
+
+
+def test_preset_auto_is_said_and_recorded(acme_command, tmp_path):
+  short = "--preset auto --config.double False --steps 5 --eval-every 0"
+  code, text, _ = acme_command(f"run fake gym:CartPole-v1 {short} --out one")
+  assert code == 0 and text.startswith("preset: fast of fake: For CartPole: found by nobody.\n")
+  experiment = RunDirectory("one").read_experiment()
+  assert (experiment.preset, experiment.config["learning_rate"], experiment.config["double"]) == ("fast", 0.5, False)
+
+  code, text, _ = acme_command(f"run fake gym:MountainCar-v0 {short} --out other")
+  assert code == 0
+  assert text.startswith(
+    "preset: fake has none for gym:MountainCar-v0, so its defaults (it has: CartPole-v1, cartpole)\n"
+  )
+  experiment = RunDirectory("other").read_experiment()
+  assert (experiment.preset, experiment.config["learning_rate"]) == (
+    None,
+    plugins.load_agent("fake").config().learning_rate,
+  )
 
 
 def test_the_default_directory_names_the_run(acme_command, tmp_path):

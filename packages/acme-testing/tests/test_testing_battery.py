@@ -213,6 +213,10 @@ MUTANTS = {
     lambda: contextlib.nullcontext(dataclasses.replace(AGENT, presets={"bad": dict})),
     {"record"},
   ),
+  "tuned by a preset that is not there": (
+    lambda: contextlib.nullcontext(dataclasses.replace(AGENT, tuned={"CartPole-v1": "fast"})),
+    {"record"},
+  ),
   "actions outside the spec": (
     patched(LinearQActor__select_action=after(lambda self, action: np.int32(7))),
     {"specs", "get_variables"},
@@ -421,6 +425,17 @@ OTHERS = [
 def test_values_to_try_and_to_refuse(hint, value, others, bad):
   assert fields.other_values(hint, value) == others
   assert all(any(b == x and type(b) is type(x) for x in fields.bad_values(hint)) for b in bad)
+
+
+def test_of_presets_that_differ_in_numbers_one_is_held_to_the_battery():
+  uniform = AGENT.presets["uniform"]
+  presets = {
+    "numbers": lambda: type(AGENT.config())(learning_rate=0.5),
+    "uniform": uniform,
+    "slow": lambda: dataclasses.replace(uniform(), learning_rate=0.01),
+  }
+  subjects = conformance.subjects(dataclasses.replace(AGENT, presets=presets))
+  assert [subject.label for subject in subjects] == ["", "uniform"]
 
 
 def test_switches_that_the_documentation_names_go_first():

@@ -35,6 +35,7 @@ class AgentPlugin(Generic[Config]):
     actions: which action specs it takes: "discrete", "continuous", "mixed" (both in one nest), or several of these.
     backends: by name, its default first, the module that has `make_builder(config, network=None, …)`.
     presets: named configs, such as {"rainbow": DQNConfig.rainbow}.
+    tuned: by environment, without its suite or what follows ":" or "/", the preset that was found for it.
     references: papers.
     small: fields of the config, with values that make a run last moments: for tests, where the field's own name does
       not say it (`acme_testing.runs.SMALL` knows the usual ones).
@@ -47,15 +48,14 @@ class AgentPlugin(Generic[Config]):
   actions: tuple[str, ...]
   backends: Mapping[str, str]
   presets: Mapping[str, Callable[[], Config]] = dataclasses.field(default_factory=dict)
+  tuned: Mapping[str, str] = dataclasses.field(default_factory=dict)
   references: tuple[str, ...] = ()
   small: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   num_envs: int = 1
 
   def __post_init__(self) -> None:
     if not self.actions or not set(self.actions) <= {"discrete", "continuous", "mixed"}:
-      raise ValueError(
-        f"AgentPlugin {self.name!r}: expected actions of 'discrete', 'continuous' and 'mixed', got {self.actions!r}."
-      )
+      raise ValueError(f"AgentPlugin {self.name!r}: expected discrete, continuous, mixed, got {self.actions!r}.")
     if not self.backends:
       raise ValueError(f"AgentPlugin {self.name!r}: expected one backend or more, got none.")
 

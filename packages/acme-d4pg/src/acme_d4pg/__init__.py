@@ -17,7 +17,13 @@ AGENT = plugins.AgentPlugin(
   config=D4PGConfig,
   actions=("continuous",),
   backends={"jax": "acme_d4pg.jax", "tf": "acme_d4pg.tf"},
-  presets={"paper": D4PGConfig.paper, "mountain_car": D4PGConfig.mountain_car},
+  presets={
+    "paper": D4PGConfig.paper,
+    "mountain_car": D4PGConfig.mountain_car,
+    "pendulum": D4PGConfig.pendulum,
+    "cartpole": D4PGConfig.cartpole,
+  },
+  tuned={"MountainCarContinuous-v0": "mountain_car", "Pendulum-v1": "pendulum", "cartpole": "cartpole"},
   references=("Barth-Maron et al. 2018, arXiv 1804.08617", "Lillicrap et al. 2015, arXiv 1509.02971"),
 )
 

@@ -23,6 +23,7 @@ AGENT = plugins.AgentPlugin(
     "control_suite": DDPGConfig.control_suite,
     "mountain_car": DDPGConfig.mountain_car,
   },
+  tuned={"MountainCarContinuous-v0": "mountain_car"},
   references=(
     "Lillicrap et al. 2015, arXiv 1509.02971",
     "Fujimoto et al. 2018, arXiv 1802.09477",

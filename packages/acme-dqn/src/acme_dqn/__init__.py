@@ -17,7 +17,8 @@ AGENT = plugins.AgentPlugin(
   config=DQNConfig,
   actions=("discrete",),
   backends={"jax": "acme_dqn.jax", "tf": "acme_dqn.tf"},
-  presets={"rainbow": DQNConfig.rainbow, "atari": DQNConfig.atari},
+  presets={"rainbow": DQNConfig.rainbow, "atari": DQNConfig.atari, "default": DQNConfig.default},
+  tuned={"CartPole-v1": "default", "catch": "default"},
   references=(
     "Mnih et al. 2015, Nature 518",
     "van Hasselt et al. 2015, arXiv 1509.06461",

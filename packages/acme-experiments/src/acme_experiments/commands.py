@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import importlib.util
+import inspect
 import pathlib
 import secrets
 import shutil
@@ -32,7 +33,7 @@ from acme_experiments import (
   trackers,
 )  # fmt: skip
 from acme_experiments.rundir import Experiment, RunDirectory
-from acme_experiments.usage import Failed, UsageError
+from acme_experiments.usage import AUTO, Failed, UsageError
 
 _STEPS = 50_000  # Where neither steps nor episodes are asked for.
 _EVALUATIONS = 20  # In a run of so many steps; …
@@ -50,6 +51,8 @@ def execute(command: Any, config: Any = None) -> None:
 @execute.register
 def _run(command: parsing.Run, config: Any = None) -> None:
   experiment = _experiment(command, config)
+  if command.preset == AUTO and not command.quiet:
+    print(_tell_preset(experiment), flush=True)
   directory = RunDirectory.create(command.out or rundir.default_path(experiment), experiment)
   try:
     _train(directory, command.quiet, command.jobs)
@@ -62,8 +65,9 @@ def _run(command: parsing.Run, config: Any = None) -> None:
 def _experiment(command: parsing.Run, config: Any) -> Experiment:
   """What a command line asks for."""
   plugin = plugins.load_agent(command.agent)
+  preset = parsing.choose_preset(plugin, command.preset, command.env)
   if config is None:
-    config = parsing.default_config(plugin, command.preset)
+    config = parsing.default_config(plugin, preset)
   fields = components.to_json(config)
   fields |= {name: _whole_path(fields[name]) for name in _DATASETS if fields.get(name) is not None}
   dataset = _whole_path(command.dataset) if command.dataset is not None else fields.get("dataset")
@@ -82,7 +86,7 @@ def _experiment(command: parsing.Run, config: Any) -> Experiment:
     folder=str(pathlib.Path.cwd()) if command.observe or acme_envs.is_own(command.env or "", command.wrap) else None,
     seed=_choose(command.seed) if command.seeds is None else 0,
     envs=envs,
-    preset=command.preset,
+    preset=preset,
     config=fields,
     backend=command.backend,
     replay=command.replay,
@@ -107,6 +111,16 @@ def _experiment(command: parsing.Run, config: Any) -> Experiment:
   )
   distributed.check(experiment)
   return _place(experiment, command.loop)
+
+
+def _tell_preset(experiment: Experiment) -> str:
+  """What `--preset auto` chose, and whence it comes."""
+  plugin = plugins.load_agent(experiment.agent)
+  if experiment.preset is None:
+    tuned = ", ".join(plugin.tuned) or "none"
+    return f"preset: {plugin.name} has none for {experiment.place}, so its defaults (it has: {tuned})"
+  source = inspect.getdoc(plugin.presets[experiment.preset]) or "its source is not said."
+  return f"preset: {experiment.preset} of {plugin.name}: {source.splitlines()[0]}"
 
 
 def _choose(seed: int | str) -> int:
@@ -355,7 +369,8 @@ def _replay_server(command: parsing.ReplayServer, config: Any = None) -> None:
   from acme_experiments import serving
 
   plugin = plugins.load_agent(command.agent)
-  config = parsing.default_config(plugin, command.preset) if config is None else config
+  preset = parsing.choose_preset(plugin, command.preset, command.env)
+  config = parsing.default_config(plugin, preset) if config is None else config
   serving.serve(plugin, config, command)
 
 

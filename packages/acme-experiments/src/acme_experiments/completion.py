@@ -75,7 +75,7 @@ def _config(agent: str) -> Options:
     f"--config.{field.name.replace('_', '-')}": ("True", "False") if hints[field.name] is bool else ()
     for field in dataclasses.fields(plugin.config())
   }
-  return Options((), {**fields, "--preset": tuple(plugin.presets), "--backend": tuple(plugin.backends)})
+  return Options((), {**fields, "--preset": (parsing.AUTO, *plugin.presets), "--backend": tuple(plugin.backends)})
 
 
 _BASH = """\

@@ -23,7 +23,8 @@ def _print_agents() -> None:
     try:
       plugin = plugins.load_agent(name)
       presets = f" Presets: {', '.join(plugin.presets)}." if plugin.presets else ""
-      rows.append((name, version, ", ".join(plugin.actions), plugin.summary + presets))
+      tuned = f" --preset auto: {', '.join(plugin.tuned)}." if plugin.tuned else ""
+      rows.append((name, version, ", ".join(plugin.actions), plugin.summary + presets + tuned))
     except plugins.PluginError as error:
       rows.append((name, version, "broken", str(error)))
   print("Agents (acme run AGENT --help shows the options of each)")

@@ -127,7 +127,8 @@ class Run:
   """A folder of recorded episodes to learn from, in place of acting in ENV, which is then for evaluations only, and may
   be left out: specs come from the dataset."""
   preset: MaybeName = None
-  """A config that comes with the agent, to which --config options then apply."""
+  """A config that comes with the agent, to which --config options then apply; auto: the one that was found for ENV, or
+  the defaults where the agent has none."""
   eval_every: MaybeNumber = None
   """Environment steps between evaluations; 0 for none but the final one. By default a twentieth of --steps, or 2500."""
   eval_episodes: Number = 10
@@ -421,7 +422,8 @@ def parse(arguments: Sequence[str]) -> tuple[Command, Any]:
     from acme import plugins  # Not at the top: help is quicker without.
 
     plugin, preset = plugins.load_agent(agent), _value_of("--preset", arguments)
-    commands[arguments[0]] = _with_config(WITH_CONFIG[arguments[0]], plugin, preset)
+    env = next((a for a in arguments[2:3] if not a.startswith("-")), None)
+    commands[arguments[0]] = _with_config(WITH_CONFIG[arguments[0]], plugin, choose_preset(plugin, preset, env))
   errors = io.StringIO()
   try:
     with contextlib.redirect_stderr(errors), _REGISTRY:
@@ -472,6 +474,23 @@ def which(text: str) -> Which:
   if not re.fullmatch(r"\d{1,15}", text):
     raise UsageError(f"--which: expected newest, best or the step of a checkpoint, got {text!r}.")
   return int(text)
+
+
+def choose_preset(plugin: "plugins.AgentPlugin", preset: str | None, env: str | None) -> str | None:
+  """The preset of that name; of `auto` the one that was found for an environment, None where there is none.
+
+  `gym:X`, `jax:X` and `X` have one, and so have `dm_control:cartpole:balance` and `swingup`, `bsuite:catch/0` and `/1`.
+
+  Raises:
+    UsageError: there is no environment to choose by.
+  """
+  if preset != AUTO:
+    return preset
+  if env is None:
+    raise UsageError("--preset auto chooses by the environment: give ENV, right after AGENT.")
+  suite, colon, name = env.partition(":")
+  name = name if colon else suite
+  return next((plugin.tuned[each] for each in (name, re.split("[:/]", name)[0]) if each in plugin.tuned), None)
 
 
 def default_config(plugin: "plugins.AgentPlugin", preset: str | None) -> Any:

@@ -18,6 +18,7 @@ AGENT = plugins.AgentPlugin(
   actions=("continuous", "discrete", "mixed"),
   backends={"jax": "acme_mpo.jax", "tf": "acme_mpo.tf"},
   presets={"mountain_car": MPOConfig.mountain_car, "published": MPOConfig.published},
+  tuned={"MountainCarContinuous-v0": "mountain_car"},
   references=(
     "Abdolmaleki et al. 2018, arXiv 1806.06920",
     "Abdolmaleki et al. 2018, arXiv 1812.02256",

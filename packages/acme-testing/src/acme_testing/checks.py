@@ -45,6 +45,8 @@ def check_record(subject: Subject) -> None:
   _require(bool(plugin.summary.strip()), "summary: expected a line for `acme list`, got nothing.")
   for name, preset in plugin.presets.items():
     _require(type(preset()) is type(config), f"preset {name!r}: expected {type(config).__name__}, got {preset()!r}.")
+  astray = {environment for environment, name in plugin.tuned.items() if name not in plugin.presets}
+  _require(not astray, f"tuned: expected names of presets for {sorted(astray)}.")
   unknown = set(plugin.small) - set(fields.names(plugin))
   _require(not unknown, f"small: the config has no fields {sorted(unknown)}.")
   builder = runs.make_builder(plugin, subject.config, subject.spec)

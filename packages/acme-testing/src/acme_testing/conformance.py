@@ -114,13 +114,20 @@ CASES: dict[str, Callable[[runs.Subject], Sequence[str]]] = {
 
 
 def subjects(plugin: plugins.AgentPlugin[Any]) -> list[runs.Subject]:
-  """The agent by default, with each other kind of action, and with each preset that its backend takes."""
+  """The agent by default, with each other kind of action, and with each preset that its backend takes.
+
+  Of presets with the same switches, which differ in numbers, one: the others are no other program.
+  """
   kinds = [runs.Subject(plugin, actions, spec=runs.default_spec(plugin, actions)) for actions in plugin.actions[1:]]
   made = {name: make() for name, make in plugin.presets.items()}
   config = type(plugin.config())  # What is of another kind `check_record` refuses.
   presets = {name: runs.small_config(plugin, preset) for name, preset in made.items() if isinstance(preset, config)}
   taken = {name: config for name, config in presets.items() if fields.taken(plugin, config)}
-  return [runs.Subject(plugin), *kinds, *(runs.Subject(plugin, name, config=c) for name, c in taken.items())]
+  programs = {fields.switches(plugin, runs.small_config(plugin)): ""}
+  for name, each in taken.items():
+    programs.setdefault(fields.switches(plugin, each), name)
+  named = [runs.Subject(plugin, name, config=taken[name]) for name in programs.values() if name]
+  return [runs.Subject(plugin), *kinds, *named]
 
 
 def items(

@@ -131,6 +131,12 @@ def _is_switch(hint: Any) -> bool:
   return kind is bool or typing.get_origin(kind) is Literal
 
 
+def switches(plugin: Plugin, config: Any) -> tuple[Any, ...]:
+  """The values of a config's switches, and which of its other fields are None: what makes it another program."""
+  values = {name: getattr(config, name) for name in names(plugin)}
+  return tuple(value if _is_switch(hint_of(plugin, name)) else value is None for name, value in values.items())
+
+
 def _turned(plugin: Plugin, config: Any, name: str) -> Iterator[Any]:
   for value in other_values(hint_of(plugin, name), getattr(config, name)):
     changed = replaced(config, name, value)
