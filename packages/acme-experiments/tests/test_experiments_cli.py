@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 
@@ -80,9 +81,12 @@ def test_help_shows_the_options_of_the_agent(acme_command):
     assert acme_command(line)[0] == 0
 
 
-def test_list(acme_command):
+def test_list(acme_command, monkeypatch):
+  look_up, groups = metadata.entry_points, []
+  monkeypatch.setattr(metadata, "entry_points", lambda **names: groups.append(names["group"]) or look_up(**names))
   code, text, _ = acme_command("list")
   assert code == 0
+  assert groups.count("acme.agents") == 1, "it takes a tenth of a second"
   assert "fake" in text and "0.1.0" in text and "continuous" in text and "gym:" in text and "jax:" in text
 
 

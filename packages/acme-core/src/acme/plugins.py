@@ -105,14 +105,14 @@ def list_agents() -> dict[str, metadata.EntryPoint]:
   return _entry_points(AGENTS, "agent")
 
 
-def load_agent(name: str) -> AgentPlugin[Any]:
-  """Imports the agent called `name`.
+def load_agent(name: str, agents: Mapping[str, metadata.EntryPoint] | None = None) -> AgentPlugin[Any]:
+  """Imports the agent called `name`, of those that `list_agents` gave where it was asked already: it takes a while.
 
   Raises:
     PluginError: none is called so (near matches are named), its import fails (the cause is chained), or what it
       offers is no AgentPlugin of that name.
   """
-  agents = list_agents()
+  agents = list_agents() if agents is None else agents
   if name not in agents:
     near = difflib.get_close_matches(name, agents)
     hint = f"Did you mean {' or '.join(near)}?" if near else f"Installed: {', '.join(agents) or 'none'}."
@@ -163,7 +163,7 @@ def _entry_points(group: str, what: str) -> dict[str, metadata.EntryPoint]:
   found: dict[str, metadata.EntryPoint] = {}
   for entry_point in sorted(metadata.entry_points(group=group)):
     other = found.setdefault(entry_point.name, entry_point)
-    if _origin(other) != _origin(entry_point):
+    if other is not entry_point and _origin(other) != _origin(entry_point):
       raise PluginError(
         f"Two packages claim the {what} name {entry_point.name!r}: {_origin(other)} and {_origin(entry_point)}. "
         "Uninstall one of them."

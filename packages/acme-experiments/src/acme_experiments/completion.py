@@ -6,6 +6,7 @@ It knows the agents that are installed when it is written.
 import dataclasses
 import typing
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import metadata
 from typing import Any, Literal
 
 from acme import plugins
@@ -26,7 +27,8 @@ class Options:
 
 def write(shell: Literal["bash", "zsh", "fish"], commands: Mapping[str, type]) -> str:
   """The script for a shell, which reads it at its start."""
-  agents = {name: _config(name) for name in plugins.list_agents()}
+  found = plugins.list_agents()
+  agents = {name: _config(name, found) for name in found}
   options = {name: _options(cls, list(agents)) for name, cls in commands.items()}
   if shell == "fish":
     return "\n".join(_fish(commands, options, agents)) + "\n"
@@ -64,10 +66,10 @@ def _choices(hint: Any) -> Iterator[Any]:
       yield from _choices(part)
 
 
-def _config(agent: str) -> Options:
+def _config(agent: str, agents: Mapping[str, metadata.EntryPoint]) -> Options:
   """The fields of an agent's config, and its presets; none of an agent that is broken."""
   try:
-    plugin = plugins.load_agent(agent)
+    plugin = plugins.load_agent(agent, agents)
   except plugins.PluginError:
     return Options((), {})
   hints = typing.get_type_hints(plugin.config, include_extras=True)

@@ -74,9 +74,10 @@ def _packages() -> Iterator[Finding]:
 
 
 def _agents() -> Iterator[Finding]:
-  for name in plugins.list_agents():
+  agents = plugins.list_agents()
+  for name in agents:
     try:
-      yield Finding(name, "ok", ", ".join(plugins.load_agent(name).backends))
+      yield Finding(name, "ok", ", ".join(plugins.load_agent(name, agents).backends))
     except plugins.PluginError as error:
       yield Finding(name, "wrong", str(error))
 

@@ -18,10 +18,11 @@ def print_installed() -> None:
 def _print_agents() -> None:
   """Prints a line an agent: name, version, kind of actions, summary; of a broken one, what is wrong."""
   rows: list[tuple[str, ...]] = []
-  for name, entry_point in plugins.list_agents().items():
+  agents = plugins.list_agents()
+  for name, entry_point in agents.items():
     version = entry_point.dist.version if entry_point.dist is not None else "?"
     try:
-      plugin = plugins.load_agent(name)
+      plugin = plugins.load_agent(name, agents)
       presets = f" Presets: {', '.join(plugin.presets)}." if plugin.presets else ""
       tuned = f" --preset auto: {', '.join(plugin.tuned)}." if plugin.tuned else ""
       rows.append((name, version, ", ".join(plugin.actions), plugin.summary + presets + tuned))
