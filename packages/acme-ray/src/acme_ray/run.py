@@ -20,7 +20,8 @@ import ray
 import acme
 from acme import plugins, types
 from acme_ray import nodes, watching
-from acme_ray.conductor import Conductor, Schedule, Stopped
+from acme_ray.conductor import Conductor, Stopped
+from acme_ray.state import Schedule
 from acme_replay.embedded import free_memory
 
 _ATTEMPTS = 3  # Ray gives its own processes 30 seconds to begin, which a machine under load exceeds.
@@ -93,7 +94,7 @@ def run(
     metadata: JSON values kept beside each checkpoint.
     watcher: is told how it goes.
     stop: whether to save and to raise `Stopped`; asked some ten times a second.
-    **schedule: fields of `acme_ray.conductor.Schedule`, such as `eval_every` and `block_steps`.
+    **schedule: fields of `acme_ray.state.Schedule`, such as `eval_every` and `block_steps`.
 
   Raises:
     ValueError: a number is too small, or the agent cannot be distributed.
