@@ -251,6 +251,15 @@ def test_each_network_burns_in_its_own_state():
   assert not np.any(np.isclose(calls[1][2], calls[3][2]).all(axis=1)[[0, 1, 2, 6]])
 
 
+def test_first_priorities_are_those_of_a_target_that_is_the_same():
+  nets, state, sample = make(SMALL)
+  state = state._replace(target_params=state.params)
+  _, priorities, _ = learning.make_update(nets, SMALL)(state, sample)
+  first = learning.make_priorities(nets, SMALL)(state.params, sample.data)
+  np.testing.assert_allclose(first, priorities, rtol=1e-5)
+  assert len(np.unique(first)) > B // 2
+
+
 def test_target_follows_at_its_period():
   config = dataclasses.replace(SMALL, target_update_period=3)
   nets = networks.make_networks(SPEC, config)

@@ -18,7 +18,7 @@ import sonnet as snt
 import tensorflow as tf
 
 from acme import replay, types
-from acme_r2d2 import R2D2Config
+from acme_r2d2 import AGENT, R2D2Config
 from acme_r2d2.jax import acting as jax_acting
 from acme_r2d2.jax import learning as jax_learning
 from acme_r2d2.jax import networks as jax_networks
@@ -159,6 +159,18 @@ def test_three_steps(changes):
     close(by_haiku_name(tf_moments, forget_bias=0.0), moments, f"gradients of step {i}", together=True)
     for network, params in ((tf_state.online, state.params), (tf_state.target, state.target_params)):
       close(by_haiku_name(variables.values(network.variables)), params, f"parameters after step {i}")
+
+
+def test_first_priorities():
+  (_, state), (_, tf_state) = make_both(SMALL)
+  sample, tf_sample = make_samples(np.random.default_rng(0), SMALL)
+  made = {}
+  for backend, params, data in (
+    ("jax", state.params, sample.data), ("tf", variables.values(tf_state.online.variables), tf_sample.data)
+  ):  # fmt: skip
+    builder = AGENT.builder(SMALL, backend=backend)
+    made[backend] = builder.priorities(builder.make_program(SPEC))(params, data)
+  close(made["tf"], made["jax"], "first priorities")
 
 
 @pytest.mark.parametrize("core", ["lstm", "gru"])

@@ -6,7 +6,7 @@ import pytest
 import tree
 
 from acme import builders, experience, specs
-from acme_ray import blocks, nodes
+from acme_ray import blocks, nodes, prioritizing
 from acme_replay import EmbeddedStore, make_adder
 from acme_testing import fakes, linear_q, runs
 
@@ -67,6 +67,42 @@ def test_a_store_holds_what_an_adder_would_have_written_itself(kind, num_streams
     blocks.write(recording.take(0, 0, number), writer, "t")
   assert direct.info()["t"].inserts > 5
   assert runs.difference(direct.save(), played.save()) == ""
+
+
+def weighted_rewards(params, items):
+  """Priorities that tell sequences from each other."""
+  return params + np.abs(items.reward).sum(axis=1) + 1_000.0 * items.core[:, 0]
+
+
+@pytest.mark.parametrize("num_streams", [None, 3])
+def test_new_items_have_the_priorities_that_their_actor_found(num_streams):
+  items = experience.Sequences(
+    length=4, period=2, max_size=100, stored_state=True, core_spec=specs.Array((2,), np.float32), priority_exponent=1.0
+  )
+
+  def store():
+    return EmbeddedStore([items.table("t")], builders.step_spec(SPEC), core_spec=items.core_spec)
+
+  direct, recording = store(), blocks.RecordingWriter(num_streams)
+  prioritizer = prioritizing.Prioritizer(weighted_rewards, items, builders.step_spec(SPEC), num_streams, block_steps=60)
+  adder, writer = make_adder(items, recording, "t"), direct.writer(num_streams)
+  found = []
+  for number, (first, steps) in enumerate([(0, 7), (7, 1), (8, 20), (28, 12)]):
+    play(adder, num_streams, first, steps)
+    block = recording.take(0, 0, number)
+    blocks.write(block, writer, "t")
+    found.append(prioritizer.priorities(1.0, block))
+  everything = next(direct.once("t", 100)).data
+  assert len(np.unique(everything.core)) > 5
+  np.testing.assert_array_equal(np.concatenate(found), weighted_rewards(1.0, everything))
+
+
+def test_a_shard_takes_first_priorities():
+  made, (block,) = shard(), some_blocks(1)
+  priorities = np.arange(len(block.items), dtype=float)
+  done = made.insert(block._replace(priorities=priorities))
+  described = made.start()[0]
+  assert done.mass == pytest.approx(((priorities + described.priority_bonus) ** described.priority_exponent).sum())
 
 
 def shard():

@@ -92,6 +92,10 @@ class Builder(abc.ABC, Generic[Config, Program]):
   def make_actor(self, spec: specs.EnvironmentSpec, program: Program, inputs: ActorInputs) -> core.Actor:
     """Makes an actor."""
 
+  def priorities(self, program: Program) -> Callable[[types.NestedArray, Any], Any] | None:
+    """(parameters, new items [B]) -> their first priorities [B]; None where these are the largest so far."""
+    return None
+
   def with_simulator(self, simulator: Any) -> "Builder[Config, Program]":
     """The same agent, planning in copies of the environment that it acts in; ValueError where it plans in none."""
     raise ValueError("This agent does not plan in copies of its environment: leave the simulator out.")
@@ -103,11 +107,5 @@ class Builder(abc.ABC, Generic[Config, Program]):
 
 def step_spec(spec: specs.EnvironmentSpec, extras: types.NestedSpec = ()) -> types.Step:
   """The spec of one stored step with such extras."""
-  return types.Step(
-    observation=spec.observations,
-    action=spec.actions,
-    reward=spec.rewards,
-    discount=spec.discounts,
-    start_of_episode=Array((), bool, name="start_of_episode"),
-    extras=extras,
-  )
+  start = Array((), bool, name="start_of_episode")
+  return types.Step(spec.observations, spec.actions, spec.rewards, spec.discounts, start, extras)

@@ -77,6 +77,12 @@ class ProgramBuilder(builders.Builder[Config, Program[S, P, C]], Generic[Config,
   ) -> core.Actor:
     return acting.Actor(program, spec, inputs)
 
+  def priorities(self, program: Program[S, P, C]) -> Callable[[Any, Any], np.ndarray] | None:
+    if program.priorities is None:
+      return None
+    call = jax.jit(program.priorities)
+    return lambda params, items: np.asarray(call(params, items))
+
   def export(
     self, spec: specs.EnvironmentSpec, variables: core.VariableSource, seed: int, to: pathlib.Path
   ) -> dict[str, Any]:

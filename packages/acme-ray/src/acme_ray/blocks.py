@@ -35,6 +35,7 @@ class Block(NamedTuple):
   num_streams: int | None
   steps: types.Step  # leaves [T, …], or [T, N, …]
   items: list[Item]
+  priorities: np.ndarray | None = None  # [K] of what the items of all streams are at first; None for the largest so far
 
 
 class RecordingWriter(replay.Writer):

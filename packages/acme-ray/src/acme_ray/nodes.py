@@ -20,7 +20,7 @@ import tree
 import acme
 from acme import builders, core, counting, experience, loggers, plugins, replay, specs, types
 from acme.agents.agent import split_seed
-from acme_ray import blocks
+from acme_ray import blocks, prioritizing
 from acme_replay import EmbeddedReplay, make_adder, of_actors
 
 PARAMS = "params"  # What actors ask a learner for.
@@ -40,6 +40,8 @@ class Recipe:
     frame_stack: how many frames lie on the last axis of its observations; None where they are no stacks.
     seed: what every other seed derives from.
     num_actors, num_envs, num_shards: how many actors, environments of each, and shards of replay there are.
+    block_steps: environment steps of a block at the most.
+    prioritize: whether actors give new items their first priorities, where the agent has such.
   """
 
   agent: str | plugins.AgentPlugin[Any]
@@ -53,6 +55,8 @@ class Recipe:
   num_actors: int = 1
   num_envs: int = 1
   num_shards: int = 1
+  block_steps: int = 64
+  prioritize: bool = True
 
   def parts(self) -> "Parts":
     """The agent's builder, its program and its experience."""
@@ -135,7 +139,8 @@ class Shard(Node):
       derived(split_seed(self.recipe.seed)[0], self.index),
       frame_stack=self.recipe.frame_stack,
     )
-    self._table = of_actors(described)[1].name
+    self._items, table = of_actors(described)
+    self._table = table.name
     self._dataset = self._replay.dataset()
     self._streams: dict[int, _Stream] = {}
     if state is not None:
@@ -175,9 +180,16 @@ class Shard(Node):
       assert stream is not None
       blocks.write(block, stream.writer, self._table)
       self._streams[block.actor] = stream._replace(expected=stream.expected + 1)
+      self._prioritize(before, block.priorities)
     known = stream is not None and (block.incarnation, block.number) < (stream.incarnation, stream.expected)
     items = self._replay.info()[self._table].inserts - before
     return Inserted(items, self._size, self._mass, lost=not (fits or known))
+
+  def _prioritize(self, first: int, priorities: np.ndarray | None) -> None:
+    """Gives the newest items, of keys from `first` on, the priorities that their actor found."""
+    if priorities is not None:
+      keys, bonus = first + np.arange(len(priorities)), self._items.priority_bonus
+      self._replay.store.update_priorities(self._table, keys, priorities + bonus)
 
   def sample(self, count: int, share: float) -> tuple[list[replay.Sample], int]:
     """Some batches, of the shard to which so large a share of all priorities belongs; and the bytes of one."""
@@ -386,6 +398,9 @@ class Actor(Node):
       steps=turn.all_steps,
     )
     self._actor = builder.make_actor(recipe.spec, program, inputs)
+    self._prioritizer = None
+    if recipe.prioritize:
+      self._prioritizer = prioritizing.make(builder, recipe.spec, program, described, several, recipe.block_steps)
     self._log = loggers.InMemoryLogger()
     seed = derived(run_seeds(recipe.seed)[2], self.index, turn.incarnation)
     options: dict[str, Any] = {"logger": self._log, "should_update": False, "seed": seed}
@@ -405,8 +420,9 @@ class Actor(Node):
     steps = self._loop.run(num_steps=turn.steps)
     block = self._writer.take(self.index, self._incarnation, self._number)
     self._number += 1
-    rows = _taken(self._log)
-    return block, Acted(steps, rows)
+    if self._prioritizer is not None:
+      block = block._replace(priorities=self._prioritizer.priorities(self._source.params, block))
+    return block, Acted(steps, _taken(self._log))
 
 
 class Evaluator(Node):

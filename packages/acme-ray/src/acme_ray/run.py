@@ -108,6 +108,7 @@ def run(
       raise ValueError(f"{name}: expected 1 or more, got {value}.")
   if num_shards > num_actors:
     raise ValueError(f"num_shards: expected as many as actors at the most, {num_actors}, got {num_shards}.")
+  planned = Schedule(steps=steps, **schedule)
   with contextlib.closing(nodes.make_environment(environment, 0)) as one:
     spec, frame_stack = acme.make_environment_spec(one), getattr(one, "frame_stack", None)
   recipe = nodes.Recipe(
@@ -122,6 +123,8 @@ def run(
     num_actors=num_actors,
     num_envs=num_envs,
     num_shards=num_shards,
+    block_steps=planned.block_steps,
+    prioritize=not planned.turns,  # As one process does, with which turns are compared.
   )
   with contextlib.ExitStack() as stack:
     interrupts = stack.enter_context(_interrupts())
@@ -130,7 +133,7 @@ def run(
     _check_room(num_actors + num_shards + 2, learner_gpus)
     conductor = Conductor(
       recipe,
-      Schedule(steps=steps, **schedule),
+      planned,
       pathlib.Path(folder),
       metadata or {},
       watcher or watching.Watcher(),

@@ -4,11 +4,12 @@ import pathlib
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 import tensorflow as tf
 import tree
 
 from acme import builders, configs, core, experience, specs, types
-from acme_tf import acting, exporting, functions, learning, networks
+from acme_tf import acting, exporting, functions, learning, networks, variables
 from acme_tf.program import Policy, Program
 
 Config = TypeVar("Config", bound=configs.Config)
@@ -74,6 +75,19 @@ class ProgramBuilder(builders.Builder[Config, Program[S, P, C]], Generic[Config,
     self, spec: specs.EnvironmentSpec, program: Program[S, P, C], inputs: builders.ActorInputs
   ) -> core.Actor:
     return acting.Actor(program, spec, inputs)
+
+  def priorities(self, program: Program[S, P, C]) -> Callable[[Any, Any], np.ndarray] | None:
+    function = program.priorities
+    if function is None:
+      return None
+    modules = program.make_params()
+    call = tf.function(lambda items: function(modules, functions.single(items)))
+
+    def priorities(params: variables.Values, items: Any) -> np.ndarray:
+      variables.assign(variables.of(modules), params)
+      return np.asarray(call(tf.nest.map_structure(tf.constant, items)))
+
+    return priorities
 
   def export(
     self, spec: specs.EnvironmentSpec, variables: core.VariableSource, seed: int, to: pathlib.Path

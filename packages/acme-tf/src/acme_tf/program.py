@@ -80,6 +80,8 @@ class Program(Generic[S, P, C]):
     evaluate: (state, sample) -> (metrics, number), of a sample that is never learned from: the metrics, with "loss"
       among them, are means over so many items or steps. None where the agent has no use for what is held out.
     patience: evaluations in a row that may bring no lower loss, until the learner is finished; None for any number.
+    priorities: (params, items [B]) -> [B], of new items, where an actor of many knows better than "the largest so far";
+      None where it does not.
   """
 
   init: Callable[[int], S]
@@ -92,6 +94,7 @@ class Program(Generic[S, P, C]):
   space: spaces.ActionSpace
   evaluate: Evaluate[S] | None = None
   patience: int | None = None
+  priorities: Callable[[P, Any], tf.Tensor] | None = None
 
 
 class Executed(NamedTuple):

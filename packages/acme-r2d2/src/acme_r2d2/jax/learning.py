@@ -94,6 +94,14 @@ def make_loss(nets: networks.Networks, config: r2d2_config.R2D2Config) -> LossFn
   return loss
 
 
+def make_priorities(
+  nets: networks.Networks, config: r2d2_config.R2D2Config
+) -> Callable[[hk.Params, types.Sequence], jax.Array]:
+  """The function (params, new sequences) -> first priorities [B], by the actor's network in place of the target's."""
+  loss = make_loss(nets, config)
+  return lambda params, sequences: loss(params, params, sequences, jnp.ones(()))[1].priority
+
+
 def watch_nothing(sample: replay.Sample, result: Result) -> Metrics:
   """No metrics beside those of every update."""
   del sample, result
@@ -143,4 +151,5 @@ def make_program(
     behaviour=make_policy(evaluation=False),
     evaluation=make_policy(evaluation=True),
     space=space,
+    priorities=make_priorities(nets, config),
   )

@@ -89,6 +89,12 @@ def make_loss(config: r2d2_config.R2D2Config) -> Callable[..., tuple[tf.Tensor, 
   return loss
 
 
+def make_priorities(config: r2d2_config.R2D2Config) -> Callable[[networks.Network, types.Sequence], tf.Tensor]:
+  """The function (network, new sequences) -> first priorities [B], by the actor's network in place of the target's."""
+  loss = make_loss(config)
+  return lambda network, sequences: loss(network, network, sequences, tf.ones(()))[1].priority
+
+
 def watch_nothing(sample: replay.Sample, result: Result) -> Metrics:
   """No metrics beside those of every update."""
   del sample, result
@@ -135,4 +141,5 @@ def make_program(
     behaviour=make_policy(evaluation=False),
     evaluation=make_policy(evaluation=True),
     space=space,
+    priorities=make_priorities(config),
   )
