@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import acme_ray
-from acme_ray import conductor, nodes, supervision
+from acme_ray import actors, conductor, nodes, supervision
 
 sys.path.append(str(pathlib.Path(__file__).parent))  # With importlib as import mode, pytest leaves it out.
 
@@ -17,7 +17,7 @@ sys.path.append(str(pathlib.Path(__file__).parent))  # With importlib as import 
 def fake_ray(monkeypatch):
   """Ray in this process, where a run takes seconds less, and the same order of events each time."""
   ray = importlib.import_module("fake_ray").FakeRay()
-  for module in (conductor, nodes, supervision):
+  for module in (actors, conductor, supervision):
     monkeypatch.setattr(module, "ray", ray)
   monkeypatch.setattr(nodes.Node, "where", lambda _: nodes.Place("elsewhere", 0))  # Not here: what hangs is killed.
   running = sys.modules["acme_ray.run"]  # The function of this name hides it.

@@ -9,7 +9,7 @@ import tree
 import acme
 import acme_ray
 from acme import agents, plugins
-from acme_ray import nodes
+from acme_ray import nodes, prioritizing
 from acme_testing import fakes, linear_q, runs
 
 
@@ -45,3 +45,24 @@ def test_by_turns_it_is_the_agent_in_one_process(fake_ray, name):
   outcome = acme_ray.run(plugin, environment, config=config, steps=50, turns=True, block_steps=1, final_episodes=0)
   assert outcome.learner_steps >= 2
   assert runs.difference(outcome.params, in_one_process(plugin, config, environment, 50)) == ""
+
+
+def test_actors_of_r2d2_give_new_sequences_their_first_priorities(fake_ray, monkeypatch):
+  plugin, config, spec = small("r2d2")
+  found, priorities = [], prioritizing.Prioritizer.priorities
+
+  def noted(*arguments):
+    found.append(priorities(*arguments))
+    return found[-1]
+
+  monkeypatch.setattr(prioritizing.Prioritizer, "priorities", noted)
+  acme_ray.run(
+    plugin,
+    lambda seed: fakes.FakeEnvironment(spec, seed=seed),
+    config=config,
+    steps=60,
+    block_steps=20,
+    final_episodes=0,
+  )
+  assert len(found) == 3
+  assert len(np.unique(np.concatenate(found))) > 2

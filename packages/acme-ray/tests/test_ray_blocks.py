@@ -6,7 +6,7 @@ import pytest
 import tree
 
 from acme import builders, experience, specs
-from acme_ray import blocks, nodes, prioritizing
+from acme_ray import blocks, nodes, prioritizing, shards
 from acme_replay import EmbeddedStore, make_adder
 from acme_testing import fakes, linear_q, runs
 
@@ -107,7 +107,7 @@ def test_a_shard_takes_first_priorities():
 
 def shard():
   config = linear_q.LinearQConfig(batch_size=8, min_replay_size=8, max_replay_size=100)
-  made = nodes.Shard(nodes.Recipe(agent=linear_q.AGENT, config=config, environment="", spec=SPEC))
+  made = shards.Shard(nodes.Recipe(agent=linear_q.AGENT, config=config, environment="", spec=SPEC))
   made.start()
   return made
 

@@ -4,7 +4,7 @@ import functools
 from typing import Any
 
 from acme import experience
-from acme_ray import nodes
+from acme_ray import actors, shards
 from acme_ray.learning import Learning
 from acme_ray.state import RunState
 from acme_ray.supervision import ActorHandle, ShardHandle
@@ -37,7 +37,7 @@ class Acting:
     actor.asked.append(steps)
     actor.coming += 1
     shard.coming += 1
-    turn = nodes.Turn(steps, run.version, actor.incarnation, run.steps)
+    turn = actors.Turn(steps, run.version, actor.incarnation, run.steps)
     run.supervisor.call(actor, "act", turn, then=functools.partial(self._acted, actor), outputs=2)
 
   def _has_room(self, shard: ShardHandle) -> bool:
@@ -54,7 +54,7 @@ class Acting:
       )
     return shard.size + (shard.coming + 1) * most <= size
 
-  def _acted(self, actor: ActorHandle, block: Any, done: nodes.Acted) -> None:
+  def _acted(self, actor: ActorHandle, block: Any, done: actors.Acted) -> None:
     """Counts a block, and hands it on."""
     counts = self._run.counts
     actor.asked.pop(0)
@@ -81,7 +81,7 @@ class Acting:
     then = functools.partial(self._inserted, shard, actor, block)
     self._run.supervisor.call(shard, "insert", block, then=then)
 
-  def _inserted(self, shard: ShardHandle, actor: ActorHandle, block: Any, done: nodes.Inserted) -> None:
+  def _inserted(self, shard: ShardHandle, actor: ActorHandle, block: Any, done: shards.Inserted) -> None:
     shard.unanswered.remove((actor, block))
     shard.coming -= 1
     actor.coming -= 1

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from acme_ray import nodes
+from acme_ray import learners
 from acme_ray.state import RunState
 from acme_ray.supervision import ShardHandle
 
@@ -101,7 +101,7 @@ class Learning:
       settle = not run.schedule.turns
       run.supervisor.call(run.learner, "learn", samples, settle, then=then, outputs=2, weight=count)
 
-  def _learned(self, shard: ShardHandle, life: int, params: Any, done: nodes.Learned) -> None:
+  def _learned(self, shard: ShardHandle, life: int, params: Any, done: learners.Learned) -> None:
     """Takes new parameters, and hands priorities back."""
     self._learning.pop(0)
     self._run.take_params(params, done.steps)

@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from acme import experience
-from acme_ray import nodes, supervision, watching
+from acme_ray import actors, learners, nodes, shards, supervision, watching
 from acme_ray.ratio import Ratio, check
 
 COUNTS = ("steps", "episodes", "learner_steps", "blocks", "lost_blocks", "evaluations")
@@ -63,10 +63,10 @@ class RunState:
   ) -> None:
     self.schedule, self.watch, self.supervisor = schedule, watch, supervisor
     cpu = {"num_cpus": 1}
-    self.learner = supervision.Handle(nodes.Learner, recipe, 0, cpu | {"num_gpus": learner_gpus})
-    self.evaluator = supervision.Handle(nodes.Evaluator, recipe, 0, cpu)
-    self.shards = [supervision.ShardHandle(nodes.Shard, recipe, i, cpu) for i in range(recipe.num_shards)]
-    self.actors = [supervision.ActorHandle(nodes.Actor, recipe, i, cpu) for i in range(recipe.num_actors)]
+    self.learner = supervision.Handle(learners.Learner, recipe, 0, cpu | {"num_gpus": learner_gpus})
+    self.evaluator = supervision.Handle(actors.Evaluator, recipe, 0, cpu)
+    self.shards = [supervision.ShardHandle(shards.Shard, recipe, i, cpu) for i in range(recipe.num_shards)]
+    self.actors = [supervision.ActorHandle(actors.Actor, recipe, i, cpu) for i in range(recipe.num_actors)]
     self.num_envs = recipe.num_envs
     self.counts = dict.fromkeys(COUNTS, 0)
     self.ratio = Ratio()
