@@ -2,6 +2,10 @@
 
 import csv
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -80,6 +84,20 @@ def test_what_was_told_when_it_was_killed_is_told_again_as_such(make_run, monkey
   assert sorted(once) == list(range(len(once)))  # None was left out.
 
 
+def test_what_a_tool_lost_when_it_was_killed_is_told_again(make_run, monkeypatch):
+  import fake_agents
+
+  directory = make_run(log=("fake",), steps=300)
+  killed(directory, 250)
+  before = (directory.path / "told.jsonl").read_text().splitlines()
+  assert len(before) > 3
+  (directory.path / "told.jsonl").write_text("".join(f"{line}\n" for line in before[:3]))
+  monkeypatch.setattr(fake_agents.FakeTracker, "held", 3)
+  run(directory)
+  numbers = [json.loads(line)[0] for line in (directory.path / "told.jsonl").read_text().splitlines()]
+  assert numbers == list(range(len(numbers))) and len(numbers) > len(before)
+
+
 def test_the_file_of_points_has_all_rows_of_the_csv_files(make_run):
   directory = make_run(log=("jsonl", "tensorboard"), steps=200)
   killed(directory, 150)
@@ -118,7 +136,7 @@ def test_what_cannot_be_is_one_line_and_leaves_no_folder(acme_command, tmp_path,
 
 
 def test_what_a_tool_lacks_is_named(make_run, monkeypatch):
-  monkeypatch.setitem(__import__("sys").modules, "wandb", None)
+  monkeypatch.setitem(sys.modules, "wandb", None)
   with pytest.raises(UsageError, match=r'--log wandb needs wandb: pip install "acme-experiments\[wandb\]"'):
     run(make_run(log=("wandb",)))
 
@@ -153,20 +171,34 @@ def _values(event):
 # Real tools, without a network.
 
 
-def wandb_records(path):
-  """The records in a file of W&B's: pieces in blocks of 32 KiB, each with its length and whether more follow."""
-  data, at, whole = path.read_bytes(), 7, b""
-  while at + 7 <= len(data):
-    left = 2**15 - at % 2**15
-    if left < 7:
-      at += left
-      continue
-    length, kind = int.from_bytes(data[at + 4 : at + 6], "little"), data[at + 6]
-    whole += data[at + 7 : at + 7 + length]
-    at += 7 + length
-    if kind in (1, 4):  # All of it, or its last piece.
-      yield whole
-      whole = b""
+def killed_for_real(directory, step):
+  """A process of its own, tools and all, dies by SIGKILL."""
+  script = f"""
+import os, signal, sys
+from acme_experiments import RunDirectory, progress, run
+
+class Kill(progress.Progress):
+  def update(self, steps, episodes):
+    if steps >= {step}:
+      os.kill(os.getpid(), signal.SIGKILL)
+
+run(RunDirectory(sys.argv[1]), Kill())
+"""
+  path = os.pathsep.join(filter(None, sys.path))  # With the fake agents.
+  process = subprocess.run([sys.executable, "-c", script, directory.path], env={**os.environ, "PYTHONPATH": path})
+  assert process.returncode == -signal.SIGKILL
+
+
+def test_what_wandb_had_written_when_it_was_killed_is_told_apart(tmp_path):
+  def piece(kind, data):
+    return b"\0\0\0\0" + len(data).to_bytes(2, "little") + bytes([kind]) + data
+
+  long = b"x" * 40_000  # Over the end of a block.
+  first = 2**15 - 7 - len(piece(1, b"one")) - 7
+  data = b"0123456" + piece(1, b"one") + piece(2, long[:first]) + piece(4, long[first:]) + piece(1, b"two")
+  assert list(trackers.wandb_records(data)) == [b"one", long, b"two"]
+  assert list(trackers.wandb_records(data[:-1])) == [b"one", long]
+  assert list(trackers.wandb_records(data + bytes(99))) == [b"one", long, b"two"]
 
 
 def test_wandb_offline(make_run, monkeypatch):
@@ -174,19 +206,20 @@ def test_wandb_offline(make_run, monkeypatch):
   from wandb.proto import wandb_internal_pb2
 
   monkeypatch.setenv("WANDB_MODE", "offline")
-  directory = make_run(log=("wandb",), steps=300)
-  killed(directory, 250)
+  directory = make_run(log=("wandb",), steps=500)
+  for step in (150, 350):
+    killed_for_real(directory, step)
   run(directory)
   names = lambda items: {"/".join(item.nested_key) or item.key: item.value_json for item in items}  # noqa: E731
   rows, config, final, ids = [], {}, {}, set()
   for path in sorted(directory.path.glob("wandb/offline-run-*/*.wandb")):
     ids.add(path.stem)
-    for data in wandb_records(path):
+    for data in trackers.wandb_records(path.read_bytes()):
       record = wandb_internal_pb2.Record.FromString(data)
       rows += [names(record.history.item)] if record.HasField("history") else []
       config |= names(record.run.config.update) if record.HasField("run") else {}
       final |= names(record.summary.update) if record.HasField("summary") else {}
-  assert len(ids) == 1  # Two processes, one run.
+  assert len(ids) == 1  # Three processes, one run.
   steps = [int(row["_step"]) for row in rows]
   points = (directory.path / "points.jsonl").read_text().splitlines()
   assert steps == list(range(len(points)))  # Each point once, and none left out.
@@ -200,8 +233,9 @@ def test_wandb_offline(make_run, monkeypatch):
 def test_mlflow_offline(make_run, monkeypatch, tmp_path):
   mlflow = pytest.importorskip("mlflow")
   monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-  directory = make_run(log=("mlflow",), steps=300)
+  directory = make_run(log=("mlflow",), steps=500)
   killed_when_told(directory, monkeypatch)
+  killed_for_real(directory, 350)
   run(directory)
   client = mlflow.MlflowClient()
   (found,) = client.search_runs([client.get_experiment_by_name("acme").experiment_id])
@@ -287,7 +321,7 @@ def test_a_signal_and_a_tracker(make_run):
   class StopAt(progress.Progress):
     def update(self, steps, episodes):
       if steps >= 150:
-        __import__("signal").raise_signal(15)
+        signal.raise_signal(signal.SIGTERM)
 
   directory = make_run(log=("fake",), steps=200)
   with pytest.raises(Stopped):

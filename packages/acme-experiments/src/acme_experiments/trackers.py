@@ -13,7 +13,7 @@ import os
 import pathlib
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from typing import Any, NamedTuple
 
@@ -76,9 +76,12 @@ class Tracker(abc.ABC):
 
   Attributes:
     id: names its run in the tool, for the next process.
+    held: how many points of those that it was told it has for sure, when it goes on with a run; None for all. A tool
+      that keeps some of them in memory, as W&B does, lacks these when it is killed.
   """
 
   id: str
+  held: int | None = None
 
   @abc.abstractmethod
   def write(self, points: Sequence[Point], again: bool = False) -> None:
@@ -112,6 +115,8 @@ class Points(core.Saveable):
         write_json(self._cursors_path, self._cursors)  # Before there is a run of that name.
       self._trackers[name] = _make(name, tracked)
       known |= {"id": self._trackers[name].id, "new": False}
+      if (held := self._trackers[name].held) is not None:
+        known["told"] = min(known["told"], held)
       write_json(self._cursors_path, self._cursors)
     self._file = self._path.open("a", encoding="utf-8")
 
@@ -241,6 +246,10 @@ class Wandb(Tracker):
       settings=wandb.Settings(silent=True, x_disable_stats=True),
     )
     self._run.define_metric("*", step_metric="steps")
+    if self._run.offline:
+      self.held = _count_rows(pathlib.Path(self._run.dir).parents[1].glob(f"offline-run-*-{self.id}/*.wandb"))
+    else:
+      self.held = 0  # The server says where the run goes on, and W&B leaves out what is there.
 
   def write(self, points: Sequence[Point], again: bool = False) -> None:
     for point in points:  # By the number that it has in the run, W&B passes over what it has already.
@@ -252,6 +261,31 @@ class Wandb(Tracker):
 
   def close(self) -> None:
     self._run.finish()
+
+
+def _count_rows(paths: Iterable[pathlib.Path]) -> int:
+  """How many rows are in files of W&B's; what was in memory when it was killed is in none."""
+  from wandb.proto import wandb_internal_pb2
+
+  parse = wandb_internal_pb2.Record.FromString
+  return sum(parse(record).HasField("history") for path in paths for record in wandb_records(path.read_bytes()))
+
+
+def wandb_records(data: bytes) -> Iterator[bytes]:
+  """The records in a file of W&B's: pieces in blocks of 32 KiB, each with its length and whether more follow."""
+  at, whole = 7, b""
+  while at + 7 <= len(data):
+    if (left := 2**15 - at % 2**15) < 7:
+      at += left
+      continue
+    length, kind = int.from_bytes(data[at + 4 : at + 6], "little"), data[at + 6]
+    if kind == 0 or at + 7 + length > len(data):  # It was killed while it wrote this.
+      return
+    whole += data[at + 7 : at + 7 + length]
+    at += 7 + length
+    if kind in (1, 4):  # All of it, or its last piece.
+      yield whole
+      whole = b""
 
 
 class MLflow(Tracker):

@@ -167,6 +167,8 @@ class FakeEvaluator(core.Actor):
 class FakeTracker:
   """Keeps what it is told in a file."""
 
+  held = None
+
   def __init__(self, tracked):
     self.id = tracked.id
     self.path = tracked.path / "told.jsonl"
