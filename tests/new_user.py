@@ -15,6 +15,8 @@ import tempfile
 import time
 from collections.abc import Callable
 
+import acme
+import acme_experiments
 from acme_experiments import cli
 
 MINE = '''
@@ -61,15 +63,21 @@ DAY = {
   "a seed by chance": [f"{RUN} --steps 100 --seed random --out chance"],
   "three seeds": [f"{RUN} --seeds 0-2 --jobs 2 --out seeds"],
   "plot them": ["plot first wrapped seeds --out curves.png"],
+  "report on them": ["report first wrapped seeds --out report"],
   "film the best": ["evaluate first --which best --episodes 1 --video best.gif"],
+  "log to W&B, offline": [f"{RUN} --log wandb --out logged"],
   "see my runs": ["list --runs ."],
   "complete what I type": ["completion bash"],
 }
 
 
+EXTRAS = {"film the best": ("imageio", "acme-envs[video]"), "log to W&B, offline": ("wandb", "acme-experiments[wandb]")}
+
+
 def main() -> int:
   """Does it all in a folder that is removed, and prints a line for each."""
   begun, failed = time.monotonic(), 0
+  os.environ["WANDB_MODE"] = "offline"
   with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
     pathlib.Path("mine.py").write_text(MINE)
     chores: dict[str, Callable[[], None]] = {what: lambda lines=lines: call(*lines) for what, lines in DAY.items()}
@@ -79,8 +87,11 @@ def main() -> int:
       failed += seconds > 6 * START_SECONDS
     chores["resume after kill -9"] = resume_after_a_kill
     chores["and from another folder"] = evaluate_from_elsewhere
-    if importlib.util.find_spec("imageio") is None:
-      del chores["film the best"]  # pip install 'acme-envs[video]'
+    chores["act in Python"] = act_in_python
+    for what, (library, extra) in EXTRAS.items():
+      if importlib.util.find_spec(library) is None:
+        del chores[what]
+        print(f"     – s  {what}: left out, as there is no {library} (pip install '{extra}')", flush=True)
     for what, chore in chores.items():
       began, error = time.monotonic(), None
       try:
@@ -129,6 +140,14 @@ def resume_after_a_kill() -> None:
     raise RuntimeError("the run was over before it was killed")
   if "return" not in call("resume killed --quiet"):
     raise RuntimeError("acme resume said nothing of a return")
+
+
+def act_in_python() -> None:
+  """The agent of a run is a line of Python, and acting with it another."""
+  agent = acme_experiments.load("first", which="best")
+  (result,) = acme.evaluate(agent.make_environment(), agent.make_evaluator(), num_episodes=1, seed=0)
+  if abs(result["episode_return"]) > 1:
+    raise RuntimeError(f"expected a return of -1, 0 or 1, got {result['episode_return']}")
 
 
 def evaluate_from_elsewhere() -> None:
