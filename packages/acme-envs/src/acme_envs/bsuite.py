@@ -1,6 +1,9 @@
 """The Behaviour Suite (Osband et al. 2020, 1908.03568): its environments, its logs and its scores."""
 
+import csv
+import difflib
 import pathlib
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import dm_env
@@ -13,6 +16,33 @@ from acme_envs import errors
 def names() -> list[str]:
   """Returns the suite's ids, such as "catch/0"."""
   return sorted(_import("sweep").SETTINGS)
+
+
+def choose(wanted: Sequence[str]) -> list[str]:
+  """The ids that words stand for: "testing", the suite's sweep of one id for each environment; "all", its whole sweep;
+  an experiment, such as "catch"; or an id, such as "catch/0".
+
+  Raises:
+    ValueError: a word is none of them; the message has near ones.
+  """
+  sweep = _import("sweep")
+  words = {"testing": sweep.TESTING, "all": sweep.SWEEP} | {name: (name,) for name in sweep.SWEEP}
+  for name in sweep.SWEEP:
+    words.setdefault(_experiment(name), ())
+    words[_experiment(name)] += (name,)
+  for word in wanted:
+    if word not in words:
+      near = difflib.get_close_matches(word, words)
+      hint = f"did you mean {' or '.join(near)}?" if near else "`acme_envs.bsuite.names()` has all ids."
+      raise ValueError(
+        f"Expected testing, all, an experiment such as catch, or an id such as catch/0, got {word!r}: {hint}"
+      )
+  return list(dict.fromkeys(name for word in wanted for name in words[word]))
+
+
+def num_episodes(name: str) -> int:
+  """The episodes that the suite prescribes for an id."""
+  return int(_import("sweep").EPISODES[name])
 
 
 def make(
@@ -29,8 +59,7 @@ def make(
   Raises:
     ValueError: a log of the same id is there.
   """
-  experiment, _ = name.split("/")
-  raw = _import("bsuite").load(experiment, _import("sweep").SETTINGS[name])
+  raw = _import("bsuite").load(_experiment(name), _import("sweep").SETTINGS[name])
   environment = raw
   if bsuite_dir is not None:
     environment = _import("logging.csv_logging").wrap_environment(raw, name, str(bsuite_dir), overwrite)
@@ -41,7 +70,7 @@ def make(
 
 
 class _Seedable(acme.wrappers.EnvironmentWrapper):
-  """Adds `seed` and `render`."""
+  """Adds `seed`, `render` and `episode_info`."""
 
   def __init__(self, environment: dm_env.Environment, raw: Any) -> None:
     super().__init__(environment)
@@ -49,6 +78,7 @@ class _Seedable(acme.wrappers.EnvironmentWrapper):
     while "_env" in vars(self._layers[-1]):
       self._layers.append(vars(self._layers[-1])["_env"])
     self._shown = np.zeros((1, 1))
+    self._info_before = raw.bsuite_info()
 
   def seed(self, seed: int) -> None:
     """Makes the next reset, and the episode after it, depend on `seed` alone; what was drawn when it was made stays."""
@@ -68,9 +98,83 @@ class _Seedable(acme.wrappers.EnvironmentWrapper):
     grey = (np.clip(squares, 0, 1) * 255).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=-1)
 
+  def episode_info(self) -> dict[str, float]:
+    """What the suite's statistics (`bsuite_info`) have gained in this episode; not its maximum over episodes."""
+    gained = {name: value - self._info_before[name] for name, value in self._layers[0].bsuite_info().items()}
+    return {name: gain for name, gain in gained.items() if name != _BEST}
+
   def _show(self, timestep: dm_env.TimeStep) -> dm_env.TimeStep:
+    if timestep.first():
+      self._info_before = self._layers[0].bsuite_info()
     self._shown = timestep.observation
     return timestep
+
+
+class EpisodeInfo:
+  """Has a loop's result of each episode say what the suite's statistics gained in it; an observer of loops.
+
+  `write_log` makes the suite's log of such results. Since each says what happened in its own episode, a run that is
+  stopped and resumed comes to the same log.
+  """
+
+  def observe_first(self, environment: dm_env.Environment, timestep: dm_env.TimeStep) -> None:
+    """Sees the first timestep of an episode."""
+
+  def observe(self, environment: Any, timestep: dm_env.TimeStep, action: Any) -> None:
+    """Sees the timestep that `action` led to."""
+    self._environment = environment
+
+  def get_metrics(self) -> dict[str, float]:
+    """Returns the gains of the episode that ended, such as `bsuite_total_regret`."""
+    return {f"{_PREFIX}{name}": gain for name, gain in self._environment.episode_info().items()}
+
+
+def write_log(path: str | pathlib.Path, name: str, episodes: Iterable[Mapping[str, Any]]) -> int:
+  """Writes the log of an id that the suite's own logging would have written of these episodes, where it would have.
+
+  Args:
+    path: the folder that `score` is to read.
+    name: the id.
+    episodes: from the first one on, the results of a loop that `EpisodeInfo` observed; numbers may be text, as in CSV.
+
+  Returns:
+    The number of episodes.
+  """
+  rows: list[dict[str, float]] = []
+  number, steps, total, best, sums = 0, 0, 0.0, 0.0, dict[str, float]()
+  for number, episode in enumerate(episodes, 1):
+    length, gained = int(episode["episode_length"]), float(episode["episode_return"])
+    steps, total = steps + length, total + gained
+    for key in episode:
+      if key.startswith(_PREFIX):
+        sums[key] = sums.get(key, 0.0) + float(episode[key])
+    best = max(best, float(episode.get(f"{_PREFIX}raw_return", 0.0)))
+    if _is_logged(number):
+      row = {"steps": steps, "episode": number, "total_return": total, "episode_len": length, "episode_return": gained}
+      row |= {key.removeprefix(_PREFIX): value for key, value in sums.items()}
+      rows.append(row | ({_BEST: best} if _experiment(name).startswith("cartpole") else {}))
+  logging = _import("logging.csv_logging")
+  file = f"{logging.BSUITE_PREFIX}{name.replace(_import('sweep').SEPARATOR, logging.SAFE_SEPARATOR)}.csv"
+  if rows:
+    with pathlib.Path(path, file).open("w", newline="") as opened:
+      writer = csv.DictWriter(opened, list(rows[0]))
+      writer.writeheader()
+      writer.writerows(rows)
+  return number
+
+
+_PREFIX = "bsuite_"
+_BEST = "best_episode"  # Of cartpole's statistics the only one that is no sum.
+
+
+def _is_logged(episode: int) -> bool:
+  """Whether the suite logs that episode: 1, 1.2, 1.4, 1.7, 2, 2.5, 3, 4, … 9 times a power of ten."""
+  power = 10 ** (len(str(episode)) - 1)
+  return 10 * episode in [power * tenths for tenths in (10, 12, 14, 17, 20, 25, 30, 40, 50, 60, 70, 80, 90)]
+
+
+def _experiment(name: str) -> str:
+  return name.partition("/")[0]
 
 
 class Score(NamedTuple):
@@ -79,10 +183,11 @@ class Score(NamedTuple):
   score: float  # From 0, as good as chance, to 1.
   finished: bool  # Whether every id in the logs has all the episodes that the suite asks for.
   ids: int  # How many of the experiment's ids the logs hold.
+  tags: tuple[str, ...]  # What of an agent it tests, such as "memory".
 
 
 def score(results_dir: str | pathlib.Path) -> dict[str, Score]:
-  """Scores logs as the suite's own analysis does, by experiment, such as {"catch": Score(0.9, True, 20)}.
+  """Scores logs as the suite's own analysis does, by experiment, such as {"catch": Score(0.9, True, 20, ("basic",))}.
 
   Raises:
     FileNotFoundError: the directory holds no bsuite log.
@@ -101,7 +206,9 @@ def score(results_dir: str | pathlib.Path) -> dict[str, Score]:
     summary = info[experiment]
     value = _score_deep_sea(rows, experiment) if experiment.startswith("deep_sea") else summary.score(rows)
     episodes = rows.groupby("bsuite_id")["episode"].max()
-    scores[experiment] = Score(float(value), bool(episodes.min() >= summary.episode), len(episodes))
+    scores[experiment] = Score(
+      float(value), bool(episodes.min() >= summary.episode), len(episodes), tuple(summary.tags)
+    )
   return scores
 
 

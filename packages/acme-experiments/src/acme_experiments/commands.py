@@ -15,6 +15,7 @@ from typing import Any
 import acme_envs
 from acme import checkpointing, plugins
 from acme_experiments import (
+  bsuite,
   components,
   dataset_commands,
   device,
@@ -165,6 +166,55 @@ def _try_all(path: pathlib.Path, quiet: bool, jobs: int) -> None:
     raise Failed(f"Of {len(rows)} trials {len(failed)} failed: {', '.join(failed)}. output.txt in each says why.")
 
 
+@execute.register
+def _bsuite(command: parsing.Bsuite, config: Any = None) -> None:
+  processes.check_jobs(command.jobs)
+  try:
+    ids = acme_envs.bsuite.choose(command.ids)
+  except (ValueError, ImportError) as error:
+    raise UsageError(f"--ids: {error}") from error
+  experiments = {}
+  for name in ids:
+    run = parsing.Run(
+      agent=command.agent,
+      env=f"bsuite:{name}",
+      episodes=acme_envs.bsuite.num_episodes(name) if command.episodes is None else command.episodes,
+      seed=command.seed + int(name.partition("/")[2]),
+      envs=1,  # Each of the suite's statistics is of one environment, from its first episode on.
+      loop="host",
+      eval_every=0,
+      observe=(bsuite.OBSERVER,),
+      log=(),
+      backend=command.backend,
+      preset=command.preset,
+      simulator=command.simulator,
+    )
+    experiments[name] = dataclasses.replace(_experiment(run, config), folder=None)  # The observer is installed.
+  path = bsuite.create(command.out or rundir.timed_path(f"bsuite-{command.agent}"), experiments)
+  try:
+    _run_bsuite(path, command.quiet, command.jobs)
+  except UsageError:
+    if not any(path.rglob("saved.json")):  # As in `_run`.
+      shutil.rmtree(path)
+    raise
+
+
+def _run_bsuite(path: pathlib.Path, quiet: bool, jobs: int) -> None:
+  """Runs an agent through bsuite to the end, and shows its scores."""
+  resume = f"acme resume {path}"
+  try:
+    scores = bsuite.run(path, progress.choose(quiet), jobs)
+  except stopping.Stopped:
+    print(f"Stopped; every run is saved. Go on with: {resume}")
+    raise
+  for line in bsuite.describe(scores):
+    print(line)
+  print(f"scores: {path / 'scores.md'}")
+  if scores.failed:
+    names = ", ".join(scores.failed)
+    raise Failed(f"{len(scores.failed)} ids failed: {names}. output.txt in each says why; mend it, then: {resume}")
+
+
 def _whole_path(dataset: str) -> str:
   """Where a dataset lies, whatever folder the run is resumed from; one of Minari's has a name of its own."""
   return dataset if dataset.startswith("minari:") else str(pathlib.Path(dataset).absolute())
@@ -187,11 +237,12 @@ def _place(experiment: Experiment, loop: str | None) -> Experiment:
 
 @execute.register
 def _resume(command: parsing.Resume, config: Any = None) -> None:
-  if sweep.is_sweep(command.directory):
-    if command.steps is not None or command.episodes is not None:
-      raise UsageError(f"{command.directory} is a sweep, and cannot be made longer: begin a new one.")
-    _try_all(pathlib.Path(command.directory), command.quiet, command.jobs)
-    return
+  for holds, what, go_on in ((sweep.is_sweep, "a sweep", _try_all), (bsuite.is_bsuite, "of bsuite", _run_bsuite)):
+    if holds(command.directory):
+      if command.steps is not None or command.episodes is not None:
+        raise UsageError(f"{command.directory} is {what}, and cannot be made longer: begin a new one.")
+      go_on(pathlib.Path(command.directory), command.quiet, command.jobs)
+      return
   directory = RunDirectory(command.directory)
   experiment = directory.read_experiment()
   runs.check_whole(directory)

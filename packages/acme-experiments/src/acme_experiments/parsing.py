@@ -357,9 +357,38 @@ class Sweep:
   """Print the result only."""
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Bsuite:
+  """Train an agent on ids of bsuite, and score it as the suite does; `acme resume DIR` goes on with it."""
+
+  agent: Agent
+  """One of the agents that `acme list` shows, for discrete actions."""
+  ids: Annotated[tuple[str, ...], tyro.conf.arg(metavar="testing|all|NAME...")] = ("testing",)
+  """testing: the suite's own sweep of one id for each environment; all: its whole sweep of 468; experiments, such as
+  catch; or ids, such as catch/0."""
+  episodes: MaybeNumber = None
+  """Episodes of each id; by default those that the suite prescribes for it, mostly 10000, without which its score is
+  not the suite's."""
+  seed: Number = 0
+  """The run of catch/3 has this seed and 3."""
+  jobs: Number = 1
+  """Ids at once, each in a process of its own."""
+  out: MaybePath = None
+  """The directory, which must not exist; by default runs/bsuite-AGENT-TIME."""
+  backend: MaybeName = None
+  """As for `acme run`."""
+  preset: MaybeName = None
+  """As for `acme run`."""
+  simulator: Flag = False
+  """As for `acme run`."""
+  quiet: Flag = False
+  """Print the result only."""
+
+
 Command = (
   Run
   | Sweep
+  | Bsuite
   | Resume
   | Status
   | Evaluate
@@ -381,6 +410,7 @@ _NOT_IN_FILES = ("agent", "env", "config_file", "help")
 COMMANDS: dict[str, type] = {
   "run": Run,
   "sweep": Sweep,
+  "bsuite": Bsuite,
   "resume": Resume,
   "status": Status,
   "evaluate": Evaluate,
@@ -503,7 +533,7 @@ def default_config(plugin: "plugins.AgentPlugin", preset: str | None) -> Any:
 
 
 _IN_ENVIRONMENTS = ("run", "replay-server", "check-env")  # They take --env.NAME.
-WITH_CONFIG: dict[str, type] = {"run": Run, "replay-server": ReplayServer}
+WITH_CONFIG: dict[str, type] = {"run": Run, "bsuite": Bsuite, "replay-server": ReplayServer}
 
 
 def _with_config(command: type, plugin: "plugins.AgentPlugin", preset: str | None) -> type:

@@ -82,7 +82,7 @@ class FakeLearner(core.Learner):
     self.steps += 1
     data = next(self.dataset).data
     noise = self.rng.normal(size=self.weights.shape) * float(np.mean(data.reward))
-    self.weights = self.weights + self.config.learning_rate * (noise + np.mean(data.observation, axis=0)[:, None])
+    self.weights = self.weights + self.config.learning_rate * (noise + np.mean(data.observation, axis=0).reshape(-1, 1))
     self.counter.increment(steps=1)
     if self.logger is not None and self.steps % 50 == 0:
       loss = float("nan") if self.config.nan_at == self.steps else float(np.sum(self.weights**2))

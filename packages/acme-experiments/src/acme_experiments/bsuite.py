@@ -1,0 +1,181 @@
+"""An agent through bsuite: a run for each id, and the suite's own scores of what came of them.
+
+Of a bsuite directory:
+
+- bsuite.json: the agent, and the ids
+- catch-0/ and so on: a run each, whose train.csv says what the suite's statistics gained in each episode
+- logs/: the suite's own logs, made of those
+- scores.json, scores.md, radar.png: the scores by experiment, and their means by what they test
+"""
+
+import csv
+import dataclasses
+import os
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+import acme_envs
+from acme_experiments import processes, progress, rundir, stopping
+from acme_experiments.experiment import Experiment, UsageError
+from acme_experiments.rundir import RunDirectory, read_object, write_json, write_text
+
+OBSERVER = "acme_envs.bsuite:EpisodeInfo"
+
+_FILE = "bsuite.json"
+_TAGS = ("basic", "noise", "scale", "exploration", "credit_assignment", "memory", "generalization")  # As the suite has.
+_HEAD = """# bsuite: {agent}
+
+Scores as [bsuite](https://arxiv.org/abs/1908.03568) defines them: from 0, as good as chance, to 1. Where ids of an
+experiment are missing, or episodes, its score is of what there is.
+
+| experiment | score | ids | all their episodes | tests |
+| --- | ---: | ---: | --- | --- |"""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scores:
+  """What an agent came to.
+
+  Attributes:
+    agent: its name.
+    experiments: the suite's scores, by experiment.
+    failed: the ids whose runs failed, with their last words.
+  """
+
+  agent: str
+  experiments: Mapping[str, acme_envs.bsuite.Score]
+  failed: Mapping[str, str]
+
+  @property
+  def tags(self) -> dict[str, float]:
+    """The mean score of the experiments with each tag; NaN where there is none."""
+    values = {tag: [each.score for each in self.experiments.values() if tag in each.tags] for tag in _TAGS}
+    return {tag: float(np.mean(found)) if found else float("nan") for tag, found in values.items()}
+
+
+def create(path: str | os.PathLike[str], experiments: Mapping[str, Experiment]) -> pathlib.Path:
+  """Makes the directory, with a run directory for each id, at one stroke; UsageError where something is there."""
+  path = pathlib.Path(path)
+  taken = f"{path} exists: give another --out, or go on with what is in it by `acme resume`."
+  with rundir.at_one_stroke(path, taken) as folder:
+    for name, experiment in experiments.items():
+      RunDirectory.create(folder / _folder(name), experiment)
+    agents = {experiment.agent for experiment in experiments.values()}
+    write_json(folder / _FILE, {"agent": agents.pop(), "ids": list(experiments)})
+  return path
+
+
+def is_bsuite(path: str | os.PathLike[str]) -> bool:
+  """Whether a directory holds runs of bsuite."""
+  return os.path.lexists(pathlib.Path(path) / _FILE)
+
+
+def run(path: pathlib.Path, display: progress.Progress, jobs: int = 1) -> Scores:
+  """Runs all ids that are not over, `jobs` at once, each in a process, and scores them.
+
+  Raises:
+    Stopped: SIGINT or SIGTERM came; every run is saved, and what there is has been scored.
+    UsageError: the directory is damaged; or no run could begin, as where the agent takes no discrete actions.
+  """
+  with rundir.lock(path):
+    agent, ids = _read(path / _FILE)
+    runs = {name: RunDirectory(path / _folder(name)) for name in ids}
+    stop = stopping.StopRequest()
+    with stop.installed():
+      pool = processes.Pool(runs, jobs, display.message)
+      pool.run(stop, lambda: None)
+    if len(pool.failed) == len(runs) and all(code == 2 for code, _ in pool.failed.values()):
+      raise UsageError(next(iter(pool.failed.values()))[1].removeprefix("acme: "))
+    scores = Scores(
+      agent=agent,
+      experiments=_score(path / "logs", runs),
+      failed={name: words for name, (_, words) in pool.failed.items()},
+    )
+    _write(path, scores)
+    if stop.signal is not None:
+      raise stopping.Stopped(stop.signal, sum(each.read_summary() is not None for each in runs.values()))
+    return scores
+
+
+def describe(scores: Scores) -> Iterator[str]:
+  """A line for each experiment, and for each tag."""
+  for name, score in scores.experiments.items():
+    yield f"{name}: {score.score:.2f}{'' if score.finished else ' so far'}"
+  yield ", ".join(f"{_readable(tag)} {value:.2f}" for tag, value in scores.tags.items() if not np.isnan(value))
+
+
+def _folder(name: str) -> str:
+  return name.replace("/", "-")
+
+
+def _read(path: pathlib.Path) -> tuple[str, list[str]]:
+  """The agent and the ids, as `create` wrote them; UsageError where they are none of the suite's."""
+  content = read_object(path, ())
+  agent, ids, known = content.get("agent"), content.get("ids"), acme_envs.bsuite.names()
+  if not isinstance(agent, str) or not isinstance(ids, list) or not ids or not all(name in known for name in ids):
+    raise UsageError(f"{path} cannot be read: expected an agent, and ids of bsuite. Put it back from a copy.")
+  return agent, ids
+
+
+def _score(logs: pathlib.Path, runs: Mapping[str, RunDirectory]) -> dict[str, acme_envs.bsuite.Score]:
+  """Writes the suite's logs of all runs, and scores them."""
+  logs.mkdir(exist_ok=True)
+  for name, directory in runs.items():
+    file = directory.path / "train.csv"
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
+    try:
+      whole = [line for line in lines if line.endswith("\n")]  # A run that was killed may have written half of one.
+      acme_envs.bsuite.write_log(logs, name, csv.DictReader(whole))
+    except (KeyError, ValueError, TypeError, csv.Error) as error:
+      raise UsageError(f"{file} cannot be read: {error!r}. Put it back from a copy.") from error
+  return acme_envs.bsuite.score(logs) if any(logs.iterdir()) else {}
+
+
+def _write(path: pathlib.Path, scores: Scores) -> None:
+  write_json(path / "scores.json", {name: score._asdict() for name, score in scores.experiments.items()})
+  lines = [_HEAD.format(agent=scores.agent)]
+  for name, score in scores.experiments.items():
+    of = sum(each.partition("/")[0] == name for each in acme_envs.bsuite.names())
+    tests = ", ".join(map(_readable, score.tags))
+    lines.append(
+      f"| {name} | {score.score:.3f} | {score.ids} of {of} | {'yes' if score.finished else 'no'} | {tests} |"
+    )
+  lines += ["", "| tests | mean score |", "| --- | ---: |"]
+  lines += [f"| {_readable(tag)} | {value:.3f} |" for tag, value in scores.tags.items() if not np.isnan(value)]
+  lines += ["", *(f"- {name} failed: {words}" for name, words in scores.failed.items())]
+  write_text(path / "scores.md", "\n".join(lines).rstrip() + "\n")
+  _draw(path / "radar.png", scores)
+
+
+def _draw(path: pathlib.Path, scores: Scores) -> None:
+  """The radar plot: the mean score of each tag, drawn at .05 at the least, as the suite does; "none" where none is."""
+  import matplotlib
+  from matplotlib.backends import backend_agg
+  from matplotlib.figure import Figure
+
+  from acme_experiments import plotting
+
+  angles = np.linspace(0, 2 * np.pi, len(_TAGS), endpoint=False)
+  values = np.maximum(np.nan_to_num(list(scores.tags.values())), 0.05)
+  names = [tag.replace("_", "\n") + ("\n(none)" if np.isnan(value) else "") for tag, value in scores.tags.items()]
+  with matplotlib.rc_context(plotting.STYLE):
+    figure = Figure(figsize=(5.2, 4.6), layout="constrained")
+    backend_agg.FigureCanvasAgg(figure)
+    panel: Any = figure.add_subplot(projection="polar")  # PolarAxes, of which the types know nothing.
+    colour, _ = plotting.look(0)
+    panel.plot(np.append(angles, angles[0]), np.append(values, values[0]), color=colour, linewidth=1.6)
+    panel.fill(angles, values, color=colour, alpha=0.2)
+    panel.set_thetagrids(np.degrees(angles), names)
+    panel.tick_params(axis="x", pad=12)
+    panel.set_ylim(0, 1)
+    panel.set_yticks([0.25, 0.5, 0.75, 1])
+    panel.set_title(f"bsuite: {scores.agent}")
+    path.unlink(missing_ok=True)  # What a link leads to is left alone.
+    figure.savefig(path)
+
+
+def _readable(tag: str) -> str:
+  return tag.replace("_", " ")
