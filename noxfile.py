@@ -620,6 +620,16 @@ def kills(session: nox.Session, stack: str) -> None:
 
 
 @nox.session
+@nox.parametrize("stack", STACKS, ids=STACKS)
+def results(session: nox.Session, stack: str) -> None:
+  """Agents on their tasks over seeds: docs/results.md. nox -s results -- dqn; it goes on where it was. All: days."""
+  agents = [f"{name}[tf]" for name in BOTH] if stack == "tf" else of_stack("jax")
+  suites = "acme-envs[gym]" if stack == "tf" else "acme-envs[gym,box2d,bsuite,dm-control]"
+  install(session, *agents, "acme-experiments", suites, constraints=stack)
+  session.run("python", "benchmarks/results.py", *session.posargs)
+
+
+@nox.session
 def learning(session: nox.Session) -> None:
   """Learning tables: nox -s learning -- dqn gym:CartPole-v1 --steps 50000 --seeds 0-9 --bar 475."""
   install(session, *of_stack("jax"), "acme-envs[gym,bsuite,dm-control]")

@@ -26,6 +26,7 @@ class Task(NamedTuple):
 
   environment: str  # as `acme run` takes it
   expert: Callable[[dm_env.Environment], Expert]
+  episodes: int = 10
 
 
 def deep_sea(environment: dm_env.Environment) -> Expert:
@@ -59,7 +60,7 @@ def tmaze(environment: dm_env.Environment) -> Expert:
 TASKS = {
   "deep_sea": Task("bsuite:deep_sea/5", deep_sea),  # Of size 20.
   "mountain_car": Task("jax:MountainCar-v0", mountain_car),
-  "tmaze": Task("jax:tmaze/40", tmaze),
+  "tmaze": Task("jax:tmaze/40", tmaze, episodes=20),
 }
 
 
@@ -84,7 +85,7 @@ def record(task: Task, path: pathlib.Path, num_episodes: int) -> list[float]:
 def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
   parser.add_argument("tasks", nargs="*", metavar="NAME", help=f"of {', '.join(TASKS)}; all where none is given")
-  parser.add_argument("--episodes", type=int, default=10)
+  parser.add_argument("--episodes", type=int, help="in place of the task's own number")
   parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs", "demonstrations"))
   arguments = parser.parse_args()
   for name in arguments.tasks or TASKS:
@@ -92,7 +93,7 @@ def main() -> None:
     if path.exists():
       print(f"{path} is there already.")
       continue
-    returns = record(TASKS[name], path, arguments.episodes)
+    returns = record(TASKS[name], path, arguments.episodes or TASKS[name].episodes)
     print(
       f"{path}: {len(returns)} episodes, return {np.mean(returns):.4g} (from {min(returns):.4g} to {max(returns):.4g})"
     )

@@ -159,20 +159,21 @@ def program() -> None:
 
 def modes() -> None:
   """One agent, and the ways to run it."""
-  p = Picture("modes", 760, 300, "One agent's builder, and five ways to run it, each with its line of code")
-  p.box(12, 112, 150, 76, "DQN(spec)", "one builder,", "its code unchanged")
+  p = Picture("modes", 760, 304, "One agent's builder, and six ways to run it, each with its line of code")
+  p.box(12, 114, 150, 76, "DQN(spec)", "one builder,", "its code unchanged")
   rows = (
     ("one environment", "EnvironmentLoop(environment, agent)"),
     ("many environments", "VectorEnvironmentLoop(environments, agent)"),
     ("wholly on the device", "acme_anakin.run.run(builder, …, seeds=64)"),
+    ("many processes, on Ray", 'acme_ray.run("dqn", …, num_actors=4)'),
     ("a replay server", "DQN(spec, replay=ReverbReplay)"),
     ("a dataset, nobody acts", "LearningLoop(agent.learner)"),
   )
   for i, (name, code) in enumerate(rows):
-    y = 12 + 57 * i
-    p.box(238, y, 190, 46, name, kind="given")
-    p.text(446, y + 28, code, "code left")
-    p.arrow((162, 150), (198, 150), (198, y + 23), (238, y + 23))
+    y = 10 + 49 * i
+    p.box(238, y, 190, 39, name, kind="given")
+    p.text(446, y + 24, code, "code left")
+    p.arrow((162, 152), (198, 152), (198, y + 19.5), (238, y + 19.5))
   p.write()
 
 
