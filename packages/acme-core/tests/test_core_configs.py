@@ -52,6 +52,7 @@ BAD = [
   ("rate", True, TypeError, "expected a number, got True"),
   ("rate", math.nan, ValueError, "finite number, got nan"),
   ("rate", math.inf, ValueError, "finite number, got inf"),
+  ("rate", 10**400, ValueError, "finite number, got 10"),
   ("rate", 1j, TypeError, "expected a number"),
   ("rate", [0.1], TypeError, "expected a number"),
   ("rate", np.ones(1), TypeError, "expected a number"),

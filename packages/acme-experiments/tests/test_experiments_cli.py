@@ -1,5 +1,6 @@
 import email.message
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -25,6 +26,8 @@ FOLDER = pathlib.Path(__file__).parent
     ("run fake gym:CartPole-v1 --stepz 1", "No option is called --stepz. Did you mean --steps?"),
     ("run fake gym:CartPole-v1 --steps many", "--steps cannot be 'many'"),
     ("run fake gym:CartPole-v1 --steps 0", "steps: expected 1 or more, got 0"),
+    ("run fake gym:CartPole-v1 --seed 1e30", "seed: expected a number below 2^63, got 1000"),
+    ("run fake gym:CartPole-v1 --seeds 9223372036854775808", "numbers of 0 or more that differ, below 2^63, got"),
     ("run fake gym:CartPole-v1 --steps 10 --episodes 10", "Expected either steps or episodes"),
     ("run fake gym:CartPole-v1 --config.learning-rate -1", "FakeConfig.learning_rate: expected a number above 0"),
     ("run fake gym:CartPole-v1 --config.learning-rate fast", "--config.learning-rate"),
@@ -115,8 +118,16 @@ def test_a_folder_of_runs_is_a_table(acme_command, make_run, tmp_path):
   assert code == 2 and "holds no runs" in error
   run(make_run("swept/trial-000", steps=20, eval_every=0))
   begun, broken, many = make_run("begun"), make_run("broken"), make_run("many", seeds=(3, 4))
-  run(make_run("damaged", steps=5, eval_every=0))
+  for name in ("damaged", "locked", "unmounted"):
+    run(make_run(name, steps=5, eval_every=0))
   (tmp_path / "damaged" / "config.json").write_text("{")
+  (tmp_path / "elsewhere").write_text(str(os.getpid()))
+  (tmp_path / "locked" / "lock").unlink()
+  (tmp_path / "locked" / "lock").symlink_to(tmp_path / "elsewhere")
+  for name in ("saved.json", "summary.json"):
+    (tmp_path / "unmounted" / name).unlink()
+  shutil.rmtree(tmp_path / "unmounted" / "checkpoints")
+  (tmp_path / "unmounted" / "checkpoints").symlink_to("nowhere")
   broken.error.write_text("Traceback")
   begun.write_saved(300, 7)
   many.make_seed(3).write_saved(100, 2)
@@ -124,13 +135,14 @@ def test_a_folder_of_runs_is_a_table(acme_command, make_run, tmp_path):
   with running.lock():
     code, text, _ = acme_command("list --runs .")
   rows = {row[0]: row[1:] for row in (re.split("  +", line.strip()) for line in text.splitlines())}
-  assert code == 0 and list(rows) == ["run", "begun", "broken", "damaged", "many", "running", "swept/trial-000"]
+  names = ["begun", "broken", "damaged", "locked", "many", "running", "swept/trial-000", "unmounted"]
+  assert code == 0 and list(rows) == ["run", *names]
   assert rows["swept/trial-000"][:5] == ["fake", "gym:CartPole-v1", "0", "finished", "20 of 20 steps"]
   assert float(rows["swept/trial-000"][5]) > 0
   assert rows["begun"][3:] == ["stopped", "300 of 600 steps", "–"] and rows["broken"][3] == "failed"
   assert rows["many"][2:5] == ["2 from 3", "stopped", "0 of 600 steps"]
   assert rows["running"][1] == "gym:FrozenLake-v1 is_slippery=False flatten" and rows["running"][3] == "running"
-  assert rows["damaged"][3] == "damaged"
+  assert {rows[name][3] for name in ("damaged", "locked", "unmounted")} == {"damaged"}
   assert acme_command("list --runs swept/trial-000")[1].count("\n") == 2
 
 

@@ -29,6 +29,7 @@ def change_experiment(directory, **changes):
     {"steps": "320"},
     {"steps": True},
     {"steps": 0},
+    {"steps": 10**400},
     {"episodes": 3},
     {"eval_every": 0.5},
     {"eval_episodes": [1]},
@@ -50,7 +51,7 @@ def change_experiment(directory, **changes):
     {"video": "yes"},
     {"stepz": 1},
   ],
-  ids=str,
+  ids=lambda changes: str(changes)[:40],
 )
 def test_config_json_is_held_to_the_types_of_the_command_line(make_run, acme_command, changes):
   directory = make_run(steps=200)

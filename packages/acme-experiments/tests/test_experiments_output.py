@@ -1,6 +1,7 @@
 """The command as a shell runs it: closed and narrow outputs, paths that cannot be, and no traceback for any of them."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ import pytest
 
 import acme_envs
 import acme_experiments
-from acme_experiments import records
+from acme_experiments import progress, records
 
 ACME = [sys.executable, "-m", "acme_experiments.cli"]
 
@@ -34,6 +35,20 @@ def test_the_range_of_a_critic_is_said_first(acme_command, tmp_path):
   code, output, error = acme_command(line)
   assert code == 0, error
   assert output.startswith("The critic tells returns from 0 to 250.5 apart (vmin, vmax, reward_range).\n")
+
+
+@pytest.mark.parametrize(("number", "left"), [(10**4, r", \d+:\d\d:\d\d left"), (10**30, "")], ids=["hours", "aeons"])
+def test_how_long_is_left_is_said_as_far_as_a_calendar_goes(capsys, number, left):
+  display = progress.Plain()
+  display._seconds = 0.0
+  display.start(acme_experiments.Experiment(agent="fake", environment="gym:CartPole-v1", steps=number), 0)
+  for done in range(2):
+    display.update(done, 0)
+  for done in range(2):
+    display.evaluating(done, number)
+  trained, evaluated = capsys.readouterr().out.splitlines()[-2:]
+  assert re.fullmatch(rf"step 1 of .* steps: 0 episodes, [\d,]+ steps/s, return –{left}", trained)
+  assert re.fullmatch(rf"evaluating: 1 of \d+ episodes{left}", evaluated)
 
 
 @pytest.mark.parametrize("line", ["--versoin", "--steps 3", "-x", "--out"])

@@ -281,5 +281,5 @@ def _check_number(name: str, kind: type, value: Any) -> None:
   expected = numbers.Integral if kind is int else numbers.Real
   if isinstance(value, bool) or not isinstance(value, expected):
     raise TypeError(f"{name}: expected {'an integer' if kind is int else 'a number'}, got {value!r}.")
-  if not math.isfinite(value):
+  if not (abs(value) < 2**1023 if isinstance(value, int) else math.isfinite(value)):  # It raises on larger integers.
     raise ValueError(f"{name}: expected a finite number, got {value!r}.")

@@ -9,6 +9,8 @@ from typing import Any, Literal
 from acme import configs, plugins
 from acme_experiments.usage import AUTO, UsageError
 
+_MANY = 2**63  # No number of a run's is as large: TensorBoard and NumPy could not hold it.
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
@@ -122,8 +124,11 @@ class Experiment:
       value = getattr(self, name)
       if value is not None and value < low:
         raise UsageError(f"{name}: expected {low} or more, got {value}.")
-    if self.seeds is not None and (not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0):
-      raise UsageError(f"seeds: expected numbers of 0 or more that differ, got {self.seeds}.")
+      if value is not None and value >= _MANY:
+        raise UsageError(f"{name}: expected a number below 2^63, got {value}.")
+    seeds = self.seeds if self.seeds is not None else (0,)
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0 or max(seeds) >= _MANY:
+      raise UsageError(f"seeds: expected numbers of 0 or more that differ, below 2^63, got {self.seeds}.")
     if self.loop == "device" and self.needs_host is not None:
       raise UsageError(f"--loop device: {self.needs_host}")
     self._check_ray()

@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
+from acme import checkpointing
 from acme_experiments import listing, rundir
 from acme_experiments.experiment import Experiment
 from acme_experiments.rundir import RunDirectory
@@ -41,7 +42,8 @@ def _describe(path: pathlib.Path, folder: pathlib.Path) -> tuple[str, ...]:
     directory = RunDirectory(path)
     experiment, summary = directory.read_experiment(), directory.read_summary()
     steps, episodes = _progress(directory, experiment, summary)
-  except (UsageError, OSError) as error:
+    state = _state(directory, experiment, summary)
+  except (UsageError, checkpointing.CheckpointError, OSError) as error:
     return name, "–", "–", "–", "damaged", "–", str(error)
   seeds = [experiment.seed] if experiment.seeds is None else list(experiment.seeds)
   return (
@@ -49,7 +51,7 @@ def _describe(path: pathlib.Path, folder: pathlib.Path) -> tuple[str, ...]:
     experiment.agent,
     " ".join(experiment.place_and_options),
     str(seeds[0]) if len(seeds) == 1 else f"{len(seeds)} from {seeds[0]}",
-    _state(directory, experiment, summary),
+    state,
     f"{steps if experiment.steps is not None else episodes:,} of {experiment.goal}",
     f"{summary['eval_return_mean']:,.2f}" if summary is not None and "eval_return_mean" in summary else "–",
   )

@@ -57,8 +57,8 @@ class Progress:
       self._last = self._evaluation_began = now
     elif done < episodes and now - self._last >= self._seconds:
       self._last = now
-      left = (now - self._evaluation_began) / done * (episodes - done)
-      self.show_evaluation(f"evaluating: {done} of {episodes} episodes, {_clock(left)} left")
+      left = _clock((episodes - done, (now - self._evaluation_began) / done))
+      self.show_evaluation(", ".join(text for text in (f"evaluating: {done} of {episodes} episodes", left) if text))
 
   def episode(self, row: loggers.Row) -> None:
     """Takes the row of an episode."""
@@ -104,11 +104,11 @@ class Progress:
     goal, done = self._experiment.steps or self._experiment.episodes or 0, self._done(steps, episodes)
     if self._begun is None or done <= self._begun:
       return ""
-    seconds = (goal - done) * self._training / (done - self._begun)
+    due = 0
     if self._evaluations and self._experiment.steps and self._experiment.eval_every:
       due = goal // self._experiment.eval_every - steps // self._experiment.eval_every
-      seconds += due * self._evaluating / self._evaluations
-    return f"{_clock(seconds)} left"
+    training = self._training / (done - self._begun)
+    return _clock((goal - done, training), (due, self._evaluating / max(1, self._evaluations)))
 
   @property
   def best(self) -> str:
@@ -179,9 +179,12 @@ class Live(Progress):
       self._bar.stop()
 
 
-def _clock(seconds: float) -> str:
-  """Such as 1:02:03."""
-  return str(datetime.timedelta(seconds=round(seconds)))
+def _clock(*parts: tuple[int, float]) -> str:
+  """How long so many, at so many seconds each, take together, such as "1:02:03 left"; "" beyond all calendars."""
+  try:
+    return f"{datetime.timedelta(seconds=round(sum(number * seconds for number, seconds in parts)))} left"
+  except OverflowError:
+    return ""
 
 
 def choose(quiet: bool) -> Progress:
