@@ -37,6 +37,7 @@ CASES = {
   "categorical": {"categorical": True, "num_atoms": 11, "vmin": -2.0, "vmax": 2.0},
   "quantile": {"quantile": True, "num_quantiles": 7},
   "max_gradient_norm": {"max_gradient_norm": 0.01},
+  "falling rate": {"learning_rate_steps": 2},
 }
 
 # Sonnet's module on the left, Haiku's on the right; both have "w" and "b". Haiku numbers as modules are made.

@@ -115,6 +115,16 @@ def test_gradient_clipping_bounds_the_norm():
   assert norm == pytest.approx(0.1 * 0.5, rel=1e-4)  # Adam's first moment: (1 − β_1) g
 
 
+def test_the_learning_rate_falls_to_zero_in_a_straight_line():
+  optimizer = learning.make_optimizer(DQNConfig(learning_rate=0.1, learning_rate_steps=4))
+  params = {"w": jnp.zeros(3)}
+  state, sizes = optimizer.init(params), []
+  for _ in range(6):
+    updates, state = optimizer.update({"w": jnp.ones(3)}, state)  # Of such gradients a step of Adam is the rate.
+    sizes.append(-float(updates["w"][0]))
+  np.testing.assert_allclose(sizes, [0.1, 0.075, 0.05, 0.025, 0, 0], atol=1e-6)
+
+
 def test_noise_differs_by_step_and_is_absent_at_evaluation():
   config = DQNConfig(**SMALL, noisy=True)
   nets = networks.make_networks(SPEC, config)

@@ -65,6 +65,8 @@ class DQNConfig(configs.TransitionConfig):
   """Units of the fully connected layers, after an image's convolutions; with `dueling` the last is each stream's."""
   learning_rate: Positive = 1e-3
   """Adam's, per SGD step."""
+  learning_rate_steps: PositiveInt | None = None
+  """SGD steps in which it falls to 0 in a straight line; None leaves it as it is."""
   adam_epsilon: Positive = 1e-8
   """Adam's ε, added to the root of the second moment. 1.5e-4 in Hessel et al. 2017."""
   max_gradient_norm: Positive | None = None

@@ -3,6 +3,11 @@
 import optax
 
 
+def falling(learning_rate: float, steps: int | None) -> optax.ScalarOrSchedule:
+  """A rate that falls to 0 in a straight line in so many SGD steps; with None one that stays."""
+  return learning_rate if steps is None else optax.linear_schedule(learning_rate, 0.0, steps)
+
+
 def adam(
   learning_rate: optax.ScalarOrSchedule, *, epsilon: float = 1e-8, max_gradient_norm: float | None = None
 ) -> optax.GradientTransformation:

@@ -209,6 +209,16 @@ def repeat(update: Step, num_steps: int) -> Step:
   return repeated
 
 
+def make_rate(learning_rate: float) -> tf.Variable:
+  """A learning rate that `fall` changes, to make an optimizer with."""
+  return tf.Variable(learning_rate, dtype=tf.float32, trainable=False, name="learning_rate")
+
+
+def fall(rate: tf.Variable, learning_rate: float, steps: tf.Variable, last: int) -> None:
+  """Sets the rate of the next SGD step, after so many: from `learning_rate` it falls to 0 in a straight line."""
+  rate.assign(learning_rate * tf.maximum(1 - tf.cast(steps, tf.float32) / last, 0.0))
+
+
 def adam(
   learning_rate: float | tf.Variable, parameters: Sequence[tf.Variable], epsilon: float = 1e-8
 ) -> snt.optimizers.Adam:

@@ -67,8 +67,7 @@ def make_update(nets: networks.Networks, config: dqfd_config.DQfDConfig) -> Upda
       value = one_step + config.n_step_cost * n_step + config.margin_cost * margin + l2
     trained = state.online.trainable_variables
     learning.apply_gradients(state.optimizer, tape.gradient(value, trained), trained, config.max_gradient_norm)
-    state.steps.assign_add(1)
-    variables.periodic_copy(state.steps, config.target_update_period, state.online.variables, state.target.variables)
+    dqn.end_step(state, config)
     metrics = {"loss": value, "one_step_loss": one_step, "n_step_loss": n_step, "margin_loss": margin, "l2_loss": l2}
     return priorities, metrics | _watch(terms, priorities, q_tm1, sample)
 

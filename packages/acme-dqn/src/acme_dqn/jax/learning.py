@@ -39,7 +39,8 @@ class TrainingState(NamedTuple):
 
 def make_optimizer(config: dqn_config.DQNConfig) -> optax.GradientTransformation:
   """Adam, after a clip of the gradients' global norm where the config has one."""
-  return optimizers.adam(config.learning_rate, epsilon=config.adam_epsilon, max_gradient_norm=config.max_gradient_norm)
+  rate = optimizers.falling(config.learning_rate, config.learning_rate_steps)
+  return optimizers.adam(rate, epsilon=config.adam_epsilon, max_gradient_norm=config.max_gradient_norm)
 
 
 def make_state(nets: networks.Networks, config: dqn_config.DQNConfig, key: jax.Array) -> TrainingState:

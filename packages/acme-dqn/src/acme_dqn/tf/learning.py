@@ -31,6 +31,7 @@ class TrainingState(NamedTuple):
   online: snt.Module
   target: snt.Module  # copied from online every config.target_update_period steps
   optimizer: snt.Optimizer
+  learning_rate: tf.Variable  # [] of the next SGD step
   steps: tf.Variable  # [] int64, SGD steps taken
 
 
@@ -38,8 +39,17 @@ def make_state(nets: networks.Networks, config: dqn_config.DQNConfig, seed: int)
   """The first state: the target network is equal to the online network. The seed is consumed."""
   online = variables.create(nets.make, nets.observation, seed=seed)
   target = variables.make_target(nets.make, online, nets.observation)
-  optimizer = learning.adam(config.learning_rate, online.trainable_variables, config.adam_epsilon)
-  return TrainingState(online, target, optimizer, tf.Variable(0, dtype=tf.int64, name="steps"))
+  rate = learning.make_rate(config.learning_rate)
+  optimizer = learning.adam(rate, online.trainable_variables, config.adam_epsilon)
+  return TrainingState(online, target, optimizer, rate, tf.Variable(0, dtype=tf.int64, name="steps"))
+
+
+def end_step(state: TrainingState, config: dqn_config.DQNConfig) -> None:
+  """Counts an SGD step: the learning rate falls, and the online network is copied to the target, where they are to."""
+  state.steps.assign_add(1)
+  if config.learning_rate_steps is not None:
+    learning.fall(state.learning_rate, config.learning_rate, state.steps, config.learning_rate_steps)
+  variables.periodic_copy(state.steps, config.target_update_period, state.online.variables, state.target.variables)
 
 
 def make_loss(nets: networks.Networks, config: dqn_config.DQNConfig) -> LossFn:
@@ -72,16 +82,15 @@ def make_update(nets: networks.Networks, config: dqn_config.DQNConfig) -> Update
   loss = make_loss(nets, config)
 
   def update(state: TrainingState, sample: replay.Sample) -> tuple[tf.Tensor, Metrics]:
-    online, target, optimizer, steps = state
+    online = state.online
     exponent = config.importance_sampling_exponent if config.prioritized else 0.0
     weights = learning.importance_weights(sample.probabilities, exponent)  # [B], max 1
     with tf.GradientTape() as tape:
-      result, q_tm1 = loss(online, target, sample.data)
+      result, q_tm1 = loss(online, state.target, sample.data)
       loss_value = tf.reduce_mean(weights * result.loss)
     gradients = tape.gradient(loss_value, online.trainable_variables)
-    learning.apply_gradients(optimizer, gradients, online.trainable_variables, config.max_gradient_norm)
-    steps.assign_add(1)
-    variables.periodic_copy(steps, config.target_update_period, online.variables, target.variables)
+    learning.apply_gradients(state.optimizer, gradients, online.trainable_variables, config.max_gradient_norm)
+    end_step(state, config)
     q = tf.gather(q_tm1, tf.cast(sample.data.action, tf.int32), batch_dims=1)  # [B]
     metrics = {"loss": loss_value, "priority": tf.reduce_mean(result.priority), "q": tf.reduce_mean(q)}
     return result.priority, metrics

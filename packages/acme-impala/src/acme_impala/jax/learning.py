@@ -40,9 +40,7 @@ def make_optimizer(config: impala_config.IMPALAConfig) -> optax.GradientTransfor
   make = optimizers.adam
   if config.optimizer == "rmsprop":
     make = partial(optimizers.rmsprop, decay=config.rmsprop_decay, epsilon=config.rmsprop_epsilon)
-  rate: optax.ScalarOrSchedule = config.learning_rate
-  if config.learning_rate_steps is not None:
-    rate = optax.linear_schedule(config.learning_rate, 0.0, config.learning_rate_steps)
+  rate = optimizers.falling(config.learning_rate, config.learning_rate_steps)
   return make(rate, max_gradient_norm=config.max_gradient_norm)
 
 

@@ -37,7 +37,7 @@ class TrainingState(NamedTuple):
 def make_state(nets: networks.Networks, config: impala_config.IMPALAConfig, seed: int) -> TrainingState:
   """The first state. The seed is consumed."""
   network = variables.create(nets.make, *nets.inputs(), seed=seed)
-  learning_rate = tf.Variable(config.learning_rate, dtype=tf.float32, trainable=False, name="learning_rate")
+  learning_rate = learning.make_rate(config.learning_rate)
   make = learning.adam
   if config.optimizer == "rmsprop":
     make = partial(learning.rmsprop, decay=config.rmsprop_decay, epsilon=config.rmsprop_epsilon)
@@ -77,8 +77,7 @@ def make_update(nets: networks.Networks, config: impala_config.IMPALAConfig) -> 
     learning.apply_gradients(state.optimizer, gradients, parameters, config.max_gradient_norm)
     state.steps.assign_add(1)
     if config.learning_rate_steps is not None:
-      left = 1 - tf.cast(state.steps, tf.float32) / config.learning_rate_steps
-      state.learning_rate.assign(config.learning_rate * tf.maximum(left, 0.0))
+      learning.fall(state.learning_rate, config.learning_rate, state.steps, config.learning_rate_steps)
     return None, {"loss": value, **metrics}
 
   return update
