@@ -228,7 +228,7 @@ def draw(tasks: dict[str, dict], results: dict[str, dict]) -> None:
   style = plotting.STYLE | {"svg.fonttype": "none", "svg.hashsalt": "results"}  # The same of the same results.
   with matplotlib.rc_context(style):
     figure = Figure(figsize=(3.6 * columns, 2.8 * math.ceil(len(panels) / columns)), layout="constrained")
-    axes = figure.subplots(math.ceil(len(panels) / columns), columns, squeeze=False).flat
+    axes = list(figure.subplots(math.ceil(len(panels) / columns), columns, squeeze=False).flat)
     for axis, (title, names) in zip(axes, panels.items(), strict=False):
       for i, name in enumerate(names):
         draw_curve(axis, i, tasks[name]["agent"], results[name]["curve"])
@@ -237,8 +237,10 @@ def draw(tasks: dict[str, dict], results: dict[str, dict]) -> None:
       axis.set_xlim(left=0)
       axis.xaxis.set_major_formatter(matplotlib.ticker.EngFormatter(sep=""))
       axis.legend(loc="best", fontsize=8)
-    for axis in list(axes)[len(panels) :]:
+    for axis in axes[len(panels) :]:
       axis.set_axis_off()
+    figure.supxlabel("environment steps of each seed", fontsize=9)
+    figure.supylabel("return", fontsize=9)
     figure.savefig(PICTURE, metadata={"Date": None})
 
 

@@ -378,7 +378,7 @@ class Bsuite:
   backend: MaybeName = None
   """As for `acme run`."""
   preset: MaybeName = None
-  """As for `acme run`."""
+  """As for `acme run`, but for auto: all ids have the same config."""
   simulator: Flag = False
   """As for `acme run`."""
   quiet: Flag = False
