@@ -91,8 +91,15 @@ class IMPALAConfig(configs.Config):
 
   @classmethod
   def control(cls) -> "IMPALAConfig":
-    """For small continuous tasks with rewards at each step, such as gym:Pendulum-v1: a near horizon."""
-    return cls(discount=0.95, reward_scale=0.1, entropy_cost=3e-3, min_stddev=0.2, learning_rate=5e-4)
+    """For small continuous tasks with rewards at each step, such as gym:Pendulum-v1: a near horizon, and values near 1."""
+    return cls(
+      discount=0.9,
+      reward_scale=0.03,
+      entropy_cost=1e-3,
+      initial_stddev=0.5,
+      min_stddev=0.05,
+      learning_rate=1.1e-3,
+    )
 
   @classmethod
   def atari(cls) -> "IMPALAConfig":
