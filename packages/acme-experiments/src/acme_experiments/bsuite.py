@@ -12,7 +12,7 @@ import csv
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,12 +42,12 @@ class Scores:
   Attributes:
     agent: its name.
     experiments: the suite's scores, by experiment.
-    failed: the ids whose runs failed, with their last words.
+    failed: the ids whose runs failed now, with their last words.
   """
 
   agent: str
   experiments: Mapping[str, acme_envs.bsuite.Score]
-  failed: Mapping[str, str]
+  failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
   @property
   def tags(self) -> dict[str, float]:
@@ -81,23 +81,38 @@ def run(path: pathlib.Path, display: progress.Progress, jobs: int = 1) -> Scores
     UsageError: the directory is damaged; or no run could begin, as where the agent takes no discrete actions.
   """
   with rundir.lock(path):
-    agent, ids = _read(path / _FILE)
-    runs = {name: RunDirectory(path / _folder(name)) for name in ids}
+    runs = {name: RunDirectory(path / _folder(name)) for name in _read(path / _FILE)[1]}
     stop = stopping.StopRequest()
     with stop.installed():
       pool = processes.Pool(runs, jobs, display.message)
       pool.run(stop, lambda: None)
     if len(pool.failed) == len(runs) and all(code == 2 for code, _ in pool.failed.values()):
       raise UsageError(next(iter(pool.failed.values()))[1].removeprefix("acme: "))
-    scores = Scores(
-      agent=agent,
-      experiments=_score(path / "logs", runs),
-      failed={name: words for name, (_, words) in pool.failed.items()},
-    )
+    scores = dataclasses.replace(score(path), failed={name: words for name, (_, words) in pool.failed.items()})
     _write(path, scores)
     if stop.signal is not None:
       raise stopping.Stopped(stop.signal, sum(each.read_summary() is not None for each in runs.values()))
     return scores
+
+
+def score(path: pathlib.Path) -> Scores:
+  """Writes the suite's logs of what the runs have come to so far, and scores them.
+
+  Raises:
+    UsageError: the directory is damaged.
+  """
+  agent, ids = _read(path / _FILE)
+  logs = path / "logs"
+  logs.mkdir(exist_ok=True)
+  for name in ids:
+    file = path / _folder(name) / "train.csv"
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
+    try:
+      whole = [line for line in lines if line.endswith("\n")]  # A run that was killed may have written half of one.
+      acme_envs.bsuite.write_log(logs, name, csv.DictReader(whole))
+    except (KeyError, ValueError, TypeError, csv.Error) as error:
+      raise UsageError(f"{file} cannot be read: {error!r}. Put it back from a copy.") from error
+  return Scores(agent=agent, experiments=acme_envs.bsuite.score(logs) if any(logs.iterdir()) else {})
 
 
 def describe(scores: Scores) -> Iterator[str]:
@@ -105,6 +120,35 @@ def describe(scores: Scores) -> Iterator[str]:
   for name, score in scores.experiments.items():
     yield f"{name}: {score.score:.2f}{'' if score.finished else ' so far'}"
   yield ", ".join(f"{_readable(tag)} {value:.2f}" for tag, value in scores.tags.items() if not np.isnan(value))
+
+
+def draw(path: pathlib.Path, agents: Sequence[Scores]) -> None:
+  """Draws the radar plot of agents: the mean score of each tag, at .05 at the least, as the suite does."""
+  import matplotlib
+  from matplotlib.backends import backend_agg
+  from matplotlib.figure import Figure
+
+  from acme_experiments import plotting
+
+  angles = np.linspace(0, 2 * np.pi, len(_TAGS), endpoint=False)
+  values = np.array([list(scores.tags.values()) for scores in agents])  # [agent, tag]
+  missing = np.isnan(values).all(axis=0)
+  names = [tag.replace("_", "\n") + ("\n(none)" if none else "") for tag, none in zip(_TAGS, missing, strict=True)]
+  with matplotlib.rc_context(plotting.STYLE):
+    figure = Figure(figsize=(5.6, 5.0), layout="constrained")
+    backend_agg.FigureCanvasAgg(figure)
+    panel: Any = figure.add_subplot(projection="polar")  # PolarAxes, of which the types know nothing.
+    for i, (scores, each) in enumerate(zip(agents, np.maximum(np.nan_to_num(values), 0.05), strict=True)):
+      colour, dashes = plotting.look(i)
+      panel.plot([*angles, angles[0]], [*each, each[0]], dashes, color=colour, linewidth=1.6, label=scores.agent)
+      panel.fill(angles, each, color=colour, alpha=0.2 / len(agents))
+    panel.set_thetagrids(np.degrees(angles), names)
+    panel.tick_params(axis="x", pad=12)
+    panel.set_ylim(0, 1)
+    panel.set_yticks([0.25, 0.5, 0.75, 1])
+    figure.legend(loc="outside lower center", ncols=4)
+    path.unlink(missing_ok=True)  # What a link leads to is left alone.
+    figure.savefig(path)
 
 
 def _folder(name: str) -> str:
@@ -120,20 +164,6 @@ def _read(path: pathlib.Path) -> tuple[str, list[str]]:
   return agent, ids
 
 
-def _score(logs: pathlib.Path, runs: Mapping[str, RunDirectory]) -> dict[str, acme_envs.bsuite.Score]:
-  """Writes the suite's logs of all runs, and scores them."""
-  logs.mkdir(exist_ok=True)
-  for name, directory in runs.items():
-    file = directory.path / "train.csv"
-    lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
-    try:
-      whole = [line for line in lines if line.endswith("\n")]  # A run that was killed may have written half of one.
-      acme_envs.bsuite.write_log(logs, name, csv.DictReader(whole))
-    except (KeyError, ValueError, TypeError, csv.Error) as error:
-      raise UsageError(f"{file} cannot be read: {error!r}. Put it back from a copy.") from error
-  return acme_envs.bsuite.score(logs) if any(logs.iterdir()) else {}
-
-
 def _write(path: pathlib.Path, scores: Scores) -> None:
   write_json(path / "scores.json", {name: score._asdict() for name, score in scores.experiments.items()})
   lines = [_HEAD.format(agent=scores.agent)]
@@ -147,34 +177,7 @@ def _write(path: pathlib.Path, scores: Scores) -> None:
   lines += [f"| {_readable(tag)} | {value:.3f} |" for tag, value in scores.tags.items() if not np.isnan(value)]
   lines += ["", *(f"- {name} failed: {words}" for name, words in scores.failed.items())]
   write_text(path / "scores.md", "\n".join(lines).rstrip() + "\n")
-  _draw(path / "radar.png", scores)
-
-
-def _draw(path: pathlib.Path, scores: Scores) -> None:
-  """The radar plot: the mean score of each tag, drawn at .05 at the least, as the suite does; "none" where none is."""
-  import matplotlib
-  from matplotlib.backends import backend_agg
-  from matplotlib.figure import Figure
-
-  from acme_experiments import plotting
-
-  angles = np.linspace(0, 2 * np.pi, len(_TAGS), endpoint=False)
-  values = np.maximum(np.nan_to_num(list(scores.tags.values())), 0.05)
-  names = [tag.replace("_", "\n") + ("\n(none)" if np.isnan(value) else "") for tag, value in scores.tags.items()]
-  with matplotlib.rc_context(plotting.STYLE):
-    figure = Figure(figsize=(5.2, 4.6), layout="constrained")
-    backend_agg.FigureCanvasAgg(figure)
-    panel: Any = figure.add_subplot(projection="polar")  # PolarAxes, of which the types know nothing.
-    colour, _ = plotting.look(0)
-    panel.plot(np.append(angles, angles[0]), np.append(values, values[0]), color=colour, linewidth=1.6)
-    panel.fill(angles, values, color=colour, alpha=0.2)
-    panel.set_thetagrids(np.degrees(angles), names)
-    panel.tick_params(axis="x", pad=12)
-    panel.set_ylim(0, 1)
-    panel.set_yticks([0.25, 0.5, 0.75, 1])
-    panel.set_title(f"bsuite: {scores.agent}")
-    path.unlink(missing_ok=True)  # What a link leads to is left alone.
-    figure.savefig(path)
+  draw(path / "radar.png", [scores])
 
 
 def _readable(tag: str) -> str:
