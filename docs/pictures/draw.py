@@ -165,7 +165,7 @@ def modes() -> None:
     ("one environment", "EnvironmentLoop(environment, agent)"),
     ("many environments", "VectorEnvironmentLoop(environments, agent)"),
     ("wholly on the device", "acme_anakin.run.run(builder, …, seeds=64)"),
-    ("many processes, on Ray", 'acme_ray.run("dqn", …, num_actors=4)'),
+    ("processes on Ray", 'acme_ray.run("dqn", …, num_actors=4)'),
     ("a replay server", "DQN(spec, replay=ReverbReplay)"),
     ("a dataset, nobody acts", "LearningLoop(agent.learner)"),
   )
