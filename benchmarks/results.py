@@ -40,7 +40,7 @@ RESULTS = HERE / "results" / "tasks"
 STARTS = 2026  # The seed of those of the episodes evaluated.
 RUNS = pathlib.Path("runs", "results")
 PAGE = HERE.parent / "docs" / "results.md"
-PICTURE = PAGE.parent / "pictures" / "results.svg"
+PICTURE = PAGE.with_suffix(".svg")
 HEAD = """# Results
 
 Written by `nox -s results`, which trains what [tasks.toml](../benchmarks/tasks.toml) lists; the numbers
@@ -161,7 +161,7 @@ def write(tasks: dict[str, dict]) -> None:
   results = {name: json.loads(path.read_text()) for name in tasks if (path := RESULTS / f"{name}.json").exists()}
   whole = {name: result for name, result in results.items() if "error" not in result}
   lines = [HEAD, *(row(tasks[name], result) for name, result in results.items())]
-  lines += ["", *failures(tasks, results), "", f"![Curves](pictures/{PICTURE.name})", ""]
+  lines += ["", *failures(tasks, results), "", f"![Curves]({PICTURE.name})", ""]
   lines += ["Curves: the mean return of each evaluation, the median over seeds and the band between the quartiles."]
   lines += [
     "",
