@@ -165,9 +165,10 @@ def test_a_folder_of_runs_is_a_table(acme_command, make_run, tmp_path):
 )
 def test_bash_completes(completion, line, words):
   words_typed = line.split(" ")
+  word = words_typed[-1] or "--"  # What zsh hands over in place of an empty one.
   script = f"""{completion}
 COMP_WORDS=({" ".join(repr(word) for word in words_typed)}); COMP_CWORD={len(words_typed) - 1}
-_acme acme {words_typed[-1]!r} {words_typed[-2]!r}; echo "${{COMPREPLY[*]}}"
+_acme acme {word!r} {words_typed[-2]!r}; echo "${{COMPREPLY[*]}}"
 """
   assert subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout.strip() == words
 

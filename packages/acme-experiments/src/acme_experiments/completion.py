@@ -83,7 +83,7 @@ def _config(agent: str, agents: Mapping[str, metadata.EntryPoint]) -> Options:
 _BASH = """\
 # Completion of `acme`: eval "$(acme completion bash)" in ~/.bashrc, of zsh in ~/.zshrc.
 _acme() {{
-  local word="$2" options="" words=""
+  local word="${{COMP_WORDS[COMP_CWORD]}}" options="" words=""
   if [ "$COMP_CWORD" -eq 1 ]; then
     words="{commands} --help --version"
   else
