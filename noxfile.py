@@ -378,7 +378,7 @@ def reverb_store(session: nox.Session) -> None:
 
 @nox.session
 def ray(session: nox.Session) -> None:
-  """Agents on Ray: all tests of acme-ray, and runs of `acme`; those that start processes and kill them: -- -m long."""
+  """All tests of acme-ray, and runs of `acme` on Ray; -- -m long: those that wait, and kill 200, or ACME_KILLS."""
   agents = ("acme-dqn", "acme-d4pg", "acme-r2d2", "acme-impala", "acme-dqfd", "acme-r2d3", "acme-mcts")
   install(session, "acme-ray", "acme-experiments[gym]", "acme-testing", *agents, others=TESTERS)
   pytest(session, *tests_of("acme-ray"), *session.posargs, xla=COMPILE_QUICKEST)
@@ -466,7 +466,7 @@ def docs(session: nox.Session) -> None:
 def tutorials(session: nox.Session) -> None:
   """The site with the outputs of all tutorials, or of some: nox -s tutorials -- quickstart. By name: 15 minutes."""
   needed = ("matplotlib", "build", "hatchling", "pip", "twine", "pytest", *SPHINX)
-  install(session, *of_stack("jax"), "acme-envs[gym,dm-control,video]", others=needed)
+  install(session, *of_stack("jax"), "acme-ray", "acme-envs[gym,dm-control,video]", others=needed)
   if not session.posargs or "tensorflow" in session.posargs:
     tensorflow_kernel(session)
   site(session, *(session.posargs or ["all"]))
