@@ -17,8 +17,21 @@ AGENT = plugins.AgentPlugin(
   config=DQNConfig,
   actions=("discrete",),
   backends={"jax": "acme_dqn.jax", "tf": "acme_dqn.tf"},
-  presets={"rainbow": DQNConfig.rainbow, "atari": DQNConfig.atari, "default": DQNConfig.default},
-  tuned={"CartPole-v1": "default", "catch": "default"},
+  presets={
+    "rainbow": DQNConfig.rainbow,
+    "atari": DQNConfig.atari,
+    "default": DQNConfig.default,
+    "acrobot": DQNConfig.acrobot,
+    "mountain_car": DQNConfig.mountain_car,
+    "lunar_lander": DQNConfig.lunar_lander,
+  },
+  tuned={
+    "CartPole-v1": "default",
+    "catch": "default",
+    "Acrobot-v1": "acrobot",
+    "MountainCar-v0": "mountain_car",
+    "LunarLander-v3": "lunar_lander",
+  },
   references=(
     "Mnih et al. 2015, Nature 518",
     "van Hasselt et al. 2015, arXiv 1509.06461",
