@@ -303,6 +303,11 @@ def test_video(acme_command, tmp_path):
   assert acme_command("run fake gym:CartPole-v1 --steps 20 --eval-every 10 --eval-share 0 --out v --video")[0] == 0
   films = sorted(path.name for path in (tmp_path / "v" / "videos").iterdir())
   assert films == ["final.mp4", "step-000000000010.mp4", "step-000000000020.mp4"]
+  final = tmp_path / "v" / "videos" / "final.mp4"
+  final.unlink()
+  final.symlink_to(tmp_path / "precious")
+  assert acme_command("resume v --steps 21")[0] == 0
+  assert final.stat().st_size > 1000 and not (tmp_path / "precious").exists()
   assert acme_command("evaluate v --episodes 1 --video v.gif")[0] == 0
   assert (tmp_path / "v.gif").stat().st_size > 1000
   code, _, error = acme_command("evaluate v --video v.txt")

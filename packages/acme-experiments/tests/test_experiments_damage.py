@@ -1,6 +1,7 @@
 """What is damaged, unreadable or of another kind is one clear line, and nothing is written where it should not be."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -89,7 +90,11 @@ def test_numbers_of_numpy_are_written(make_run):
     make_run("other", steps=np.float64(50))
 
 
-@pytest.mark.parametrize("changes", [{"seeds": ["x"]}, {"seeds": {"0": "x"}}, {"diverged": 3}], ids=str)
+@pytest.mark.parametrize(
+  "changes",
+  [{"seeds": ["x"]}, {"seeds": {"0": "x"}}, {"seeds": {"0": math.nan}}, {"diverged": 3}, {"steps": math.inf}],
+  ids=str,
+)
 def test_a_summary_of_other_kinds_is_named(finished, acme_command, changes):
   finished.write_summary(finished.read_summary() | changes)
   code, _, error = acme_command(f"resume {finished.path}")
@@ -115,6 +120,18 @@ def test_nothing_is_written_through_a_link(make_run, acme_command, tmp_path, nam
   code, _, error = acme_command(f"resume {directory.path} --steps 300")
   assert (tmp_path / "precious").read_text() == "text"
   assert code == (0 if name != "lock" else 1) and error.count("\n") == (name == "lock")
+
+
+@pytest.mark.parametrize("name", ["train.csv.cut", "eval.csv", "points.jsonl"])
+def test_no_row_is_written_through_a_link(make_run, acme_command, tmp_path, name):
+  directory = make_run(steps=200, log=("jsonl",))
+  (directory.path / "train.csv").write_text("steps\n1\n")  # No checkpoint counts it, so it would be cut.
+  if name != "eval.csv":  # Which leads to nothing yet.
+    (tmp_path / "precious").write_text("text")
+  (directory.path / name).symlink_to(tmp_path / "precious")
+  code, _, error = acme_command(f"resume {directory.path}")
+  assert code in (1, 2) and error.count("\n") == 1 and name in error
+  assert not (tmp_path / "precious").exists() or (tmp_path / "precious").read_text() == "text"
 
 
 @pytest.mark.parametrize(

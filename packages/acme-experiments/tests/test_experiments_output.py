@@ -1,5 +1,6 @@
 """The command as a shell runs it: closed and narrow outputs, paths that cannot be, and no traceback for any of them."""
 
+import itertools
 import os
 import re
 import subprocess
@@ -37,8 +38,9 @@ def test_the_range_of_a_critic_is_said_first(acme_command, tmp_path):
   assert output.startswith("The critic tells returns from 0 to 250.5 apart (vmin, vmax, reward_range).\n")
 
 
-@pytest.mark.parametrize(("number", "left"), [(10**4, r", \d+:\d\d:\d\d left"), (10**30, "")], ids=["hours", "aeons"])
-def test_how_long_is_left_is_said_as_far_as_a_calendar_goes(capsys, number, left):
+@pytest.mark.parametrize(("number", "left"), [(10**4, r", \d:\d\d:\d\d left"), (10**18, "")], ids=["hours", "aeons"])
+def test_how_long_is_left_is_said_as_far_as_a_calendar_goes(capsys, monkeypatch, number, left):
+  monkeypatch.setattr(progress.time, "monotonic", itertools.count().__next__)
   display = progress.Plain()
   display._seconds = 0.0
   display.start(acme_experiments.Experiment(agent="fake", environment="gym:CartPole-v1", steps=number), 0)

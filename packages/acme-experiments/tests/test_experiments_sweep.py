@@ -281,6 +281,10 @@ def test_a_study_prunes_ranks_and_is_resumed(study):
     assert RunDirectory(study.path / name).read_experiment().config["learning_rate"] == rate
   before = (study.path / "results.csv").read_bytes()
   assert study.command("resume tried")[0] == 0 and (study.path / "results.csv").read_bytes() == before
+  (study.path / "study.db").rename(study.path / "away")
+  (study.path / "study.db").symlink_to("away")
+  code, _, error = study.command("resume tried")
+  assert code == 2 and error.count("\n") == 1 and "study.db is a link" in error
 
 
 def test_a_study_that_was_killed_goes_on_with_the_trial_that_it_was_at(study, monkeypatch):

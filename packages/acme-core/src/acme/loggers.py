@@ -125,14 +125,15 @@ class CSVLogger(Logger):
     if not cut:
       return
     self._file.close()
-    with self._path.with_name(self._path.name + ".cut").open("a", newline="", encoding="utf-8") as file:
+    with self._open(".cut") as file:
       self._write_rows(file, cut)
     self._num_rows = len(kept)
     self._rewrite(kept)
     self._file = self._open()
 
-  def _open(self) -> TextIO:
-    return self._path.open("a", newline="", encoding="utf-8")
+  def _open(self, ending: str = "") -> TextIO:  # Not through a link: what it leads to would be written to.
+    no_link = lambda path, flags: os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)  # noqa: E731
+    return open(f"{self._path}{ending}", "a", newline="", encoding="utf-8", opener=no_link)
 
   def _read(self) -> tuple[list[str], list[dict[str, str]]]:
     """The columns and the whole rows of the file: a last line without its newline is not whole."""

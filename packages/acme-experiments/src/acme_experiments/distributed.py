@@ -127,7 +127,7 @@ class _Run:
 
   def message(self, text: str) -> None:
     self._display.message(text.strip().splitlines()[0])
-    with (self._directory.path / "nodes.log").open("a", encoding="utf-8") as file:
+    with rundir.open_to_append(self._directory.path / "nodes.log") as file:
       file.write(f"{time.strftime('%H:%M:%S')} {text}\n")
 
   def save(self) -> Any:

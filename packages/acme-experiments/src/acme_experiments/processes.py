@@ -2,7 +2,6 @@
 
 import contextlib
 import ctypes
-import os
 import signal
 import subprocess
 import sys
@@ -10,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from acme_experiments import evaluation, progress, stopping
+from acme_experiments import evaluation, progress, rundir, stopping
 from acme_experiments.rundir import RunDirectory, UsageError
 from acme_experiments.stopping import Stopped
 
@@ -135,8 +134,7 @@ class Pool:
   def _start(self, name: str) -> None:
     path = self._runs[name].path
     command = [sys.executable, "-m", "acme_experiments.cli", "resume", str(path), "--quiet"]
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW  # What a link leads to would be written to.
-    with open(os.open(path / "output.txt", flags, 0o644), "ab") as output:
+    with rundir.open_to_append(path / "output.txt") as output:
       self._running[name] = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,

@@ -26,7 +26,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
-from typing import Any
+from typing import Any, TextIO
 
 from acme import checkpointing, plugins
 from acme_experiments.experiment import Experiment, UsageError
@@ -140,7 +140,7 @@ class RunDirectory:
     summary = read_object(self.summary, _SUMMARY + (_RETURNS if acted else ()))
     for name in ("seeds", "diverged"):
       numbers = summary.get(name, {})
-      if not isinstance(numbers, dict) or not all(isinstance(value, int | float) for value in numbers.values()):
+      if not isinstance(numbers, dict) or not all(map(_is_number, numbers.values())):
         raise UsageError(
           f"{self.summary} cannot be read: expected numbers by seed at {name!r}. Put it back from a copy."
         )
@@ -277,9 +277,14 @@ def read_object(path: pathlib.Path, numbers: Sequence[str]) -> dict[str, Any]:
     content = json.loads(path.read_bytes())
   except (OSError, ValueError, RecursionError) as error:
     raise UsageError(f"{path} cannot be read: {error}. Put it back from a copy.") from error
-  if not isinstance(content, dict) or not all(isinstance(content.get(name), int | float) for name in numbers):
+  if not isinstance(content, dict) or not all(_is_number(content.get(name)) for name in numbers):
     raise UsageError(f"{path} cannot be read: expected the numbers {', '.join(numbers)}. Put it back from a copy.")
   return content
+
+
+def _is_number(value: Any) -> bool:
+  """Whether it is a finite number, which JSON's NaN, Infinity and integers beyond a float are not."""
+  return isinstance(value, int | float) and abs(value) <= sys.float_info.max
 
 
 def write_json(path: pathlib.Path, content: Any) -> None:
@@ -296,6 +301,12 @@ def write_text(path: pathlib.Path, text: str) -> None:
     file.flush()
     os.fsync(file.fileno())
   temporary.replace(path)
+
+
+def open_to_append(path: pathlib.Path) -> TextIO:
+  """Opens a file to write at its end; OSError where it is a link, as what that leads to would be written to."""
+  flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+  return open(os.open(path, flags, 0o644), "a", encoding="utf-8")
 
 
 def _from_numpy(value: Any) -> Any:

@@ -250,7 +250,12 @@ class _Run:
     return results
 
   def _video(self, name: str) -> pathlib.Path | None:
-    return self._directory.path / "videos" / f"{name}.mp4" if self._experiment.video else None
+    if not self._experiment.video:
+      return None
+    path = self._directory.path / "videos" / f"{name}.mp4"
+    if path.is_symlink():  # What it leads to would be overwritten.
+      path.unlink()
+    return path
 
   def _finish(self) -> dict[str, Any]:
     """The final evaluation, on seeds of its own, and the summary."""

@@ -34,6 +34,8 @@ class Study:
       self._distributions = {name: _distribution(values) for name, values in self._fields.items()}
     except (TypeError, KeyError, ValueError) as error:
       raise UsageError(f"{path / 'sweep.json'} cannot be read: {error}. Put it back from a copy.") from error
+    if (path / _DB).is_symlink():  # SQLite would write to what it leads to.
+      raise UsageError(f"{path / _DB} is a link: put the file itself in its place.")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = optuna.storages.RDBStorage(f"sqlite:///{path / _DB}")
     self._study = optuna.create_study(storage=storage, study_name="sweep", direction="maximize", load_if_exists=True)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from acme import core, types
 from acme_experiments.experiment import Experiment, UsageError
-from acme_experiments.rundir import read_object, write_json
+from acme_experiments.rundir import open_to_append, read_object, write_json
 
 GROUP = "acme.loggers"
 TENSORBOARD, JSONL = "tensorboard", "jsonl"  # Files of the run's directory.
@@ -118,7 +118,7 @@ class Points(core.Saveable):
       if (held := self._trackers[name].held) is not None:
         known["told"] = min(known["told"], held)
       write_json(self._cursors_path, self._cursors)
-    self._file = self._path.open("a", encoding="utf-8")
+    self._file = open_to_append(self._path)
 
   def write(self, stream: str, steps: int, values: dict[str, float]) -> None:
     """Takes a row."""
@@ -170,13 +170,10 @@ class Points(core.Saveable):
       UsageError: the file lacks points that it had.
     """
     self._number = number = state["points"]
-    self._file.close()
-    lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
     if len(lines) < number:
       raise UsageError(f"{self._path} has {len(lines)} points, expected {number} or more: put it back from a copy.")
-    with self._path.open("r+", encoding="utf-8") as file:
-      file.truncate(sum(len(line.encode()) for line in lines[:number]))
-    self._file = self._path.open("a", encoding="utf-8")
+    self._file.truncate(sum(len(line.encode()) for line in lines[:number]))
     first = min((self._cursors[name]["told"] for name in self._trackers), default=number)
     try:
       self._pending = [Point(**json.loads(line)) for line in lines[first:number]]
