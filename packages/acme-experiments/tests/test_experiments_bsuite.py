@@ -3,11 +3,12 @@
 import json
 import os
 import pathlib
+import signal
 
 import pytest
 
 import acme_envs
-from acme_experiments import Experiment, RunDirectory, bsuite, parsing, progress, run
+from acme_experiments import Experiment, RunDirectory, bsuite, parsing, progress, run, stopping
 from acme_experiments.experiment import UsageError
 
 pytest.importorskip("bsuite")
@@ -86,6 +87,15 @@ def test_what_cannot_be_is_one_clear_line_and_nothing_is_made(acme_command, tmp_
   code, _, error = acme_command(f"{line} --out b")
   assert code == 2 and complaint in error and error.count("\n") == 1
   assert not (tmp_path / "b").exists()
+
+
+def test_what_is_stopped_says_how_to_go_on(acme_command, monkeypatch):
+  def stop(*_):
+    raise stopping.Stopped(signal.SIGTERM, 0)
+
+  monkeypatch.setattr(bsuite, "run", stop)
+  code, text, _ = acme_command("bsuite fake --ids catch/0 --out b")
+  assert code == 143 and text == "Stopped; every run is saved. Go on with: acme resume b\n"
 
 
 def test_where_no_run_can_begin_the_first_says_why_and_nothing_is_left(acme_command, tmp_path):

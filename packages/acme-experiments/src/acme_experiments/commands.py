@@ -153,12 +153,8 @@ def _sweep(command: parsing.Sweep, config: Any = None) -> None:
 
 def _try_all(path: pathlib.Path, quiet: bool, jobs: int) -> None:
   """Runs a sweep to the end, and shows its best trials."""
-  resume = f"acme resume {path}"
-  try:
+  with _stoppable(path, "trial"):
     rows = sweep.run(path, progress.choose(quiet), jobs)
-  except stopping.Stopped:
-    print(f"Stopped; every trial is saved. Go on with: {resume}")
-    raise
   for row in rows[:_BEST]:
     print(sweep.describe(row))
   print(f"all {len(rows)} trials: {path / 'results.csv'}")
@@ -201,18 +197,26 @@ def _bsuite(command: parsing.Bsuite, config: Any = None) -> None:
 
 def _run_bsuite(path: pathlib.Path, quiet: bool, jobs: int) -> None:
   """Runs an agent through bsuite to the end, and shows its scores."""
-  resume = f"acme resume {path}"
-  try:
+  with _stoppable(path, "run"):
     scores = bsuite.run(path, progress.choose(quiet), jobs)
-  except stopping.Stopped:
-    print(f"Stopped; every run is saved. Go on with: {resume}")
-    raise
   for line in bsuite.describe(scores):
     print(line)
   print(f"scores: {path / 'scores.md'}")
   if scores.failed:
     names = ", ".join(scores.failed)
-    raise Failed(f"{len(scores.failed)} ids failed: {names}. output.txt in each says why; mend it, then: {resume}")
+    raise Failed(
+      f"{len(scores.failed)} ids failed: {names}. output.txt in each says why; mend it, then: acme resume {path}"
+    )
+
+
+@contextlib.contextmanager
+def _stoppable(path: pathlib.Path, what: str) -> Iterator[None]:
+  """Says how to go on where runs are stopped."""
+  try:
+    yield
+  except stopping.Stopped:
+    print(f"Stopped; every {what} is saved. Go on with: acme resume {path}")
+    raise
 
 
 def _whole_path(dataset: str) -> str:
