@@ -91,7 +91,8 @@ class IMPALAConfig(configs.Config):
 
   @classmethod
   def control(cls) -> "IMPALAConfig":
-    """For small continuous tasks with rewards at each step, such as gym:Pendulum-v1: a near horizon, and values near 1."""
+    """For small continuous tasks with rewards at each step, such as gym:Pendulum-v1: a near horizon, values near 1, and
+    targets of ten steps."""
     return cls(
       discount=0.9,
       reward_scale=0.03,
@@ -99,6 +100,8 @@ class IMPALAConfig(configs.Config):
       initial_stddev=0.5,
       min_stddev=0.05,
       learning_rate=1.1e-3,
+      sequence_length=11,
+      batch_size=8,
     )
 
   @classmethod
