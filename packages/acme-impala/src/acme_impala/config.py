@@ -91,8 +91,7 @@ class IMPALAConfig(configs.Config):
 
   @classmethod
   def control(cls) -> "IMPALAConfig":
-    """For small continuous tasks with rewards at each step, such as gym:Pendulum-v1: a near horizon, values near 1, and
-    targets of ten steps."""
+    """For small continuous tasks with rewards at each step, such as gym:Pendulum-v1: a near horizon, and ten steps."""
     return cls(
       discount=0.9,
       reward_scale=0.03,
