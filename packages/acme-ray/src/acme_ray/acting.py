@@ -19,18 +19,20 @@ class Acting:
   def ask(self) -> None:
     """Asks for blocks, where neither the ratio nor a full queue holds actors; in turns for one, once all is learned."""
     run, turns = self._run, self._run.schedule.turns
-    if self._learning.pretraining or (turns and not (run.quiet and not self._learning.due)):
+    if self._learning.pretraining or run.ratio.holds_actors(self._learning.unlearned):
       return
-    for actor in sorted(run.actors, key=lambda actor: actor.steps + sum(actor.asked)):
-      left = run.schedule.steps - run.steps - sum(sum(each.asked) for each in run.actors)
-      if left <= 0 or run.ratio.holds_actors(self._learning.unlearned):
-        return
+    if turns and not (run.quiet and not self._learning.due):
+      return
+    left = run.schedule.steps - run.steps - sum(sum(actor.asked) for actor in run.actors)
+    free = [actor for actor in run.actors if actor.ready and actor.coming < (1 if turns else 2)]
+    for actor in sorted(free, key=lambda actor: actor.steps + sum(actor.asked)):
       shard = run.shard_of(actor)
-      if not (actor.ready and shard.ready) or actor.coming >= (1 if turns else 2) or not self._has_room(shard):
-        continue
-      self._ask(actor, shard, min(run.schedule.block_steps, left))
-      if turns:
-        return
+      if left > 0 and shard.ready and self._has_room(shard):
+        steps = min(run.schedule.block_steps, left)
+        self._ask(actor, shard, steps)
+        left -= steps
+        if turns:
+          return
 
   def _ask(self, actor: ActorHandle, shard: ShardHandle, steps: int) -> None:
     run = self._run
