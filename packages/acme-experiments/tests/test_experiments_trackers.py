@@ -202,7 +202,7 @@ def test_what_wandb_had_written_when_it_was_killed_is_told_apart(tmp_path):
 
 
 def test_wandb_offline(make_run, monkeypatch):
-  pytest.importorskip("wandb")
+  wandb = pytest.importorskip("wandb")
   from wandb.proto import wandb_internal_pb2
 
   monkeypatch.setenv("WANDB_MODE", "offline")
@@ -210,6 +210,7 @@ def test_wandb_offline(make_run, monkeypatch):
   for step in (150, 350):
     killed_for_real(directory, step)
   run(directory)
+  wandb.teardown()  # As at the end of a process: everything is on disk.
   names = lambda items: {"/".join(item.nested_key) or item.key: item.value_json for item in items}  # noqa: E731
   rows, config, final, ids = [], {}, {}, set()
   for path in sorted(directory.path.glob("wandb/offline-run-*/*.wandb")):
