@@ -513,12 +513,12 @@ def release(session: nox.Session) -> None:
   uploads = [path for name in packages for path in distributions(session, name, folder / "dist")]
   session.run("twine", "check", "--strict", *uploads)
   for python in PYTHONS:
-    interpreter = shutil.which(f"python{python}")
+    interpreter = working(f"python{python}")
     for name in packages:
       if Version(python) not in SpecifierSet(project(name)["requires-python"]):
         session.log(f"{name}: not for Python {python}")
       elif interpreter is None:
-        session.warn(f"{name}: not tried on Python {python}, which is not on the PATH")
+        session.warn(f"{name}: not tried on Python {python}, which is not on the PATH, or is pyenv's and not chosen")
       else:
         alone(name, folder, interpreter)
   faults = session.run("python", str(ROOT / "tests" / "release.py"), *packages, silent=True)
@@ -544,6 +544,12 @@ def siblings(session: nox.Session) -> None:
       resumes(session, [name], options)
     else:
       session.log(f"{name}: no older sibling is released; those beside it, with which all is tested, are the oldest")
+
+
+def working(python: str) -> str | None:
+  """The path of an interpreter that runs; what pyenv puts on the PATH may be of a version that is not chosen."""
+  path = shutil.which(python)
+  return path if path and subprocess.run([path, "-c", ""], capture_output=True).returncode == 0 else None
 
 
 def unpacked(session: nox.Session, tag: str) -> pathlib.Path:
