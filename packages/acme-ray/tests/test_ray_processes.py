@@ -116,10 +116,11 @@ def test_who_conducts_may_be_killed_and_nothing_is_left(tmp_path):
   before, token = rays_processes(), pathlib.Path.home() / ".ray" / "auth_token"
   had_token = token.exists()
   command = [sys.executable, "-c", DRIVER]
-  first = subprocess.Popen([*command, "10000000", str(tmp_path)], stdout=subprocess.PIPE, text=True)
-  steps = int(first.stdout.readline().split()[1])
-  first.kill()
-  first.wait()
+  with subprocess.Popen([*command, "10000000", str(tmp_path)], stdout=subprocess.PIPE, text=True) as first:
+    try:
+      steps = int(first.stdout.readline().split()[1])
+    finally:
+      first.kill()
   last = subprocess.run([*command, str(steps + 500), str(tmp_path)], stdout=subprocess.PIPE, text=True, check=True)
   done, total, samples, inserts = last.stdout.split()[-4:]
   assert (done, int(total)) == ("done", steps + 500)
