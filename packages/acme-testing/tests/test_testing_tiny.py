@@ -1,5 +1,6 @@
 """Tiny agents, each of which learns what it could not if its kind of experience were wrong."""
 
+import dataclasses
 import functools
 import pathlib
 
@@ -11,7 +12,7 @@ import tree
 import acme
 from acme import agents, loggers
 from acme_replay import EmbeddedReplay, datasets
-from acme_testing import conformance, runs
+from acme_testing import conformance, programs, runs
 from acme_testing.tiny import actor_critic, environments, mixed, offline, recurrent
 
 CUE = environments.Cue
@@ -152,6 +153,22 @@ def test_the_margin_is_of_demonstrations_alone(tmp_path):
     losses = [jax.jit(p.update)(p.init(jax.random.PRNGKey(0)), given)[2]["loss"] for p in programs]
     changed[table] = losses[0] != losses[1]
   assert changed == {0: True, 1: False}
+
+
+def test_an_update_that_doubles_its_precision_fails_the_battery():
+  """Which only shows where JAX has 64 bits."""
+  subject = conformance.subjects(actor_critic.AGENT)[0]
+  builder = runs.make_builder(subject.plugin, subject.config, subject.spec)
+  program = builder.make_program(subject.spec)
+
+  def update(state, sample):
+    new, *others = program.update(state, sample)
+    return jax.tree.map(lambda x: x * jax.numpy.ones((), float) if x.dtype == np.float32 else x, new), *others
+
+  check = functools.partial(programs.check, sample=subject.sample, step_spec=builder.step_spec(subject.spec, program))
+  check(program)
+  with pytest.raises(AssertionError, match="With jax_enable_x64 update makes float64 of the state's"):
+    check(dataclasses.replace(program, update=update))
 
 
 def make_offline(path, seed=0):

@@ -35,11 +35,13 @@ def check(program: Any, sample: replay.Sample, step_spec: types.Step) -> None:
     step_spec: the spec of one stored step.
 
   Raises:
-    AssertionError: one does not trace, gives something else the second time, or leaves a trace behind.
+    AssertionError: one does not trace, gives something else the second time, or leaves a trace behind; or an update
+      gives other dtypes than it took, where JAX has 64 bits.
   """
   before = python_state(program)
   for name, function, inputs, loop, loop_inputs in _functions(program, sample, step_spec):
     _trace(name, function, inputs, loop, loop_inputs)
+  _check_dtypes(program, _batch(sample))
   if before != python_state(program):
     raise AssertionError("Tracing changed what the program's functions keep: a pure function keeps nothing.")
 
@@ -70,9 +72,7 @@ def _functions(program: Any, sample: replay.Sample, step_spec: types.Step) -> It
   state = jax.eval_shape(program.init, key)
   yield "init", program.init, (key,), lambda keys: jax.lax.map(program.init, keys), (_stack(key),)
 
-  # An update reads neither keys nor the table's size, and sees 32 bits.
-  sample = sample._replace(keys=(), probabilities=np.float32(sample.probabilities), table_size=())  # type: ignore[arg-type]
-  batch = _shapes(sample)
+  batch = _batch(sample)
 
   def learn(state: Any, batch: Any) -> Any:
     state, *given = program.update(state, batch)
@@ -106,6 +106,30 @@ def _functions(program: Any, sample: replay.Sample, step_spec: types.Step) -> It
 
     inputs = (params, key, steps, step, (core, noise))
     yield f"act of the {name}", act, inputs, loop, (params, key, _stack(step), (core, noise))
+
+
+def _batch(sample: replay.Sample) -> replay.Sample:
+  """The shapes of what an update sees: neither keys nor the table's size, and 32 bits."""
+  seen = sample._replace(keys=(), probabilities=np.float32(sample.probabilities), table_size=())  # type: ignore[arg-type]
+  shapes: replay.Sample = _shapes(seen)
+  return shapes
+
+
+def _check_dtypes(program: Any, batch: replay.Sample) -> None:
+  """Raises AssertionError where an update cannot follow another one under `jax_enable_x64`."""
+  import jax
+
+  with jax.enable_x64(True) if hasattr(jax, "enable_x64") else jax.experimental.enable_x64():
+    state = jax.eval_shape(program.init, jax.eval_shape(jax.random.PRNGKey, 0))
+    try:
+      new = jax.eval_shape(lambda state, batch: program.update(state, batch)[0], state, batch)
+    except Exception as error:
+      raise AssertionError(f"With jax_enable_x64 update does not trace: {error!r}") from error
+  leaves = jax.tree_util.tree_flatten_with_path(state)[0]
+  for (path, old), leaf in zip(leaves, jax.tree.leaves(new), strict=True):
+    if old.dtype != leaf.dtype:
+      name = jax.tree_util.keystr(path)
+      raise AssertionError(f"With jax_enable_x64 update makes {leaf.dtype} of the state's {name}, {old.dtype} before.")
 
 
 def _trace(name: str, function: Callable[..., Any], inputs: Any, loop: Callable[..., Any], loop_inputs: Any) -> None:
