@@ -79,3 +79,9 @@ def test_a_run_that_cannot_be_drawn_is_named_and_the_others_are_drawn(make_curve
   code, text, error = acme_command("plot good empty gone torn short bytes nothing --out a.png")
   assert code == 0 and text == "wrote a.png\n" and (tmp_path / "a.png").exists()
   assert error.count("Left out") == error.count("\n") == 6
+  assert acme_command("plot good ./good --out a.png")[::2] == (
+    0,
+    "acme: Left out: 1 of the runs, which are given twice.\n",
+  )
+  code, _, error = acme_command("plot good --columns nope --out a.png")
+  assert code == 2 and "eval.csv has no column 'nope', but steps, " in error

@@ -296,6 +296,8 @@ def test_convert_and_merge(dataset, record, acme_command, tmp_path):
   assert code == 0 and text == "wrote all: 7 episodes in 1 parts\n"
   code, _, error = acme_command("dataset merge data ours --out twice")
   assert code == 1 and "episode 0 of ours is episode 0 of data, too" in error and not (tmp_path / "twice").exists()
+  code, _, error = acme_command("dataset merge more more --out twice")
+  assert code == 1 and "episode 0 of more is episode 0 of more, too" in error and not (tmp_path / "twice").exists()
   code, text, error = acme_command("run fake gym:CartPole-v1 --dataset theirs --steps 20 --out offline")
   assert code == 0, error
 
@@ -309,7 +311,7 @@ def test_convert_and_merge(dataset, record, acme_command, tmp_path):
     ("info data data", "expected one PATH, got 2"),
     ("info data --out x", "leave --out out"),
     ("merge data", "--out says where to: give it"),
-    ("convert data --out data", "data is there already"),
+    ("convert data --out data", "data is there already: give another path"),
     ("look data", "look"),
   ],
 )

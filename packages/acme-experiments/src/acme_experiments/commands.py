@@ -401,7 +401,11 @@ def _report(command: parsing.Report, config: Any = None) -> None:
 
 def _all_directories(paths: Sequence[str]) -> list[RunDirectory]:
   """Those of all seeds of several runs."""
-  return [found for path in paths for found in _directories_of(pathlib.Path(path), alone=len(paths) == 1)]
+  found = [each for path in paths for each in _directories_of(pathlib.Path(path), alone=len(paths) == 1)]
+  unique = {each.path.resolve(): each for each in found}
+  if more := len(found) - len(unique):
+    warnings.warn(f"Left out: {more} of the runs, which are given twice.", stacklevel=2)
+  return list(unique.values())
 
 
 def _directories_of(path: pathlib.Path, alone: bool) -> list[RunDirectory]:

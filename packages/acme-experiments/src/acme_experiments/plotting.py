@@ -100,7 +100,9 @@ def read_curves(directory: RunDirectory, columns: Sequence[str] = ()) -> list[Cu
     found = {
       column: [(float(row["steps"]), float(row[column])) for row in rows if row[column] != ""] for column in columns
     }
-  except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
+  except KeyError as error:
+    raise UsageError(f"{file} has no column {error}, but {', '.join(rows[0])}.") from error
+  except (OSError, ValueError, TypeError, csv.Error) as error:
     raise UsageError(f"{file} cannot be read: {error!r}. Put it back from a copy.") from error
   if not rows:
     raise UsageError(f"{directory.path} has no evaluations yet: nothing to draw. (--eval-every 0 makes none.)")

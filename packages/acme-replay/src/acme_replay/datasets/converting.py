@@ -79,8 +79,8 @@ def _unlike(paths: Sequence[Path], index: Index) -> Iterator[Episode]:
       for name, array in episodes_.to_arrays(episode).items():
         digest.update(name.encode())
         digest.update(array.tobytes())
-      where = f"episode {i} of {path}"
-      before = seen.setdefault(digest.digest(), where)
-      if before != where:
-        raise ValueError(f"{where} is {before}, too: leave one of them out. Nothing was written.")
+      where, key = f"episode {i} of {path}", digest.digest()
+      if key in seen:
+        raise ValueError(f"{where} is {seen[key]}, too: leave one of them out. Nothing was written.")
+      seen[key] = where
       yield episode

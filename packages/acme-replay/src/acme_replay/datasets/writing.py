@@ -214,9 +214,8 @@ def at_one_stroke(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     except OSError as error:
       if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
         raise
-      raise FileExistsError(
-        f"{folder} is there already, and is no dataset with an index: give another path, or move it away."
-      ) from None
+      what = "" if (folder / INDEX).exists() else ", and is no dataset with an index"
+      raise FileExistsError(f"{folder} is there already{what}: give another path, or move it away.") from None
   checkpointing.sync(folder.parent)
 
 
