@@ -118,8 +118,10 @@ def _batch(sample: replay.Sample) -> replay.Sample:
 def _check_dtypes(program: Any, batch: replay.Sample) -> None:
   """Raises AssertionError where an update cannot follow another one under `jax_enable_x64`."""
   import jax
+  from jax import experimental
 
-  with jax.enable_x64(True) if hasattr(jax, "enable_x64") else jax.experimental.enable_x64():
+  holds_it: Any = jax if hasattr(jax, "enable_x64") else experimental  # Where older versions had it.
+  with holds_it.enable_x64(True):
     state = jax.eval_shape(program.init, jax.eval_shape(jax.random.PRNGKey, 0))
     try:
       new = jax.eval_shape(lambda state, batch: program.update(state, batch)[0], state, batch)
