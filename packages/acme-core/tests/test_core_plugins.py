@@ -112,7 +112,9 @@ def test_nothing_installed(monkeypatch):
 
 
 def test_actions_of_a_plugin():
-  with pytest.raises(ValueError, match=r"'x': expected discrete, continuous, mixed, got \('both',\)"):
+  with pytest.raises(
+    ValueError, match=r"'x': expected actions of 'discrete', 'continuous' and 'mixed', got \('both',\)"
+  ):
     plugins.AgentPlugin(name="x", summary="", config=dict, actions=("both",), backends={"jax": "json"})
 
 

@@ -51,7 +51,9 @@ def test_presets():
   assert rainbow.n_step > 1
   assert rainbow.epsilon == rainbow.epsilon_initial == 0
   assert DQNConfig.atari().max_abs_reward == 1
-  assert set(acme_dqn.AGENT.presets) - set(acme_dqn.AGENT.tuned.values()) == {"rainbow", "atari"}
+  found = {"default", "acrobot", "mountain_car", "lunar_lander"}
+  assert set(acme_dqn.AGENT.presets) == {"rainbow", "atari", *found}
+  assert set(acme_dqn.AGENT.tuned.values()) == found
   assert DQNConfig.default() == DQNConfig()
 
 

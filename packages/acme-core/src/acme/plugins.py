@@ -55,7 +55,9 @@ class AgentPlugin(Generic[Config]):
 
   def __post_init__(self) -> None:
     if not self.actions or not set(self.actions) <= {"discrete", "continuous", "mixed"}:
-      raise ValueError(f"AgentPlugin {self.name!r}: expected discrete, continuous, mixed, got {self.actions!r}.")
+      raise ValueError(
+        f"AgentPlugin {self.name!r}: expected actions of 'discrete', 'continuous' and 'mixed', got {self.actions!r}."
+      )
     if not self.backends:
       raise ValueError(f"AgentPlugin {self.name!r}: expected one backend or more, got none.")
 

@@ -55,11 +55,18 @@ def _run(command: parsing.Run, config: Any = None) -> None:
   if command.preset == AUTO and not command.quiet:
     print(_tell_preset(experiment), flush=True)
   directory = RunDirectory.create(command.out or rundir.default_path(experiment), experiment)
-  try:
+  with _begun_or_gone(directory.path):
     _train(directory, command.quiet, command.jobs)
+
+
+@contextlib.contextmanager
+def _begun_or_gone(path: pathlib.Path) -> Iterator[None]:
+  """Removes a directory whose runs cannot begin: nothing is in there but their configs."""
+  try:
+    yield
   except (UsageError, plugins.PluginError):
-    if not any(directory.path.rglob("saved.json")):  # The run never began: nothing is in there but its config.
-      shutil.rmtree(directory.path)
+    if not any(path.rglob("saved.json")):
+      shutil.rmtree(path)
     raise
 
 
@@ -187,12 +194,8 @@ def _bsuite(command: parsing.Bsuite, config: Any = None) -> None:
     )
     experiments[name] = dataclasses.replace(_experiment(run, config), folder=None)  # The observer is installed.
   path = bsuite.create(command.out or rundir.timed_path(f"bsuite-{command.agent}"), experiments)
-  try:
+  with _begun_or_gone(path):
     _run_bsuite(path, command.quiet, command.jobs)
-  except UsageError:
-    if not any(path.rglob("saved.json")):  # As in `_run`.
-      shutil.rmtree(path)
-    raise
 
 
 def _run_bsuite(path: pathlib.Path, quiet: bool, jobs: int) -> None:
