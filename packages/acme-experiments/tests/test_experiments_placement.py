@@ -72,3 +72,65 @@ os.write(2, b"after\\n")
 """
   done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
   assert done.stderr == "something else\nafter\n"
+
+
+# The command, where the second of two devices of the CPU stands for an accelerator.
+ON_TWO_DEVICES = """
+import sys
+import jax
+from acme_experiments import cli
+from acme_jax import placement
+
+available = placement.available
+placement.available = lambda devices=None: available(jax.local_devices()[1:])
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def on_two_devices(line, folder):
+  flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
+  command = [sys.executable, "-c", ON_TWO_DEVICES, *line.split()]
+  return subprocess.run(
+    command, cwd=folder, env=os.environ | {"XLA_FLAGS": flags}, capture_output=True, text=True, timeout=300
+  )
+
+
+RUN = "run dqn gym:CartPole-v1 --eval-every 0 --config.hidden-sizes 8 --config.min-replay-size 10"
+
+
+def read(path):
+  return json.loads((path / "config.json").read_text())["experiment"]
+
+
+def test_a_run_goes_on_where_it_was_placed(tmp_path):
+  pytest.importorskip("acme_dqn")
+  done = on_two_devices(f"{RUN} --steps 40 --out auto", tmp_path)
+  assert done.returncode == 0, done.stderr
+  chosen = read(tmp_path / "auto")["device"]
+  assert f"device: {chosen}, where a step takes least (cpu " in done.stdout, done.stdout
+  returns = {}
+  for device in ("cpu", "split"):
+    done = on_two_devices(f"{RUN} --device {device} --steps 40 --out {device} --quiet", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert on_two_devices(f"resume {device} --steps 80 --quiet", tmp_path).returncode == 0
+    assert read(tmp_path / device)["device"] == device
+    returns[device] = json.loads((tmp_path / device / "summary.json").read_text())["eval_returns"]
+  assert returns["cpu"] == returns["split"]
+
+
+@pytest.mark.parametrize(
+  ("line", "words"),
+  [
+    (f"{RUN} --device gpu --steps 40", "--device gpu: JAX sees no accelerator here"),
+    ("run dqn jax:CartPole-v1 --device gpu --steps 40", "--device gpu: JAX sees no accelerator here"),
+    ("run dqn jax:CartPole-v1 --device split --steps 40", "--device split: a run that is one program is in one place"),
+    (f"{RUN} --device split --actors 2 --steps 40", "a run on Ray has no --device"),
+    ("run fake gym:CartPole-v1 --device cpu --steps 40", "--device cpu: only agents in JAX are placed"),
+  ],
+)
+def test_devices_that_are_not_there_are_refused(acme_command, tmp_path, line, words):
+  pytest.importorskip("acme_dqn")
+  pytest.importorskip("acme_anakin")
+  code, _, error = acme_command(f"{line} --out here")
+  assert code == 2 and words in error.splitlines()[-1], error
+  assert not (tmp_path / "here").exists()

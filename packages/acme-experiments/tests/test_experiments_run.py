@@ -564,25 +564,25 @@ def test_a_saved_config_is_read_as_it_was(make_run):
 
 
 @pytest.mark.parametrize(
-  ("accelerator", "backend", "room", "chosen"),
+  ("device", "room", "chosen"),
   [
-    (False, "jax", True, "embedded"),
-    (True, "tf", True, "embedded"),
-    (True, "jax", True, "device"),
-    (True, "jax", False, "embedded"),
+    ("cpu", True, "embedded"),
+    ("auto", True, "embedded"),
+    ("split", True, "device"),
+    ("gpu", True, "device"),
+    ("gpu", False, "embedded"),
   ],
 )
-def test_observations_go_to_an_accelerator_where_they_fit(monkeypatch, make_run, accelerator, backend, room, chosen):
+def test_observations_go_to_an_accelerator_where_they_fit(monkeypatch, make_run, device, room, chosen):
   def on_device(*arguments, frame_stack=None):
     if not room:
       raise MemoryError("No room.")
     return "device"
 
   made = {"device": on_device, "embedded": lambda *arguments, frame_stack=None: "embedded"}
-  monkeypatch.setattr(stores, "_has_accelerator", lambda: accelerator)
   monkeypatch.setattr(plugins, "list_replays", lambda: made)
   monkeypatch.setattr(plugins, "load_replay", lambda name="embedded": made[name])
-  make = stores.make_replay(make_run().read_experiment(), object(), backend)
+  make = stores.make_replay(make_run().read_experiment(), object(), device)
   with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     assert make(None, None, 0) == chosen

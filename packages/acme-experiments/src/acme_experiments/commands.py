@@ -97,6 +97,7 @@ def _experiment(command: parsing.Run, config: Any) -> Experiment:
     preset=preset,
     config=fields,
     backend=command.backend,
+    device=command.device,
     replay=command.replay,
     listen_everywhere=command.listen_everywhere,
     dataset=dataset,

@@ -16,6 +16,7 @@ from acme import agents, checkpointing, configs, counting, loggers, plugins, spe
 from acme_experiments import placement, stores
 from acme_experiments.evaluation import Evaluator
 from acme_experiments.rundir import Experiment, UsageError, agent_version
+from acme_experiments.usage import AUTO, Device
 
 
 class Components:
@@ -30,6 +31,8 @@ class Components:
     train_seed: what the seeds of the training episodes derive from.
     metadata: what checkpoints say they are of.
     xla_flag: what JAX was told, for networks of this size; None for nothing.
+    device: where the agent computes, by its name for `--device`.
+    why: what that was chosen for, in words; None where there was nothing to choose.
   """
 
   def __init__(
@@ -82,10 +85,17 @@ class Components:
         if experiment.simulator:
           builder = builder.with_simulator(self.environments[0])
         self.builder = builder
+        learns, jax = experiment.replay != stores.NOTHING, builder.backend == "jax"
+        device: Device = experiment.device
+        if jax and (not learns or (experiment.simulator and device == AUTO)):  # Nothing to be measured.
+          device = placement.CPU
+        placed, self.device, self.why = placement.place(
+          device, builder, spec, num_envs=experiment.envs, acts=learns and experiment.dataset is None
+        )
         self.agent = agents.Agent(
-          builder,
+          placed,
           spec,
-          replay=stores.make_replay(experiment, environment, builder.backend),
+          replay=stores.make_replay(experiment, environment, self.device),
           seed=experiment.seed,
           num_envs=experiment.envs if experiment.envs > 1 else None,
           logger=logger,

@@ -16,7 +16,7 @@ import numpy as np
 import tree
 
 from acme import checkpointing, configs, core, plugins, types
-from acme_experiments import components, evaluation, progress, records, rundir, runner, saving, stopping
+from acme_experiments import components, evaluation, placement, progress, records, rundir, runner, saving, stopping
 from acme_experiments.experiment import Experiment, UsageError
 from acme_experiments.rundir import RunDirectory
 from acme_experiments.stopping import Stopped
@@ -58,7 +58,8 @@ def run(directory: RunDirectory, display: progress.Progress | None = None) -> di
     FloatingPointError: no seed has a finite loss any more.
     Stopped, UsageError, CheckpointError: as `runner.run`.
   """
-  return runner.attempt(directory, lambda stop: _Run(directory, display or progress.Progress(), stop))
+  with placement.on(directory.read_experiment().device):
+    return runner.attempt(directory, lambda stop: _Run(directory, display or progress.Progress(), stop))
 
 
 def evaluate(

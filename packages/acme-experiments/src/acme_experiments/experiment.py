@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from acme import configs, plugins
-from acme_experiments.usage import AUTO, UsageError
+from acme_experiments.usage import AUTO, Device, UsageError
 
 _MANY = 2**63  # No number of a run's is as large: TensorBoard and NumPy could not hold it.
 
@@ -29,6 +29,8 @@ class Experiment:
     preset: the preset the config began with, if any; a note, since `config` holds every field.
     config: the agent's config, every field by name.
     backend: the library that the agent learns with, such as jax or tf; None for the agent's first.
+    device: where an agent in JAX computes: `cpu`, `gpu`, which is any accelerator, `split`, which acts on the CPU and
+      learns there, or `auto`, which a run that begins replaces by where a step takes it least.
     replay: where its replay is: `auto`, `embedded`, `device`, `reverb`, or `reverb://HOST:PORT`.
     listen_everywhere: whether a replay that serves others does so on every network interface.
     simulator: whether the agent plans in copies of the environment itself, in place of a model that it learns.
@@ -62,6 +64,7 @@ class Experiment:
   preset: str | None = None
   config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   backend: str | None = None
+  device: Device = AUTO
   replay: str = AUTO
   listen_everywhere: bool = False
   simulator: bool = False
@@ -131,6 +134,8 @@ class Experiment:
       raise UsageError(f"seeds: expected numbers of 0 or more that differ, below 2^63, got {self.seeds}.")
     if self.loop == "device" and self.needs_host is not None:
       raise UsageError(f"--loop device: {self.needs_host}")
+    if self.loop == "device" and self.device == "split":
+      raise UsageError("--device split: a run that is one program is in one place: give cpu or gpu, or --loop host.")
     self._check_ray()
 
   def _check_ray(self) -> None:
@@ -142,7 +147,7 @@ class Experiment:
         raise UsageError(f"{options[0]} is for runs on Ray: give --actors, too.")
       return
     others = self._alone | {"--seeds": self.seeds is not None, "--loop device": self.loop == "device"}
-    others |= {"--observe": bool(self.observe), "--stop-at": self.stop_at is not None}
+    others |= {"--observe": bool(self.observe), "--stop-at": self.stop_at is not None, "--device": self.device != AUTO}
     if options := [option for option, given in others.items() if given]:
       raise UsageError(f"--actors: a run on Ray has no {options[0]}.")
     if self.shards > self.actors:

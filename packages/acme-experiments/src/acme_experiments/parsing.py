@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from acme_experiments.usage import AUTO, UsageError, Which
+from acme_experiments.usage import AUTO, Device, UsageError, Which
 
 if TYPE_CHECKING:
   from acme import plugins
@@ -115,6 +115,9 @@ class Run:
   """The run directory, which must not exist; by default runs/AGENT-ENV-SEED-TIME."""
   backend: MaybeName = None
   """The library to learn with, jax or tf, where the agent has both; by default its first."""
+  device: Annotated[Device, tyro.conf.arg(metavar="WHERE")] = AUTO
+  """Where an agent in JAX computes: cpu; gpu, or any accelerator that JAX sees; split, acting on the CPU and learning
+  there; auto, where a step takes least, which is measured as a run begins. On Ray see --learner-gpus."""
   replay: Annotated[str, tyro.conf.arg(metavar="NAME")] = AUTO
   """embedded, in this process; mapped, observations in a temporary file; device, observations on the device; auto,
   which gives the same samples: device where JAX sees an accelerator and they fit there, else embedded; reverb, a Reverb

@@ -1,11 +1,13 @@
-"""How JAX computes in a run's process: what a whole process has one setting of, made before JAX begins.
+"""How and where JAX computes in a run's process.
 
-Measured on a CPU of two cores (docs/performance.md): handing work to another thread costs small networks half their
-speed, and so does XLA's concurrent scheduler, of which large ones gain.
+What a whole process has one setting of is made before JAX begins. Measured on a CPU of two cores (docs/performance.md):
+handing work to another thread costs small networks half their speed, and so does XLA's concurrent scheduler, of which
+large ones gain. Beside an accelerator each agent's parts go where `acme_jax.placement` finds them cheapest.
 """
 
 import contextlib
 import importlib
+import importlib.util
 import itertools
 import os
 import re
@@ -13,13 +15,18 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from importlib import metadata
-from typing import Any
+from types import ModuleType
+from typing import Any, cast
+
+from acme import builders, specs
+from acme_experiments.usage import AUTO, Device, UsageError
 
 SCHEDULER = "--xla_cpu_enable_concurrency_optimized_scheduler"
 _KNOWN = ((0, 4, 34), (0, 11))  # The jaxlib whose XLA knows the flag, and the first that was not tried; others abort.
 _NOISE = re.compile(
   rb"absl::InitializeLog|[Cc]uda drivers|cuda_\w+\.cc|cudart|cuInit|cpu_feature_guard|rebuild TensorFlow|oneDNN|TF-TRT"
 )
+CPU: Device = "cpu"
 _SMALL = 10_000  # Weights between two hidden layers: 64-64 has 4,096, and gains; 256-256 has 65,536, and loses.
 
 
@@ -73,3 +80,62 @@ def prepare(backend: str, flag: str | None) -> None:
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()
   with contextlib.suppress(ImportError):  # The agent says what to install.
     importlib.import_module("jax").config.update("jax_cpu_enable_async_dispatch", False)
+
+
+def place(
+  device: Device, builder: builders.Builder[Any, Any], spec: specs.EnvironmentSpec, *, num_envs: int, acts: bool
+) -> tuple[builders.Builder[Any, Any], Device, str | None]:
+  """Puts an agent's parts where they are asked for: the builder that does, the name of the place, and why it is that.
+
+  Args:
+    device: `cpu`, `gpu`, `split`, or `auto`, which measures where there is a choice.
+    builder: of the agent.
+    spec: of the environment.
+    num_envs: environments that it acts in at once.
+    acts: whether anyone acts.
+
+  Raises:
+    UsageError: there is no accelerator, or the agent is not in JAX, whose devices these are.
+  """
+  found = _placements(device) if builder.backend == "jax" else {}
+  if not found:
+    if device != AUTO:
+      raise UsageError(f"--device {device}: only agents in JAX are placed on devices: leave it out.")
+    return builder, AUTO, None
+  why = None
+  if device == AUTO and len(found) > 1:
+    chosen, seconds = _jax_placement().choose(builder, spec, num_envs, found, acts=acts)
+    device = cast(Device, chosen)
+    figures = ", ".join(f"{name} {1e3 * each:.3g} ms" for name, each in seconds.items())
+    why = f"device: {device}, where a step takes least ({figures}); --device to say otherwise"
+  elif device == AUTO:
+    device = CPU
+  return builder if len(found) == 1 else _jax_placement().PlacedBuilder(builder, found[device]), device, why
+
+
+@contextlib.contextmanager
+def on(device: Device) -> Iterator[None]:
+  """Has JAX compute on a device meanwhile, `cpu` or `gpu`; by `auto` where it does by itself; raises as `place`."""
+  if device == AUTO:
+    yield
+    return
+  where = _placements(device)[device].learner
+  with importlib.import_module("jax").default_device(where):
+    yield
+
+
+def _placements(device: Device) -> dict[str, Any]:
+  """What placements there are, by name, none without acme-jax. Raises UsageError where `device` is not among them."""
+  if importlib.util.find_spec("acme_jax") is None:
+    return {}
+  found: dict[str, Any] = _jax_placement().available()
+  if device not in (AUTO, *found):
+    raise UsageError(
+      f"--device {device}: JAX sees no accelerator here, only the CPU: install a JAX for it, such as jax[cuda13], or "
+      f'leave --device out; a run that began on one goes on on the CPU with "device": "{CPU}" in its config.json.'
+    )
+  return found
+
+
+def _jax_placement() -> ModuleType:
+  return importlib.import_module("acme_jax.placement")

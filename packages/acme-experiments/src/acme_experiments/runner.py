@@ -5,6 +5,7 @@ between two steps, so where a run is stopped and resumed changes nothing that it
 """
 
 import contextlib
+import dataclasses
 import functools
 import math
 import pathlib
@@ -85,6 +86,9 @@ class _Run:
       )
       on_error.callback(self._parts.close)
       directory.write_xla_flag(self._parts.xla_flag)
+      if self._experiment.device != self._parts.device:  # So that it goes on there.
+        self._experiment = dataclasses.replace(self._experiment, device=self._parts.device)
+        directory.write_experiment(self._experiment)
       if self._experiment.dataset is None:  # Of what a dataset holds a save copies the priorities alone.
         saving.check_memory(getattr(self._parts.agent, "replay", None), self._experiment.steps)
       # Before the first episode, and in one environment for all. What it tries has no effect on those that repeat.
@@ -128,6 +132,8 @@ class _Run:
         stacklevel=2,
       )
     self._display.start(self._experiment, self._loop.steps, self._tally.highest)
+    if self._parts.why is not None:
+      self._display.message(self._parts.why)
     self._display.learns_from(self._parts.agent.experience)
     self._pretrain()
     while not self._over or self._evaluation_due:

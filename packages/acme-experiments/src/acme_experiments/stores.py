@@ -6,7 +6,6 @@ The options that a run gives, to those that take them: `frame_stack`, `address`,
 
 import functools
 import inspect
-import sys
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -19,12 +18,11 @@ from acme_experiments.experiment import AUTO, Experiment, UsageError
 
 NOTHING = "nothing"  # The replay of those who do not learn.
 _DEVICE = "device"  # The replay that gives the embedded one's samples, and keeps observations on the device.
+_ACCELERATED = ("gpu", "split")  # Where an agent learns on an accelerator.
 
 
-def make_replay(
-  experiment: Experiment, environment: dm_env.Environment | None, backend: str | None
-) -> plugins.MakeReplay:
-  """What makes the replay of `--replay`: NAME, or NAME://HOST:PORT; of auto, for an agent with this backend.
+def make_replay(experiment: Experiment, environment: dm_env.Environment | None, device: str) -> plugins.MakeReplay:
+  """What makes the replay of `--replay`: NAME, or NAME://HOST:PORT; of auto, for an agent on this device.
 
   Raises:
     PluginError: no such replay is installed.
@@ -36,9 +34,7 @@ def make_replay(
   if at and not address.rpartition(":")[2].isdigit():
     raise UsageError(f"--replay: expected {name}://HOST:PORT, got {experiment.replay!r}.")
   if name == AUTO:
-    name = (
-      _DEVICE if backend == "jax" and _DEVICE in plugins.list_replays() and _has_accelerator() else plugins.EMBEDDED
-    )
+    name = _DEVICE if device in _ACCELERATED and _DEVICE in plugins.list_replays() else plugins.EMBEDDED
   make = plugins.load_replay(name)
   taken = inspect.signature(make).parameters
   options: dict[str, Any] = {}
@@ -85,11 +81,6 @@ class _Nothing(replay.Replay):
 
   def restore(self, state: types.State) -> None:
     pass
-
-
-def _has_accelerator() -> bool:
-  """Whether JAX, which the agent has imported, computes on anything but the CPU."""
-  return "jax" in sys.modules and sys.modules["jax"].default_backend() != "cpu"
 
 
 def _where_it_fits(

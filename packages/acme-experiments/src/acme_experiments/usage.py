@@ -2,7 +2,9 @@
 
 from typing import Literal
 
-AUTO = "auto"  # The replay of those who leave it to the machine.
+AUTO: Literal["auto"] = "auto"  # The replay, or the device, of those who leave it to the machine.
+Device = Literal["auto", "cpu", "gpu", "split"]
+"""Where an agent computes: on the CPU, on an accelerator, acting on the one and learning on the other."""
 Which = Literal["newest", "best"] | int
 """The parameters of a run: the newest, those of the best evaluation, or those of a step's checkpoint."""
 
