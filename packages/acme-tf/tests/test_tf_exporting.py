@@ -66,10 +66,11 @@ def make_program(policy, spec):
 
 
 @pytest.mark.parametrize("kind", POLICIES)
-def test_the_files_act_as_the_actor_does(tmp_path, kind):
+def test_the_files_act_as_the_actor_does(tmp_path, caplog, kind):
   spec, policy = POLICIES[kind]
   source, agent = Source(), make_program(policy, spec)
   taken = exporting.export(agent, spec, source, 3, tmp_path)
+  assert not [record for record in caplog.records if record.name == "absl"], "names that TensorFlow must change"
   loaded = tf.saved_model.load(str(tmp_path / "saved_model"))
   params, start = dict(np.load(tmp_path / "params.npz")), dict(np.load(tmp_path / "start.npz"))
   assert all((params[name] == value).all() for name, value in source.values.items())

@@ -83,8 +83,9 @@ def export(
   inputs |= start
   module = tf.Module()
   module.held = list(held)  # So that they are saved.
-  module.act = tf.function(act, input_signature=[{name: tf.TensorSpec.from_tensor(tf.constant(leaf), name=name)
-                                                  for name, leaf in inputs.items()}])  # fmt: skip
+  # The dict has the names; those of specs, which TensorFlow warns of, may have no slash.
+  signature = {name: tf.TensorSpec(leaf.shape, leaf.dtype, name.replace("/", "_")) for name, leaf in inputs.items()}
+  module.act = tf.function(act, input_signature=[signature])
   tf.saved_model.save(module, str(to / FUNCTION))
   params: dict[str, Any] = variables.values(held)
   np.savez(to / VARIABLES, **params)
