@@ -63,6 +63,10 @@ SEQUENCES = experience.Sequences(length=2, period=1)
     (lambda: experience.Sequences(length=0, period=1), "Sequences.length"),
     (lambda: experience.Sequences(length=2, period=1, end_of_episode="stop"), "end_of_episode: expected one of"),
     (lambda: experience.Queue(length=1), "Queue.length: expected 2 or more"),
+    (
+      lambda: experience.Queue(length=2, batch_size=8, max_size=4),
+      "Queue.max_size: expected room for a batch of 8, got 4",
+    ),
     (lambda: experience.Queue(length=2, priority_exponent=0.5), "Queue.priority_exponent: expected None"),
     (lambda: experience.Queue(length=2, samples_per_insert=0.5), "Queue.samples_per_insert: expected None"),
     (lambda: experience.Queue(length=2).from_dataset("x"), "no use for a dataset"),
@@ -77,6 +81,10 @@ SEQUENCES = experience.Sequences(length=2, period=1)
     (lambda: experience.Mixed(parts=PARTS, share="size"), 'Mixed.share: expected shares by name or "priority"'),
     (lambda: experience.Mixed(parts=PARTS, share={"demos": 0.5, "replay": 0.6}), "add up to 1"),
     (lambda: experience.Mixed(parts=PARTS, share={"demos": 1.0}), "of demos, replay"),
+    (lambda: experience.Mixed(parts=PARTS, share={"demos": float("inf"), "replay": 1.0}), "add up to 1"),
+    (lambda: experience.Mixed(parts=PARTS, share={"demos": float("nan"), "replay": 1.0}), "add up to 1"),
+    (lambda: experience.Mixed(parts=PARTS, share=0.25), 'Mixed.share: expected shares by name or "priority", got 0.25'),
+    (lambda: experience.Mixed(parts=PARTS, share=[0.5, 0.5]), "Mixed.share: expected shares by name"),
   ],
 )
 def test_what_makes_no_sense(make, message):
@@ -88,3 +96,10 @@ def test_shares_are_exact_as_they_are_written():
   experience.Mixed(parts=PARTS, share={"demos": 0.1, "replay": 0.9})
   three = {name: PARTS["demos"] for name in ("a", "b", "c")}
   experience.Mixed(parts=three, share={"a": 0.1, "b": 0.2, "c": 0.7})
+
+
+@pytest.mark.parametrize("share", [1 / 3, 1 / 6, 1 / 48, 0.7, 0.1 + 0.2, 1e-17, 0.12345678901234568])
+def test_any_share_and_the_rest_are_one(share):
+  rest = (1 - share, float(1 - experience.exact(share)))
+  for other in rest:
+    experience.Mixed(parts=PARTS, share={"demos": share, "replay": other})

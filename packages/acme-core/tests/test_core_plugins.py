@@ -1,5 +1,6 @@
 """Agents are found by name, loaded when asked for, and what is wrong with one is said."""
 
+import dataclasses
 import pathlib
 import re
 import sys
@@ -7,7 +8,7 @@ import textwrap
 
 import pytest
 
-from acme import plugins
+from acme import configs, plugins
 
 AGENT = """
   from acme.plugins import AgentPlugin
@@ -124,6 +125,9 @@ def test_backends():
   )
   with pytest.raises(ValueError, match="backend: expected one of 'numpy', 'tf', got 'torch'"):
     plugin.builder(backend="torch")
+  for config in ({}, configs.ReplayConfig()):
+    with pytest.raises(TypeError, match="config: expected a TransitionConfig or None, got "):
+      dataclasses.replace(plugin, config=configs.TransitionConfig).builder(config)
   with pytest.raises(ImportError, match=r"The backend 'numpy' of x needs acme_x.*pip install \"acme-x\"$"):
     plugin.builder()
   with pytest.raises(ImportError, match=r"pip install \"acme-x\[tf\]\""):

@@ -58,7 +58,7 @@ def record(path, episodes, core=()):
   return str(path)
 
 
-@pytest.mark.parametrize("ratio", [1 / 256, 1 / 32, 0.3, 0.5])
+@pytest.mark.parametrize("ratio", [1 / 256, 1 / 48, 1 / 32, 0.3, 0.5])
 def test_the_ratio_is_exact_over_time(shown, ratio):
   config = R2D3Config(**SMALL, demonstrations=shown, demonstration_ratio=ratio)
   replay = EmbeddedReplay(make_experience(dataclasses.replace(config, samples_per_insert=1e6)), STEP)

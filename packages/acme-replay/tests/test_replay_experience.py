@@ -404,7 +404,7 @@ def of_demos(batch):
   return batch.data.observation[..., 0].reshape(len(batch.keys), -1)[:, 0] == 9
 
 
-@pytest.mark.parametrize("share", [0.25, 0.1, 1 / 256, 0.875])
+@pytest.mark.parametrize("share", [0.25, 0.1, 1 / 256, 0.875, 0.7, 1 / 6, 1 / 48])
 @pytest.mark.parametrize("batch_size", [1, 3, 8])
 def test_fixed_shares_are_exact_over_time(recorded, share, batch_size):
   made = EmbeddedReplay(mixed(recorded, {"acting": 1 - share, "demos": share}, batch_size), STEP)

@@ -132,6 +132,8 @@ class Queue(_Recurrent):
     super().__post_init__()
     if self.length < 2:
       raise ValueError(f"Queue.length: expected 2 or more, the step to bootstrap from included, got {self.length!r}.")
+    if self.max_size < self.batch_size:
+      raise ValueError(f"Queue.max_size: expected room for a batch of {self.batch_size}, got {self.max_size!r}.")
     only = {"priority_exponent": None, "samples_per_insert": None, "dataset": None, "min_size": 1, "held_out": 0}
     for name, value in only.items():
       if getattr(self, name) != value:
@@ -188,9 +190,9 @@ class Mixed(configs.Config):
     online = [name for name, part in self.parts.items() if part.dataset is None]
     if len(online) > 1 or any(isinstance(part, Queue) for part in self.parts.values()):
       raise ValueError(f"Mixed.parts: expected at most one part without a dataset, and no queue, got {online}.")
-    if not isinstance(self.share, str):
+    if isinstance(self.share, Mapping):
       fits = self.share.keys() == self.parts.keys() and all(share > 0 for share in self.share.values())
-      if not fits or sum(map(exact, self.share.values())) != 1:
+      if not fits or abs(sum(self.share.values()) - 1) > 1e-9:  # A sixth and five are not one, in floats.
         raise ValueError(
           f"Mixed.share: expected shares above 0 of {', '.join(self.parts)} that add up to 1, got {self.share!r}."
         )

@@ -73,9 +73,13 @@ class AgentPlugin(Generic[Config]):
       **options: others that the agent takes.
 
     Raises:
+      TypeError: the config is another agent's, or none.
       ValueError: there is no such backend, or it lacks a switch of the config.
       ImportError: the backend is not installed; the message says what to install.
     """
+    default = self.config()
+    if not isinstance(config, type(default) | None):
+      raise TypeError(f"config: expected a {type(default).__name__} or None, got {config!r}.")
     backend = next(iter(self.backends)) if backend is None else backend
     if backend not in self.backends:
       raise ValueError(f"backend: expected one of {', '.join(map(repr, self.backends))}, got {backend!r}.")
@@ -90,7 +94,7 @@ class AgentPlugin(Generic[Config]):
       ) from error
     if network is not None:
       options = {"network": network, **options}
-    builder: builders.Builder[Config, Any] = module.make_builder(self.config() if config is None else config, **options)
+    builder: builders.Builder[Config, Any] = module.make_builder(default if config is None else config, **options)
     return builder
 
 

@@ -54,24 +54,19 @@ class Agent(core.Actor, core.VariableSource):
     self._spec = spec
     self._program = builder.make_program(spec)
     self.experience = described = builder.make_experience(spec, self._program)
-    self.replay = _make_replay(replay, described, builder.step_spec(spec, self._program), replay_seed)
+    self.replay = made = _make_replay(replay, described, builder.step_spec(spec, self._program), replay_seed)
     if self.replay.backend not in (None, builder.backend):
       raise ValueError(
         f"{type(self.replay).__name__} is for agents with the backend {self.replay.backend!r}, and this one's is "
         f"{builder.backend!r}: take another replay, such as the embedded one, or the agent's other backend."
       )
+    wanting = made if described.prioritized else None
     learning = builders.LearnerInputs(
-      dataset=self.replay.dataset(),
-      seed=learner_seed,
-      replay=self.replay if described.prioritized else None,
-      once=self.replay.once,
-      logger=logger,
-      counter=counter,
+      dataset=made.dataset(), once=made.once, seed=learner_seed, replay=wanting, logger=logger, counter=counter
     )
     self.learner = builder.make_learner(spec, self._program, learning)
-    adder = self.replay.adder(num_envs)
-    acting = builders.ActorInputs(variables=self.learner, seed=actor_seed, adder=adder, num_envs=num_envs)
-    self.actor = builder.make_actor(spec, self._program, acting)
+    given = builders.ActorInputs(variables=self.learner, seed=actor_seed, adder=made.adder(num_envs), num_envs=num_envs)
+    self.actor = builder.make_actor(spec, self._program, given)
     self.replay.remember(
       lambda adder: self.make_actor(builders.ActorInputs(variables=self.learner, seed=actor_seed, adder=adder))
     )
