@@ -1,5 +1,6 @@
 """The learner's scaffolding, on a one-parameter regression."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -7,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from acme import builders, counting, loggers, replay
+from acme import builders, configs, counting, experience, loggers, replay
 from acme_jax import learning
+from acme_jax.builder import ProgramBuilder
 from acme_jax.program import Program
 
 
@@ -106,6 +108,18 @@ def test_scan_is_the_same_as_single_steps():
   assert a.save()["steps"] == b.save()["steps"] == 4
   first = [entry for entry in many.log if entry[0] == "priorities"][0]
   assert len(first[1]) == len(first[2]) == 4
+
+
+def test_a_config_of_any_kind_may_ask_for_several_updates_in_a_step():
+  @dataclasses.dataclass(frozen=True, kw_only=True)
+  class Config(configs.Config):
+    num_sgd_steps_per_step: configs.PositiveInt = 2
+
+  builder = ProgramBuilder(Config(), experience.Transitions(), lambda spec: make_program())
+  inputs = builders.LearnerInputs(dataset=iter(Store([[1, 2, 3, 4]])))
+  learner = builder.make_learner(None, make_program(), inputs)
+  learner.step()
+  assert learner.save()["steps"] == 2
 
 
 @pytest.mark.parametrize(("prioritized", "late"), [(True, 1), (False, 16)])

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import tree
 
-from acme import builders, configs, core, experience, types
+from acme import builders, core, experience, types
 from acme_anakin import adders, store
 from acme_anakin.environments import Environment
 from acme_jax import exploration, learning, networks
@@ -124,8 +124,7 @@ class Loop(core.Saveable):
     self._datasets, passes = store.read_datasets(description, builder.step_spec(spec, program))
     self._store = store.Store(description, num_envs, steps)
     batches = description.pretraining_batches if isinstance(description, experience.Mixed) else 0
-    repeated = builder.config.num_sgd_steps_per_step if isinstance(builder.config, configs.ReplayConfig) else 1
-    self._repeated = repeated
+    self._repeated = repeated = getattr(builder.config, "num_sgd_steps_per_step", 1)
     self._pretraining = batches * repeated if self.acts else 0  # SGD steps.
     self._update = learning.checked(program.update if repeated == 1 else learning.scan(program.update, repeated))
     self._lift: Callable[..., Any] = jax.vmap if len(self.seeds) > 1 else lambda f, in_axes=0: f

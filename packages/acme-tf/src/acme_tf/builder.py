@@ -68,8 +68,7 @@ class ProgramBuilder(builders.Builder[Config, Program[S, P, C]], Generic[Config,
   def make_learner(
     self, spec: specs.EnvironmentSpec, program: Program[S, P, C], inputs: builders.LearnerInputs
   ) -> core.Learner:
-    num_sgd_steps = self.config.num_sgd_steps_per_step if isinstance(self.config, configs.ReplayConfig) else 1
-    return learning.Learner(program, inputs, num_sgd_steps=num_sgd_steps)
+    return learning.Learner(program, inputs, num_sgd_steps=getattr(self.config, "num_sgd_steps_per_step", 1))
 
   def make_actor(
     self, spec: specs.EnvironmentSpec, program: Program[S, P, C], inputs: builders.ActorInputs
