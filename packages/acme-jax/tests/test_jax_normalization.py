@@ -108,6 +108,7 @@ def test_a_program_sees_what_it_saw_scaled():
     behaviour=policy,
     evaluation=policy,
     space=None,
+    priorities=lambda params, items: items.observation["a"] + params,
   )
   agent = normalization.normalized(seen, spec)
   observation = {"a": RNG.normal(100, 5, size=(64, 3)).astype(np.float32), "b": np.arange(64) % 4}
@@ -123,6 +124,7 @@ def test_a_program_sees_what_it_saw_scaled():
   assert state.inner == 1 and agent.variables(state)["count"] == 1
   acted = agent.behaviour.act(agent.params(state), None, types.Step(observation, None, None, None, None), ())
   np.testing.assert_allclose(acted.action, scaled.observation["a"] + 1, rtol=1e-5)
+  np.testing.assert_allclose(agent.priorities(agent.params(state), data), scaled.observation["a"] + 1, rtol=1e-5)
   sequence = types.Sequence(
     jax.tree.map(lambda x: x.reshape(8, 8, *x.shape[1:]), observation), *[()] * 4, np.ones((8, 8))
   )

@@ -117,11 +117,15 @@ def normalized(agent: program.Program[Any, Any, Any], spec: specs.EnvironmentSpe
     inner, priorities, metrics = agent.update(state.inner, sample._replace(data=_scaled(statistics, data)))
     return Normalized(inner, statistics), priorities, metrics
 
-  inner_evaluate = agent.evaluate
+  inner_evaluate, inner_priorities = agent.evaluate, agent.priorities
 
   def evaluate(state: Normalized, sample: replay.Sample) -> Any:
     assert inner_evaluate is not None
     return inner_evaluate(state.inner, sample._replace(data=_scaled(state.statistics, sample.data)))
+
+  def priorities(params: Normalized, items: Any) -> jax.Array:
+    assert inner_priorities is not None
+    return inner_priorities(params.inner, _scaled(params.statistics, items))
 
   return dataclasses.replace(
     agent,
@@ -132,6 +136,7 @@ def normalized(agent: program.Program[Any, Any, Any], spec: specs.EnvironmentSpe
     behaviour=None if agent.behaviour is None else _scaling(agent.behaviour),
     evaluation=None if agent.evaluation is None else _scaling(agent.evaluation),
     evaluate=None if inner_evaluate is None else evaluate,
+    priorities=None if inner_priorities is None else priorities,
   )
 
 
