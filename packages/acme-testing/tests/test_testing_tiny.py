@@ -155,17 +155,29 @@ def test_the_margin_is_of_demonstrations_alone(tmp_path):
   assert changed == {0: True, 1: False}
 
 
-def test_an_update_that_doubles_its_precision_fails_the_battery():
-  """Which only shows where JAX has 64 bits."""
+def make_check():
+  """A program, and the battery's check of what is made of it."""
   subject = conformance.subjects(actor_critic.AGENT)[0]
   builder = runs.make_builder(subject.plugin, subject.config, subject.spec)
   program = builder.make_program(subject.spec)
+  step_spec = builder.step_spec(subject.spec, program)
+  return program, functools.partial(programs.check, sample=subject.sample, step_spec=step_spec)
+
+
+def test_a_program_calls_its_arguments_as_it_likes():
+  program, check = make_check()
+  policy = dataclasses.replace(program.evaluation, initial=lambda p, n: program.evaluation.initial(p, n))
+  check(dataclasses.replace(program, behaviour=None, evaluation=policy))
+
+
+def test_an_update_that_doubles_its_precision_fails_the_battery():
+  """Which only shows where JAX has 64 bits."""
+  program, check = make_check()
 
   def update(state, sample):
     new, *others = program.update(state, sample)
     return jax.tree.map(lambda x: x * jax.numpy.ones((), float) if x.dtype == np.float32 else x, new), *others
 
-  check = functools.partial(programs.check, sample=subject.sample, step_spec=builder.step_spec(subject.spec, program))
   check(program)
   with pytest.raises(AssertionError, match="With jax_enable_x64 update makes float64 of the state's"):
     check(dataclasses.replace(program, update=update))

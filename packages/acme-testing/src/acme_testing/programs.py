@@ -93,7 +93,7 @@ def _functions(program: Any, sample: replay.Sample, step_spec: types.Step) -> It
   for name, policy in (("behaviour", program.behaviour), ("evaluation", program.evaluation)):
     if policy is None:
       continue
-    core = jax.eval_shape(functools.partial(policy.initial, num_envs=_NUM_ENVS), params)
+    core = jax.eval_shape(lambda params, policy=policy: policy.initial(params, _NUM_ENVS), params)
     noise = () if policy.explore is None else _shapes(policy.explore.initial(_NUM_ENVS))
 
     def act(params: Any, key: Any, steps: Any, step: Any, carry: Any, policy: Any = policy) -> Any:
