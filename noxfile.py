@@ -392,12 +392,14 @@ TEMPLATES = {"jax": ["discrete", "continuous", "recurrent", "queue", "offline"],
 @nox.session
 @nox.parametrize("stack", STACKS, ids=STACKS)
 def template(session: nox.Session, stack: str) -> None:
-  """What `acme new-agent` writes: linted, typed, built, resumed; the first is held to all that an agent is."""
+  """What `acme new-agent` writes: linted, typed, built, traced, resumed; the first is held to all that an agent is."""
   rendered = render(session, stack)
   for kind, path in rendered.items():
     whole = kind == "discrete" and stack == "jax"
     if whole:
+      others = [f"example-{other}" for other in rendered if other != kind]
       battery(session, f"example-{kind}", xla=COMPILE_QUICKEST)
+      battery(session, *others, options=["-k", "check_program"], xla=COMPILE_QUICKEST)
     pytest(session, str(path / "tests"), "-n", "0", *([] if whole else ["-k", "resum"]))
 
 
@@ -679,10 +681,11 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def imports(session: nox.Session) -> None:
-  """Who may import whom, from what lies in packages/; and README.md names all of it."""
+  """Who may import whom, from what lies in packages/; README.md names all of it, and no package lacks anything."""
   contracts = pathlib.Path(session.create_tmp()).resolve() / "contracts.ini"
   session.run("python", str(ROOT / "tests" / "contracts.py"), str(contracts))  # Before the minute that building takes.
-  session.install("-q", "import-linter", "-c", str(CONSTRAINTS / "tools.txt"))
+  session.install("-q", "import-linter", "pytest", "-c", str(CONSTRAINTS / "tools.txt"))
+  session.run("pytest", "-q", "-p", "no:cacheprovider", str(ROOT / "tests" / "test_repository.py"))
   session.install("-q", "--no-deps", *map(wheel, PACKAGES))  # It reads them, and imports nothing.
   session.run("lint-imports", "--config", str(contracts), "--no-cache")
 
@@ -753,7 +756,7 @@ SHARED = {
 
 
 def changed_paths(base: str) -> list[str]:
-  """What differs from a revision: committed, not committed, and not yet known to git."""
-  commands = (["git", "diff", "--name-only", base], ["git", "ls-files", "--others", "--exclude-standard"])
-  found = [subprocess.run(each, cwd=ROOT, check=True, capture_output=True, text=True).stdout for each in commands]
-  return "".join(found).splitlines()
+  """What differs from a revision: committed, not committed, and not yet known to git; of what moved, both places."""
+  commands = (["diff", "--name-only", "--no-renames", "-z", base], ["ls-files", "--others", "--exclude-standard", "-z"])
+  run = functools.partial(subprocess.run, cwd=ROOT, check=True, capture_output=True, text=True)
+  return [path for each in commands for path in run(["git", *each]).stdout.split("\0") if path]
