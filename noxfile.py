@@ -399,7 +399,7 @@ def template(session: nox.Session, stack: str) -> None:
     if whole:
       others = [f"example-{other}" for other in rendered if other != kind]
       battery(session, f"example-{kind}", xla=COMPILE_QUICKEST)
-      battery(session, *others, options=["-k", "check_program"], xla=COMPILE_QUICKEST)
+      battery(session, *others, options=["-k", "check_program or check_evaluation"], xla=COMPILE_QUICKEST)
     pytest(session, str(path / "tests"), "-n", "0", *([] if whole else ["-k", "resum"]))
 
 

@@ -28,7 +28,9 @@ class Kind(NamedTuple):
   reference: str = "Mnih et al. 2015, Nature 518"
   environment: str = "gym:CartPole-v1"
   options: str = ""
+  arguments: str = "acme.make_environment_spec(environment), seed=0"
   loop: str = "acme.EnvironmentLoop(environment, agent).run(num_episodes=300)"
+  small: str = ""
   backends: tuple[str, ...] = ("jax",)
 
 
@@ -53,7 +55,9 @@ KINDS = {
     "behavioural cloning, from recorded episodes",
     reference="Pomerleau 1991, Neural Computation 3",
     options=" --dataset EPISODES",
+    arguments="spec, config={cls}Config(dataset=path)",
     loop="acme.LearningLoop(agent.learner).run(num_steps=10_000)",
+    small='\n  small={"dataset": "{dataset}"},',
   ),
 }
 _REQUIREMENTS = {
@@ -83,6 +87,7 @@ def render(name: str, folder: pathlib.Path, kind: str = "discrete", backend: str
     "backend": backend,
     "requirements": "\n".join(f'  "{requirement}",' for requirement in _REQUIREMENTS[backend]),
   }
+  words["arguments"] = words["arguments"].format(cls=words["cls"])
   exports = ["AGENT", words["cls"], f"{words['cls']}Config"]
   words["exports"] = ", ".join(f'"{name}"' for name in sorted(exports, key=lambda name: (not name.isupper(), name)))
   words["summary"] = words["about"][0].upper() + words["about"][1:] + "."
