@@ -103,6 +103,17 @@ def test_agents_share_no_code():
   assert not shared, "\n".join(sorted(shared))
 
 
+def test_losses_assert_shapes():
+  """Not only say them: of arrays that broadcast, which no error shows, something else would be learned."""
+  missing = []
+  for path in ROOT.glob("packages/*/src/*/jax/losses.py"):
+    for node in ast.parse(path.read_text()).body:
+      public = isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and len(node.args.args) > 1
+      if public and "chex.assert_" not in ast.unparse(node):
+        missing.append(f"{path.relative_to(ROOT)}:{node.lineno}: {node.name}")
+  assert not missing, missing
+
+
 def test_the_reverb_stack_has_the_lowest_jax():
   """What the session `lowest` tries need so not be tried beside dm-reverb again."""
   lines = (ROOT / "constraints" / "reverb.txt").read_text().splitlines()

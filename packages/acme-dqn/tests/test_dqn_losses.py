@@ -234,3 +234,31 @@ def test_distributional_targets_pass_no_gradient(target_of):
   assert np.any(of_out[0])
   assert not np.any(of_out[1])
   assert not np.any(of_t)
+
+
+Q, OUT = jnp.zeros(2), jnp.zeros((2, 3))
+
+
+@pytest.mark.parametrize(
+  "loss",
+  [
+    lambda a, r, q, out: losses.q_learning(Q, a, r, 0.9, q, Q, 1.0),
+    lambda a, r, q, out: losses.categorical_q_learning(SUPPORT, OUT, a, r, 0.9, out, q),
+    lambda a, r, q, out: losses.quantile_q_learning(OUT, a, r, 0.9, out, q, 1.0),
+    lambda a, r, q, out: losses.munchausen_q_learning(Q, a, r, 0.9, Q, q, 1.0, MUNCHAUSEN),
+    lambda a, r, q, out: losses.munchausen_categorical_q_learning(SUPPORT, OUT, a, r, 0.9, OUT, out, MUNCHAUSEN),
+    lambda a, r, q, out: losses.munchausen_quantile_q_learning(OUT, a, r, 0.9, OUT, out, 1.0, MUNCHAUSEN),
+  ],
+)
+def test_other_shapes_than_it_says_are_refused(loss):
+  """Most would broadcast, and be learned from."""
+  good = (ACTION, 0.1, Q, OUT)
+  loss(*good)
+  for bad in (
+    (jnp.zeros(2, int), *good[1:]),
+    (ACTION, jnp.zeros(1), Q, OUT),
+    (ACTION, 0.1, jnp.zeros(3), jnp.zeros((2, 1))),
+    (ACTION, 0.1, jnp.zeros((1, 2)), jnp.zeros(3)),
+  ):
+    with pytest.raises(AssertionError):
+      loss(*bad)

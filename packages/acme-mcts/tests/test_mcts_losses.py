@@ -92,3 +92,15 @@ def test_the_whole_loss_against_numpy():
     gradients[0].prediction["value"]["w"][:, 0], -np.mean(delta[:, None] * o_tm1, 0), rtol=1e-4
   )
   assert not any(np.any(leaf) for leaf in jax.tree.leaves(gradients[1]))
+
+
+def test_other_shapes_than_they_say_are_refused():
+  step = networks.Step(jnp.zeros(3), jnp.zeros(()), jnp.zeros(()))
+  for loss in (
+    lambda: losses.value_loss(0.0, np.zeros(2), 1.0, 0.0),
+    lambda: losses.policy_loss(np.zeros(2), np.ones(1)),
+    lambda: losses.transition_loss(step, np.zeros(1), 0.0, 0.0),
+    lambda: losses.transition_loss(step, np.zeros(3), np.zeros(2), 0.0),
+  ):
+    with pytest.raises(AssertionError):
+      loss()

@@ -167,7 +167,9 @@ def gaussian_loss(
   Returns:
     The loss, [], and what to log: all are to be averaged over states.
   """
-  chex.assert_rank([online.mean, target.mean, action, q], [1, 1, 2, 1])
+  chex.assert_rank([online.mean, action, q], [1, 2, 1])
+  chex.assert_equal_shape([online.mean, online.stddev, target.mean, target.stddev])
+  chex.assert_shape(action, (*q.shape, *online.mean.shape))
   dual = positive(duals)
   uniform = jnp.full_like(q, -math.log(q.shape[0]))  # [N], log 1/N
   weights, total = e_step(q, uniform, dual["temperature"], settings.epsilon)
@@ -205,7 +207,8 @@ def categorical_loss(
   Returns:
     The loss, [], and what to log: all are to be averaged over states.
   """
-  chex.assert_rank([online.logits, target.logits, q], 1)
+  chex.assert_rank(q, 1)
+  chex.assert_equal_shape([online.logits, target.logits, q])
   dual = positive(duals)
   weights, total = e_step(q, target.log_probs, dual["temperature"], settings.epsilon)
   kl = target.kl(online)
@@ -237,6 +240,7 @@ def mixed_loss(
   Returns:
     The loss, [], and what to log: all are to be averaged over states.
   """
+  chex.assert_rank([action, q], [2, 1])
   numbers, *choices = target.parts(action)  # [N, D], and each [N, A]
   total, metrics = gaussian_loss(duals, online.gaussian, target.gaussian, numbers, q, settings)
   dual = positive(duals)

@@ -25,6 +25,7 @@ def n_step(r_t: tf.Tensor, discount_t: tf.Tensor, v_t: tf.Tensor, acted_t: tf.Te
   Returns:
     G_0, …, G_{T−1}: [T, B].
   """
+  tf.debugging.assert_shapes([(x, "TB") for x in (r_t, discount_t, v_t, acted_t)])
   size = r_t.shape[0]
   n = min(n, size)
 
@@ -77,6 +78,8 @@ def vtrace(
   Returns:
     Targets and advantages, [T, B] each.
   """
+  each = (v_tm1, v_t, r_t, discount_t, log_pi_tm1, log_mu_tm1, acted_tm1)
+  tf.debugging.assert_shapes([(x, "TB") for x in each])
   rho_tm1 = acted_tm1 * tf.exp(tf.minimum(log_pi_tm1 - log_mu_tm1, 0.0))  # [T, B], clipped
   advantages, target = [], v_t[-1]
   for t in reversed(range(r_t.shape[0])):
@@ -115,6 +118,8 @@ def retrace(
   Returns:
     G_0, …, G_{T−1}: [T, B].
   """
+  tf.debugging.assert_shapes([(x, "TB") for x in (v_t, r_t, discount_t)])
+  tf.debugging.assert_shapes([(x, "SB") for x in (q_t, v_t[1:], log_pi_t, log_mu_t, acted_t)])
   c_t = lambda_ * acted_t * tf.exp(tf.minimum(log_pi_t - log_mu_t, 0.0))  # [T−1, B]
   returns = [r_t[-1] + discount_t[-1] * v_t[-1]]
   for t in reversed(range(r_t.shape[0] - 1)):

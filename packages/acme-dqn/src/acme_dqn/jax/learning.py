@@ -50,10 +50,18 @@ def make_state(nets: networks.Networks, config: dqn_config.DQNConfig, key: jax.A
   return TrainingState(params, params, make_optimizer(config).init(params), jnp.zeros((), jnp.int32), key)
 
 
+class Outputs(NamedTuple):
+  """What the networks give for a transition: Q-values [A], or the logits or quantiles [A, K] of each action."""
+
+  tm1: jax.Array  # of the online network for o_tm1
+  t: jax.Array  # of the target network for o_t
+  target_tm1: jax.Array | None  # of the target network for o_tm1, where the policy's log is Munchausen's bonus
+  selector_t: jax.Array | None  # [A], the Q-values that choose the action in o_t; elsewhere
+
+
 def make_loss(nets: networks.Networks, config: dqn_config.DQNConfig) -> LossFn:
   """The function (params, target params, key, transitions) -> (losses and priorities [B], Q-values [B, A])."""
   apply, values = nets.network.apply, nets.values
-  loss_one = _loss_of_outputs(config)
 
   def loss(
     params: hk.Params, target_params: hk.Params, key: jax.Array, transitions: types.Transition
@@ -61,41 +69,39 @@ def make_loss(nets: networks.Networks, config: dqn_config.DQNConfig) -> LossFn:
     keys = jax.random.split(key, 4) if config.noisy else [None] * 4  # Noise of its own for each use (1706.10295).
     observation, next_observation = transitions.observation, transitions.next_observation
     discount_t = config.discount * transitions.discount  # [B], with the γ that the transition leaves out
-    out_tm1 = apply(params, keys[0], observation)  # [B, A] or [B, A, K]
-    out_t = apply(target_params, keys[1], next_observation)
+    tm1 = apply(params, keys[0], observation)  # [B, A] or [B, A, K]
+    t = apply(target_params, keys[1], next_observation)
+    target_tm1 = selector_t = None
     if config.munchausen:
-      other = apply(target_params, keys[2], observation)  # of which the policy's log is a bonus
-    elif config.double_q:
-      other = values(apply(params, keys[3], next_observation))  # [B, A] chooses the action
+      target_tm1 = apply(target_params, keys[2], observation)
     else:
-      other = values(out_t)
-    result = jax.vmap(loss_one)(out_tm1, transitions.action, transitions.reward, discount_t, out_t, other)
-    return result, values(out_tm1)
+      selector_t = values(apply(params, keys[3], next_observation) if config.double_q else t)  # [B, A]
+    outputs = Outputs(tm1, t, target_tm1, selector_t)
+    result = jax.vmap(make_loss_of_one(config))(outputs, transitions.action, transitions.reward, discount_t)
+    return result, values(tm1)
 
   return loss
 
 
-def _loss_of_outputs(config: dqn_config.DQNConfig) -> Callable[..., losses.Loss]:
-  """The unbatched (out_tm1, a_tm1, r_t, discount_t, target out_t, other) -> Loss that the switches ask for.
+def make_loss_of_one(config: dqn_config.DQNConfig) -> Callable[[Outputs, jax.Array, jax.Array, jax.Array], losses.Loss]:
+  """The function (outputs, a_tm1, r_t, discount_t) -> Loss, of one transition, that the switches ask for."""
+  atoms, delta = jnp.asarray(networks.atoms(config)), config.huber_delta
+  constants = losses.Munchausen(config.munchausen_alpha, config.munchausen_temperature, config.munchausen_clip)
 
-  `other` is the target network's out_tm1 for Munchausen, else the Q-values [A] that choose the action.
-  """
-  delta = config.huber_delta
-  atoms = jnp.asarray(networks.atoms(config))
-  if config.munchausen:
-    constants = losses.Munchausen(config.munchausen_alpha, config.munchausen_temperature, config.munchausen_clip)
+  def loss(out: Outputs, a_tm1: jax.Array, r_t: jax.Array, discount_t: jax.Array) -> losses.Loss:
+    happened = (a_tm1, r_t, discount_t)
+    if out.target_tm1 is not None:
+      if config.categorical:
+        return losses.munchausen_categorical_q_learning(atoms, out.tm1, *happened, out.target_tm1, out.t, constants)
+      munchausen = losses.munchausen_quantile_q_learning if config.quantile else losses.munchausen_q_learning
+      return munchausen(out.tm1, *happened, out.target_tm1, out.t, delta, constants)
+    assert out.selector_t is not None
     if config.categorical:
-      return lambda out_tm1, a, r, d, out_t, value_tm1: losses.munchausen_categorical_q_learning(
-        atoms, out_tm1, a, r, d, value_tm1, out_t, constants
-      )
-    munchausen = losses.munchausen_quantile_q_learning if config.quantile else losses.munchausen_q_learning
-    return lambda out_tm1, a, r, d, out_t, value_tm1: munchausen(out_tm1, a, r, d, value_tm1, out_t, delta, constants)
-  if config.categorical:
-    return lambda out_tm1, a, r, d, out_t, selector: losses.categorical_q_learning(
-      atoms, out_tm1, a, r, d, out_t, selector
-    )
-  plain = losses.quantile_q_learning if config.quantile else losses.q_learning
-  return lambda out_tm1, a, r, d, out_t, selector: plain(out_tm1, a, r, d, out_t, selector, delta)
+      return losses.categorical_q_learning(atoms, out.tm1, *happened, out.t, out.selector_t)
+    plain = losses.quantile_q_learning if config.quantile else losses.q_learning
+    return plain(out.tm1, *happened, out.t, out.selector_t, delta)
+
+  return loss
 
 
 def make_update(nets: networks.Networks, config: dqn_config.DQNConfig) -> Update[TrainingState]:

@@ -8,6 +8,7 @@ Shapes: A actions, K atoms or quantiles.
 
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import rlax
@@ -37,6 +38,8 @@ def q_learning(
 
   All q are [A]. With the value as selector it is plain Q-learning. References: 1509.06461; Mnih et al. 2015.
   """
+  chex.assert_rank([a_tm1, r_t, discount_t, q_tm1], [0, 0, 0, 1])
+  chex.assert_equal_shape([q_tm1, q_t_value, q_t_selector])
   td_error = rlax.double_q_learning(q_tm1, a_tm1, r_t, discount_t, q_t_value, q_t_selector)
   return Loss(rlax.huber_loss(td_error, delta), jnp.abs(td_error))
 
@@ -57,6 +60,9 @@ def categorical_q_learning(
 
   References: Bellemare et al. 2017 (1707.06887), algorithm 1; Hessel et al. 2017 (1710.02298), for the priority.
   """
+  chex.assert_rank([a_tm1, r_t, discount_t, logits_tm1], [0, 0, 0, 2])
+  chex.assert_equal_shape([logits_tm1, logits_t])
+  chex.assert_shape([q_t_selector, atoms], [logits_t.shape[:1], logits_t.shape[1:]])
   probabilities = jax.nn.softmax(logits_t[jnp.argmax(q_t_selector)])  # [K]
   target = rlax.categorical_l2_project(r_t + discount_t * atoms, probabilities, atoms)  # [K]
   return _cross_entropy(target, logits_tm1[a_tm1])
@@ -75,6 +81,9 @@ def quantile_q_learning(
 
   Quantiles are [A, K], the selector [A]; `delta` is κ. Reference: Dabney et al. 2017 (1710.10044), algorithm 1.
   """
+  chex.assert_rank([a_tm1, r_t, discount_t, quantiles_tm1], [0, 0, 0, 2])
+  chex.assert_equal_shape([quantiles_tm1, quantiles_t])
+  chex.assert_shape(q_t_selector, quantiles_t.shape[:1])
   target = r_t + discount_t * quantiles_t[jnp.argmax(q_t_selector)]  # [K]
   return _quantile_regression(target, quantiles_tm1[a_tm1], delta)
 
@@ -94,6 +103,8 @@ def munchausen_q_learning(
   All q are [A]. Reference: Vieillard et al. 2020 (2007.14430), equation 1. Deviation: over n steps the bonus and the
   entropy count for the first and the last observation, not for those between.
   """
+  chex.assert_rank([a_tm1, r_t, discount_t, q_tm1], [0, 0, 0, 1])
+  chex.assert_equal_shape([q_tm1, q_tm1_value, q_t_value])
   policy, entropy = _soft_policy(q_t_value, constants)  # [A], [A]
   bonus = _log_policy_bonus(q_tm1_value, a_tm1, constants)
   target = r_t + bonus + discount_t * jnp.sum(policy * (q_t_value + entropy))
@@ -116,6 +127,9 @@ def munchausen_categorical_q_learning(
   Action a contributes the projection of r_t + bonus + γ_t (z − τ log π(a)), so that the mean is that of M-DQN, save for
   returns outside the atoms. Logits are [A, K]. Our extension of 2007.14430, which has it for quantiles (M-IQN).
   """
+  chex.assert_rank([a_tm1, r_t, discount_t, logits_tm1], [0, 0, 0, 2])
+  chex.assert_equal_shape([logits_tm1, logits_tm1_value, logits_t])
+  chex.assert_shape(atoms, logits_t.shape[1:])
   probabilities = jax.nn.softmax(logits_t)  # [A, K]
   policy, entropy = _soft_policy(probabilities @ atoms, constants)  # [A], [A]
   bonus = _log_policy_bonus(jax.nn.softmax(logits_tm1_value) @ atoms, a_tm1, constants)
@@ -138,6 +152,8 @@ def munchausen_quantile_q_learning(
 
   Quantiles are [A, K]. Reference: Vieillard et al. 2020 (2007.14430), appendix on M-IQN.
   """
+  chex.assert_rank([a_tm1, r_t, discount_t, quantiles_tm1], [0, 0, 0, 2])
+  chex.assert_equal_shape([quantiles_tm1, quantiles_tm1_value, quantiles_t])
   policy, entropy = _soft_policy(jnp.mean(quantiles_t, axis=-1), constants)  # [A], [A]
   bonus = _log_policy_bonus(jnp.mean(quantiles_tm1_value, axis=-1), a_tm1, constants)
   target = r_t + bonus + discount_t * policy @ (quantiles_t + entropy[:, None])  # [K]

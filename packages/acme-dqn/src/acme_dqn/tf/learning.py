@@ -54,7 +54,7 @@ def end_step(state: TrainingState, config: dqn_config.DQNConfig) -> None:
 
 def make_loss(nets: networks.Networks, config: dqn_config.DQNConfig) -> LossFn:
   """The function (online, target, transitions) -> (losses and priorities [B], Q-values [B, A])."""
-  loss_of_outputs = _loss_of_outputs(config)
+  atoms, delta = tf.constant(networks.atoms(config)), config.huber_delta
 
   def loss(online: snt.Module, target: snt.Module, transitions: types.Transition) -> tuple[losses.Loss, tf.Tensor]:
     a_tm1 = tf.cast(transitions.action, tf.int32)  # [B]
@@ -62,19 +62,15 @@ def make_loss(nets: networks.Networks, config: dqn_config.DQNConfig) -> LossFn:
     out_tm1 = online(transitions.observation)  # [B, A] or [B, A, K]
     out_t = target(transitions.next_observation)
     chooser = online(transitions.next_observation) if config.double_q else out_t
-    result = loss_of_outputs(out_tm1, a_tm1, transitions.reward, discount_t, out_t, nets.values(chooser))
+    selector_t, happened = nets.values(chooser), (a_tm1, transitions.reward, discount_t)  # [B, A] chooses the action
+    if config.categorical:
+      result = losses.categorical_q_learning(atoms, out_tm1, *happened, out_t, selector_t)
+    else:
+      plain = losses.quantile_q_learning if config.quantile else losses.q_learning
+      result = plain(out_tm1, *happened, out_t, selector_t, delta)
     return result, nets.values(out_tm1)
 
   return loss
-
-
-def _loss_of_outputs(config: dqn_config.DQNConfig) -> Callable[..., losses.Loss]:
-  """The (out_tm1, a_tm1, r_t, discount_t, target out_t, selector [B, A]) -> Loss that the switches ask for."""
-  if config.categorical:
-    atoms = tf.constant(networks.atoms(config))
-    return lambda *outputs: losses.categorical_q_learning(atoms, *outputs)
-  plain: Callable[..., losses.Loss] = losses.quantile_q_learning if config.quantile else losses.q_learning
-  return lambda *outputs: plain(*outputs, config.huber_delta)
 
 
 def make_update(nets: networks.Networks, config: dqn_config.DQNConfig) -> Update[TrainingState]:

@@ -32,6 +32,8 @@ def q_learning(
 
   All q are [B, A]. With the value as selector it is plain Q-learning. References: 1509.06461; Mnih et al. 2015.
   """
+  q, one = (q_tm1, q_t_value, q_t_selector), (a_tm1, r_t, discount_t)
+  tf.debugging.assert_shapes([*((x, "BA") for x in q), *((x, "B") for x in one)])
   td_error = trfl.double_qlearning(q_tm1, a_tm1, r_t, discount_t, q_t_value, q_t_selector).extra.td_error  # [B]
   return Loss(trfl.huber_loss(td_error, delta), tf.abs(td_error))
 
@@ -58,6 +60,10 @@ def categorical_q_learning(
 
   References: Bellemare et al. 2017 (1707.06887), algorithm 1; Hessel et al. 2017 (1710.02298), for the priority.
   """
+  outputs, one = (logits_tm1, logits_t), (a_tm1, r_t, discount_t)
+  tf.debugging.assert_shapes(
+    [(atoms, "K"), (q_t_selector, "BA"), *((x, "BAK") for x in outputs), *((x, "B") for x in one)]
+  )
   loss, extra = trfl.categorical_dist_double_qlearning(
     atoms, logits_tm1, a_tm1, r_t, discount_t, atoms, logits_t, q_t_selector
   )
@@ -78,6 +84,8 @@ def quantile_q_learning(
 
   Quantiles are [B, A, K], the selector [B, A]; `delta` is κ. Reference: Dabney et al. 2017 (1710.10044), algorithm 1.
   """
+  outputs, one = (quantiles_tm1, quantiles_t), (a_tm1, r_t, discount_t)
+  tf.debugging.assert_shapes([(q_t_selector, "BA"), *((x, "BAK") for x in outputs), *((x, "B") for x in one)])
   a_t = tf.argmax(q_t_selector, axis=-1)  # [B]
   target = r_t[:, None] + discount_t[:, None] * tf.gather(quantiles_t, a_t, batch_dims=1)  # [B, K]
   target = tf.stop_gradient(target)

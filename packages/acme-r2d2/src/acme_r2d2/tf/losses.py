@@ -43,6 +43,8 @@ def td_errors(
   Returns:
     δ, [B, T], 0 where no action was taken. No gradient flows through the target.
   """
+  each = (action, reward, discount, acted)
+  tf.debugging.assert_shapes([(q, "BTA"), (target_q, "BTA"), *((x, "BT") for x in each)])
   values = tf.gather(target_q, tf.argmax(q, axis=-1), axis=-1, batch_dims=2)  # [B, T + 1]
   v_t = returns.signed_parabolic(values[:, 1:], epsilon)  # [B, T]
   r_t, d_t, v_t, acted_t = map(tf.transpose, (reward[:, :-1], discount[:, :-1], v_t, acted[:, 1:]))  # [T, B]
@@ -54,6 +56,7 @@ def td_errors(
 
 def priority(td_error: tf.Tensor, acted: tf.Tensor, max_weight: float) -> tf.Tensor:
   """η max_t |δ_t| + (1 − η) mean_t |δ_t|, over the steps with an action: [B] of δ [B, T], `acted` [B, T] and η."""
+  tf.debugging.assert_shapes([(td_error, "BT"), (acted, "BT")])
   size = acted * tf.abs(td_error)  # [B, T]
   mean = tf.reduce_sum(size, axis=-1) / tf.maximum(tf.reduce_sum(acted, axis=-1), 1)
   return max_weight * tf.reduce_max(size, axis=-1) + (1 - max_weight) * mean
