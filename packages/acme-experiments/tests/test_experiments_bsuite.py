@@ -125,3 +125,26 @@ def test_help_has_the_agents_options(acme_command):
   code, text, _ = acme_command("bsuite fake --help")
   assert code == 0 and "--config.learning-rate" in text and "testing|all|NAME" in text
   assert parsing.COMMANDS["bsuite"] is parsing.Bsuite
+
+
+def test_no_log_is_written_through_a_link(tmp_path):
+  path = bsuite.create(tmp_path / "b", {"catch/0": experiment("catch/0")})
+  run(RunDirectory(path / "catch-0"))
+  (tmp_path / "precious").write_text("text")
+  (path / "logs").mkdir()
+  (path / "logs" / "bsuite_id_-_catch-0.csv").symlink_to(tmp_path / "precious")
+  assert list(bsuite.score(path).experiments) == ["catch"]
+  assert (tmp_path / "precious").read_text() == "text"
+  (path / "logs").rename(tmp_path / "elsewhere")
+  (path / "logs").symlink_to(tmp_path / "elsewhere")
+  with pytest.raises(UsageError, match="logs is a link"):
+    bsuite.score(path)
+
+
+def test_damaged_rows_are_one_line(tmp_path, acme_command):
+  path = bsuite.create(tmp_path / "b", {"catch/0": experiment("catch/0")})
+  run(RunDirectory(path / "catch-0"))
+  rows = (path / "catch-0" / "train.csv").read_text()
+  (path / "catch-0" / "train.csv").write_text(rows.replace("bsuite_total_regret", "bsuite_nothing"))
+  code, _, error = acme_command("resume b")
+  assert code == 1 and "b cannot go on: " in error and error.count("\n") == 1

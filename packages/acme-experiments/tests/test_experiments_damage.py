@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import signal
+import sys
 
 import numpy as np
 import pytest
@@ -92,7 +95,16 @@ def test_numbers_of_numpy_are_written(make_run):
 
 @pytest.mark.parametrize(
   "changes",
-  [{"seeds": ["x"]}, {"seeds": {"0": "x"}}, {"seeds": {"0": math.nan}}, {"diverged": 3}, {"steps": math.inf}],
+  [
+    {"seeds": ["x"]},
+    {"seeds": {"0": "x"}},
+    {"seeds": {"0": math.nan}},
+    {"diverged": 3},
+    {"steps": math.inf},
+    {"held_out_loss": "x"},
+    {"held_out_loss": None},
+    {"held_out_loss": 10**400},
+  ],
   ids=str,
 )
 def test_a_summary_of_other_kinds_is_named(finished, acme_command, changes):
@@ -142,3 +154,82 @@ def test_damaged_rows_are_named(finished, acme_command, old, new):
   path.write_bytes(path.read_text().replace(old, new, 1).encode("latin-1"))
   code, _, error = acme_command(f"resume {finished.path} --steps 300")
   assert code == 2 and error.count("\n") == 1 and "eval.csv cannot be read" in error
+
+
+@pytest.mark.parametrize(
+  "name, line",
+  [
+    ("config.json", "status"),
+    ("config.json", "resume"),
+    ("config.json", "plot --out a.png"),
+    ("summary.json", "list --runs"),
+    ("saved.json", "status"),
+    ("status.json", "status"),
+    ("lock", "list --runs"),
+    ("lock", "resume"),
+    ("eval.csv", "plot --out a.png"),
+    ("eval.csv", "resume"),
+    ("train.csv.cut", "resume"),
+    ("points.jsonl", "resume"),
+  ],
+)
+def test_nobody_waits_at_a_pipe(make_run, acme_command, name, line):
+  directory = make_run(steps=200, eval_every=100, eval_episodes=1, log=("jsonl",))
+  if line != "resume":
+    run(directory)
+  path = directory.path / name
+  path.unlink(missing_ok=True)
+  os.mkfifo(path)
+  old = signal.signal(signal.SIGALRM, lambda *_: pytest.fail("it waits"))
+  signal.alarm(20)
+  try:
+    code, text, error = acme_command(f"{line} {directory.path}")
+  finally:
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, old)
+  if line == "list --runs":  # One that is damaged hides no others.
+    assert code == 0 and ("damaged" in text) == (name != "lock")
+  else:
+    assert code in (1, 2) and name in error and "plain file" in error
+
+
+STATUS = {
+  "steps": 7, "episodes": 1, "learner_steps": 3, "inserts": 2, "samples": 4, "ready": 2, "nodes": 3,
+  "actor_steps": [3, 4], "actor_rates": [1.0, 2.0], "batch_bytes_rate": 5.0, "restarts": {"actor 1": 2},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+  "changes",
+  [
+    {"steps": "many"},
+    {"steps": None},
+    {"actor_steps": ["x", "y"]},
+    {"actor_steps": 3},
+    {"actor_rates": [1.0]},
+    {"restarts": []},
+    {"actor_rates": [10**400, 1]},
+    "[" * 100_000,
+    "\xff" * 100_000,
+  ],
+  ids=lambda changes: str(changes)[:30],
+)
+def test_a_damaged_status_is_named(make_run, acme_command, changes):
+  directory = make_run(steps=200)
+  path = directory.path / "status.json"
+  path.write_text(json.dumps(STATUS))
+  code, text, _ = acme_command(f"status {directory.path}")
+  assert code == 0 and "step 7" in text and "actor 1: 4 steps, 2 a second" in text and "began anew 2 times" in text
+  path.write_bytes(changes.encode("latin-1") if isinstance(changes, str) else json.dumps(STATUS | changes).encode())
+  code, _, error = acme_command(f"status {directory.path}")
+  assert code == 2 and "status.json cannot be read" in error and error.count("\n") == 1 and len(error) < 1_000
+
+
+def test_sys_exit_in_a_run_is_an_error(make_run, acme_command, monkeypatch):
+  import fake_agents  # Which a fixture puts on the path.
+
+  monkeypatch.setattr(fake_agents.FakeLearner, "step", lambda self: sys.exit())
+  directory = make_run(steps=200)
+  code, _, error = acme_command(f"resume {directory.path}")
+  assert code == 1 and "called sys.exit(None)" in error and error.count("\n") == 1
+  assert "SystemExit" in directory.error.read_text()

@@ -70,6 +70,7 @@ def test_a_report_has_tables_and_a_page(make_seed, acme_command, tmp_path):
   names = [path.name for path in sorted(tmp_path.iterdir()) if path.is_dir()]
   code, text, error = acme_command(f"report {' '.join(names)} --ranges ranges.toml --out here")
   assert (code, text) == (0, "wrote here/report.md\n") and "Left out: nothing holds no run" in error
+  assert "No range is given for bsuite:catch/0: " in error
   lines = (tmp_path / "here" / "report.md").read_text().splitlines()
   (row,) = [line for line in lines if line.startswith("| gym:CartPole-v1 | dqn ")]
   assert [cell.strip() for cell in row.split("|")[3:]] == [
@@ -90,6 +91,10 @@ def test_what_cannot_be_reported_is_one_line(make_seed, tmp_path, acme_command):
   (tmp_path / "ranges.toml").write_text('"gym:CartPole-v1" = [5, 5]\n')
   code, _, error = acme_command("report going --ranges ranges.toml --out here")
   assert code == 2 and "[LOW, HIGH], LOW below HIGH, got [5, 5]" in error
+  for ends in ("[0, inf]", "[-inf, 0]", "[nan, 1]", f"[0, {10**400}]"):
+    (tmp_path / "ranges.toml").write_text(f'"gym:CartPole-v1" = {ends}\n')
+    code, _, error = acme_command("report going --ranges ranges.toml --out here")
+    assert code == 2 and "[LOW, HIGH], LOW below HIGH" in error and error.count("\n") == 1
   assert not (tmp_path / "here").exists()
   with pytest.raises(UsageError, match="nothing to report"):
     report.read([])

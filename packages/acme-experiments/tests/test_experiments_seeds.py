@@ -51,6 +51,8 @@ def test_seeds_in_processes_are_the_runs_that_they_are_alone(acme_command, tmp_p
   code, text, _ = acme_command("evaluate many --episodes 3")
   assert code == 0 and "over 6 episodes of 2 seeds" in text
   assert acme_command("plot many --out curves.png")[0] == 0
+  steps = RunDirectory(tmp_path / "many" / "seed-4").read_progress()[0]
+  assert steps > 0 and f"seed 4: newest checkpoint: step {steps:,}, " in acme_command("status many")[1]
   assert "cannot be made longer" in acme_command("resume many --steps 1000")[2]
 
 

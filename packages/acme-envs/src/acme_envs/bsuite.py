@@ -156,7 +156,9 @@ def write_log(path: str | pathlib.Path, name: str, episodes: Iterable[Mapping[st
   logging = _import("logging.csv_logging")
   file = f"{logging.BSUITE_PREFIX}{name.replace(_import('sweep').SEPARATOR, logging.SAFE_SEPARATOR)}.csv"
   if rows:
-    with pathlib.Path(path, file).open("w", newline="") as opened:
+    log = pathlib.Path(path, file)
+    log.unlink(missing_ok=True)  # What a link leads to is left alone.
+    with log.open("x", newline="") as opened:
       writer = csv.DictWriter(opened, list(rows[0]))
       writer.writeheader()
       writer.writerows(rows)

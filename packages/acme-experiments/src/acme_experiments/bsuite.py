@@ -20,7 +20,7 @@ import numpy as np
 import acme_envs
 from acme_experiments import processes, progress, rundir, stopping
 from acme_experiments.experiment import Experiment, UsageError
-from acme_experiments.rundir import RunDirectory, read_object, write_json, write_text
+from acme_experiments.rundir import RunDirectory, read_object, read_text, write_json, write_text
 
 OBSERVER = "acme_envs.bsuite:EpisodeInfo"
 
@@ -103,11 +103,13 @@ def score(path: pathlib.Path) -> Scores:
   """
   agent, ids = _read(path / _FILE)
   logs = path / "logs"
+  if logs.is_symlink():  # There may be logs of others where it leads to.
+    raise UsageError(f"{logs} is a link: put the folder itself in its place.")
   logs.mkdir(exist_ok=True)
   for name in ids:
     file = path / _folder(name) / "train.csv"
-    lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
     try:
+      lines = read_text(file).splitlines(keepends=True) if file.exists() else []
       whole = [line for line in lines if line.endswith("\n")]  # A run that was killed may have written half of one.
       acme_envs.bsuite.write_log(logs, name, csv.DictReader(whole))
     except (KeyError, ValueError, TypeError, csv.Error) as error:

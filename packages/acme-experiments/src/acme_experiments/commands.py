@@ -215,9 +215,10 @@ def _run_bsuite(path: pathlib.Path, quiet: bool, jobs: int) -> None:
 
 @contextlib.contextmanager
 def _stoppable(path: pathlib.Path, what: str) -> Iterator[None]:
-  """Says how to go on where runs are stopped."""
+  """Says how to go on where runs are stopped; of whatever else ends them it makes one line."""
   try:
-    yield
+    with _complaints(f"{path} cannot go on"):
+      yield
   except stopping.Stopped:
     print(f"Stopped; every {what} is saved. Go on with: acme resume {path}")
     raise
@@ -292,10 +293,10 @@ def _extend(directory: RunDirectory, experiment: Experiment, steps: int | None, 
 
 @contextlib.contextmanager
 def _complaints(what: str, more: str = "") -> Iterator[None]:
-  """Makes one line of whatever an environment raises, or a config that is no longer the checkpoint's."""
+  """Makes one line of whatever an environment raises, of damaged files, or a config no longer the checkpoint's."""
   try:
     yield
-  except (UsageError, plugins.PluginError, checkpointing.CheckpointError, OSError):
+  except (UsageError, plugins.PluginError, checkpointing.CheckpointError, OSError, stopping.Stopped):
     raise
   except Exception as error:
     raise Failed(f"{what}: {_describe(error)}{more}") from error
@@ -305,20 +306,22 @@ def _complaints(what: str, more: str = "") -> Iterator[None]:
 def _status(command: parsing.Status, config: Any = None) -> None:
   directory = RunDirectory(command.directory)
   experiment = directory.read_experiment()
-  steps, episodes = directory.read_progress()
   print(f"{experiment.agent} {experiment.place}: {experiment.goal}")
-  print(f"newest checkpoint: step {steps:,}, {episodes:,} episodes")
+  for name, part in _parts(directory, experiment).items():
+    steps, episodes = part.read_progress()
+    print(f"{name}newest checkpoint: step {steps:,}, {episodes:,} episodes")
   if directory.read_summary() is not None:
     print("the run is over")
-  status = distributed.read_status(directory)
-  if status is None:
-    return
-  print(f"{status['age']:,.0f} seconds ago: step {status['steps']:,}, {distributed.describe(status)}")
-  for i, taken in enumerate(status["actor_steps"]):
-    rate = f", {status['actor_rates'][i]:,.0f} a second" if "actor_rates" in status else ""
-    print(f"  actor {i}: {taken:,} steps{rate}")
-  for name, times in status["restarts"].items():
-    print(f"  {name} began anew {times} times")
+  for line in distributed.read_status(directory):
+    print(line)
+
+
+def _parts(directory: RunDirectory, experiment: Experiment) -> dict[str, RunDirectory]:
+  """The directories that have checkpoints, by how a line about each begins: of seeds in processes those that began."""
+  if not experiment.in_processes:
+    return {"": directory}
+  began = [seed for seed in experiment.seeds or () if (directory.seed_path(seed) / "config.json").exists()]
+  return {f"seed {seed}: ": directory.seed(seed) for seed in began}
 
 
 @execute.register

@@ -179,16 +179,20 @@ def describe(status: Mapping[str, Any]) -> str:
   return ", ".join(parts)
 
 
-def read_status(directory: RunDirectory) -> dict[str, Any] | None:
-  """What status.json says, and `age`, its seconds; None where there is none."""
+def read_status(directory: RunDirectory) -> list[str]:
+  """What status.json says, in lines; none where there is no such file. UsageError where it is damaged."""
   path = directory.path / _STATUS
   if not os.path.lexists(path):
-    return None
+    return []
   try:
-    status: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    describe(status)
-    return status | {"age": time.time() - path.stat().st_mtime}
-  except (ValueError, KeyError, TypeError, AttributeError) as error:
+    status = json.loads(rundir.read_text(path))
+    age = time.time() - path.stat().st_mtime
+    lines = [f"{age:,.0f} seconds ago: step {status['steps']:,}, {describe(status)}"]
+    for i, taken in enumerate(status["actor_steps"]):
+      rate = f", {status['actor_rates'][i]:,.0f} a second" if "actor_rates" in status else ""
+      lines.append(f"  actor {i}: {taken:,} steps{rate}")
+    return lines + [f"  {name} began anew {times:,} times" for name, times in status["restarts"].items()]
+  except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
     raise UsageError(f"{path} cannot be read: {error!r}. It is written anew while the run goes on.") from error
 
 

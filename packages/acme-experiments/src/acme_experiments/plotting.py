@@ -12,7 +12,7 @@ import matplotlib.ticker
 import numpy as np
 
 from acme_experiments.experiment import UsageError
-from acme_experiments.rundir import RunDirectory
+from acme_experiments.rundir import RunDirectory, read_text
 
 # Okabe and Ito's palette, told apart by the colour-blind; each with its own dashes, told apart in print too.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -92,7 +92,7 @@ def read_curves(directory: RunDirectory, columns: Sequence[str] = ()) -> list[Cu
   experiment = directory.read_experiment()
   file = directory.path / "eval.csv"
   try:
-    lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
+    lines = read_text(file).splitlines(keepends=True) if file.exists() else []
     rows = list(csv.DictReader(line for line in lines if line.endswith("\n")))  # The run may be writing another.
     if not columns:
       columns = [RETURN] if not rows or RETURN in rows[0] else [name for name in _LOSSES if name in rows[0]]

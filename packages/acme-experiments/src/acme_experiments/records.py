@@ -18,6 +18,7 @@ import numpy as np
 from acme import core, loggers, types
 from acme_experiments import trackers
 from acme_experiments.experiment import Experiment, UsageError
+from acme_experiments.rundir import check_plain
 
 _TRAIN_SCALARS = ("episode_return", "episode_length", "steps_per_second")
 _TRAIN_SECONDS = 0.1  # Between two training rows for TensorBoard, where short episodes would cost more than they show.
@@ -48,6 +49,8 @@ class Records(core.Saveable):
     self._files: dict[str, loggers.CSVLogger] = {}
     try:
       for name in names:
+        for ending in ("", ".cut"):
+          check_plain(directory / f"{name}.csv{ending}")
         self._files[name] = loggers.CSVLogger(directory / f"{name}.csv")
       if set(experiment.log) - {trackers.TENSORBOARD}:
         self._points = trackers.Points(directory, experiment)

@@ -7,6 +7,7 @@ equations.
 
 import dataclasses
 import pathlib
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -88,6 +89,8 @@ def read(directories: Sequence[RunDirectory], ranges: Ranges | None = None) -> R
   for label, run in zip(labels, found, strict=True):
     runs.setdefault(label, {}).setdefault(run.curve.environment, []).append(run)
   tasks = dict.fromkeys(run.curve.environment for run in found)
+  if ranges and (others := [task for task in tasks if task not in ranges]):
+    warnings.warn(f"No range is given for {', '.join(others)}: from its lowest to its highest return.", stacklevel=2)
   return Report(runs, {task: _range(task, found, ranges or {}) for task in tasks})
 
 
@@ -165,7 +168,7 @@ def read_ranges(path: str) -> dict[str, tuple[float, float]]:
   content = parsing.read_toml(path, f"--ranges {path}")
   for task, ends in content.items():
     numbers = isinstance(ends, list) and len(ends) == 2 and all(type(end) in (int, float) for end in ends)
-    if not numbers or not ends[0] < ends[1]:
+    if not numbers or not -sys.float_info.max <= ends[0] < ends[1] <= sys.float_info.max:
       raise UsageError(f'--ranges {path}: expected "{task}" = [LOW, HIGH], LOW below HIGH, got {ends!r}.')
   return {task: (float(low), float(high)) for task, (low, high) in content.items()}
 

@@ -15,6 +15,7 @@
 import contextlib
 import dataclasses
 import datetime
+import errno
 import functools
 import json
 import os
@@ -138,6 +139,8 @@ class RunDirectory:
       return None
     acted = self.read_experiment().environment is not None
     summary = read_object(self.summary, _SUMMARY + (_RETURNS if acted else ()))
+    if not _is_number(summary.get("held_out_loss", 0)):
+      raise UsageError(f"{self.summary} cannot be read: expected a number at 'held_out_loss'. Put it back from a copy.")
     for name in ("seeds", "diverged"):
       numbers = summary.get(name, {})
       if not isinstance(numbers, dict) or not all(map(_is_number, numbers.values())):
@@ -229,6 +232,7 @@ def lock(path: pathlib.Path) -> Iterator[None]:
   """
   import fcntl  # Not on Windows, where reading run directories should still work.
 
+  check_plain(path / "lock")
   flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW  # What a link leads to would be emptied.
   with open(os.open(path / "lock", flags, 0o644), "r+") as file:
     try:
@@ -246,7 +250,7 @@ def is_locked(path: pathlib.Path) -> bool:
   import fcntl  # As above.
 
   try:
-    os.kill(int((path / "lock").read_text()), 0)
+    os.kill(int(read_text(path / "lock")), 0)
   except PermissionError:  # It is somebody else's.
     pass
   except (OSError, ValueError):
@@ -274,6 +278,7 @@ def timed_path(name: str) -> pathlib.Path:
 def read_object(path: pathlib.Path, numbers: Sequence[str]) -> dict[str, Any]:
   """An object with such numbers from a JSON file; UsageError where it is none."""
   try:
+    check_plain(path)
     content = json.loads(path.read_bytes())
   except (OSError, ValueError, RecursionError) as error:
     raise UsageError(f"{path} cannot be read: {error}. Put it back from a copy.") from error
@@ -303,8 +308,24 @@ def write_text(path: pathlib.Path, text: str) -> None:
   temporary.replace(path)
 
 
+def check_plain(path: pathlib.Path) -> None:
+  """Raises OSError where a pipe or a device has a file's name: one may have no end, and nobody may answer the other."""
+  if path.exists() and not path.is_file():
+    raise OSError(errno.EINVAL, "Expected a plain file, got something else", str(path))
+
+
+def read_text(path: pathlib.Path) -> str:
+  """The text of a file of a run. OSError where it is a pipe or a device; ValueError where it is no UTF-8."""
+  check_plain(path)
+  try:
+    return path.read_text(encoding="utf-8")
+  except UnicodeDecodeError as error:  # Which has all of the file in it.
+    raise ValueError(str(error)) from None
+
+
 def open_to_append(path: pathlib.Path) -> TextIO:
   """Opens a file to write at its end; OSError where it is a link, as what that leads to would be written to."""
+  check_plain(path)
   flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
   return open(os.open(path, flags, 0o644), "a", encoding="utf-8")
 

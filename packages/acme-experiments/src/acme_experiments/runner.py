@@ -12,7 +12,7 @@ import pathlib
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import acme
@@ -52,7 +52,7 @@ def attempt(directory: RunDirectory, make: Callable[[stopping.StopRequest], Any]
   with directory.lock(), stop.installed():
     directory.error.unlink(missing_ok=True)
     try:
-      with contextlib.closing(make(stop)) as this:
+      with _no_exit(), contextlib.closing(make(stop)) as this:
         summary: dict[str, Any] = this.run()
         return summary
     except (Stopped, UsageError, KeyboardInterrupt):
@@ -61,6 +61,15 @@ def attempt(directory: RunDirectory, make: Callable[[stopping.StopRequest], Any]
       with contextlib.suppress(OSError):  # The disk may be what failed.
         directory.error.write_text(traceback.format_exc())
       raise
+
+
+@contextlib.contextmanager
+def _no_exit() -> Iterator[None]:
+  """Makes an error of what an environment or a library asks for by `sys.exit`, or the run would end without a word."""
+  try:
+    yield
+  except SystemExit as error:
+    raise RuntimeError(f"something in the run called sys.exit({error.code!r}).") from error
 
 
 class _Run:

@@ -16,7 +16,7 @@ import optuna
 
 from acme_experiments import processes, progress, stopping, sweep
 from acme_experiments.experiment import Experiment, UsageError
-from acme_experiments.rundir import RunDirectory
+from acme_experiments.rundir import RunDirectory, read_text
 from acme_experiments.sweep import Values
 
 _DB = "study.db"
@@ -27,9 +27,10 @@ class Study:
 
   def __init__(self, path: pathlib.Path, plan: Values, jobs: int, display: progress.Progress) -> None:
     """Opens the study of a sweep's directory. Raises UsageError where sweep.json is damaged."""
-    self._path, self._fields, self._number = path, plan["fields"], plan["study"]["trials"]
-    options = plan["study"]
+    self._path = path
     try:
+      options = {name: int(plan["study"][name]) for name in ("trials", "random_seed", "startup", "warmup", "prune")}
+      self._fields, self._number = dict(plan["fields"]), options["trials"]
       self._template = Experiment(**plan["template"])
       self._distributions = {name: _distribution(values) for name, values in self._fields.items()}
     except (TypeError, KeyError, ValueError) as error:
@@ -37,8 +38,14 @@ class Study:
     if (path / _DB).is_symlink():  # SQLite would write to what it leads to.
       raise UsageError(f"{path / _DB} is a link: put the file itself in its place.")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    storage = optuna.storages.RDBStorage(f"sqlite:///{path / _DB}")
-    self._study = optuna.create_study(storage=storage, study_name="sweep", direction="maximize", load_if_exists=True)
+    try:
+      storage = optuna.storages.RDBStorage(f"sqlite:///{path / _DB}")
+      self._study = optuna.create_study(storage=storage, study_name="sweep", direction="maximize", load_if_exists=True)
+    except ImportError:
+      raise
+    except Exception as error:  # What is below Optuna has errors of its own, of many lines.
+      line = str(error).splitlines()[0]
+      raise UsageError(f"{path / _DB} cannot be opened: {line}. Put it back from a copy.") from error
     # Not the same draws again when it is resumed.
     seed = options["random_seed"] + len(self._study.trials)
     self._study.sampler = optuna.samplers.TPESampler(
@@ -132,8 +139,11 @@ def _returns(path: pathlib.Path) -> list[float]:
   """The mean returns in a file of evaluations, whose last line a run may be writing."""
   if not path.exists():
     return []
-  lines = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
-  return [float(row["eval_return_mean"]) for row in csv.DictReader(lines) if row.get("eval_return_mean")]
+  try:
+    lines = [line for line in read_text(path).splitlines(keepends=True) if line.endswith("\n")]
+    return [float(row["eval_return_mean"]) for row in csv.DictReader(lines) if row.get("eval_return_mean")]
+  except (ValueError, csv.Error) as error:
+    raise UsageError(f"{path} cannot be read: {error}. Put it back from a copy.") from error
 
 
 def _distribution(values: Any) -> optuna.distributions.BaseDistribution:
