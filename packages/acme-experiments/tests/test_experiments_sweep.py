@@ -291,7 +291,13 @@ def test_a_study_prunes_ranks_and_is_resumed(study):
   assert code == 2 and error.count("\n") == 1 and "study.db cannot be opened" in error
   (study.path / "away").replace(study.path / "study.db")
   plan = json.loads((study.path / "sweep.json").read_text())
-  for wrong in ({"study": 3}, {"study": {}}, {"study": plan["study"] | {"trials": "x"}}, {"fields": 3}, {"template": 3}):
+  for wrong in (
+    {"study": 3},
+    {"study": {}},
+    {"study": plan["study"] | {"trials": "x"}},
+    {"fields": 3},
+    {"template": 3},
+  ):
     (study.path / "sweep.json").write_text(json.dumps(plan | wrong))
     code, _, error = study.command("resume tried")
     assert code == 2 and error.count("\n") == 1 and "sweep.json cannot be read" in error
