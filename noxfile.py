@@ -154,7 +154,7 @@ QUICK = "not slow and not long"  # For those tests that another session has, too
 
 # Where hardly anything runs for long, what XLA compiles is quicker compiled badly.
 COMPILE_QUICKLY = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-# Half the time of that; but XLA ends where it does not know an option, so with the JAX of constraints/jax.txt alone.
+# Half the time of that; but XLA ends where it does not know an option, so with the JAX of jax.txt and tf.txt alone.
 COMPILE_QUICKEST = f"{COMPILE_QUICKLY} --xla_cpu_use_fusion_emitters=false"
 
 
@@ -235,8 +235,7 @@ def tests(session: nox.Session, stack: str) -> None:
   else:
     wanted = [*of_stack("tf"), *(f"{name}[tf]" for name in BOTH), "acme-envs[gym,bsuite]", "acme-testing"]
   install(session, *wanted, constraints=stack, others=TESTERS)
-  jax = stack == "jax"
-  pytest(session, *files, *options, xla=COMPILE_QUICKEST if jax else "", marked="not long" if jax else QUICK)
+  pytest(session, *files, *options, xla=COMPILE_QUICKEST, marked="not long" if stack == "jax" else QUICK)
 
 
 @nox.session

@@ -124,6 +124,14 @@ def test_the_reverb_stack_has_the_lowest_jax():
       assert pinned[name] == rest.partition(",")[0], requirement
 
 
+def test_the_stacks_of_both_backends_have_one_jax():
+  """Whose compiler knows the options that noxfile.py gives it; XLA ends where it does not."""
+  names = ("jax", "jaxlib")
+  stacks = [(ROOT / "constraints" / f"{stack}.txt").read_text().splitlines() for stack in ("jax", "tf")]
+  ours, theirs = ({line for line in lines if line.partition("==")[0] in names} for lines in stacks)
+  assert ours == theirs and len(ours) == len(names)
+
+
 def test_no_url_in_constraints():
   for path in (ROOT / "constraints").glob("*.txt"):
     assert "://" not in path.read_text(), path
