@@ -8,7 +8,7 @@ import pytest
 
 import acme_dqn.jax
 from acme import types
-from acme_anakin import environments, loop
+from acme_anakin import environments, loop, store
 from acme_anakin.environments import host as host_environments
 from acme_replay import datasets
 from acme_testing.tiny import actor_critic, mixed, offline, recurrent
@@ -167,6 +167,32 @@ def test_a_share_is_exact_over_time(path, catch):
     counts.append(int(np.sum(np.asarray(batch.part) == 0)))
     assert 0 <= sum(counts) - 1.2 * len(counts) + 1 < 1 + 1e-6
     np.testing.assert_array_equal(batch.sample.table, batch.part)
+
+
+def test_seeds_learn_together_and_each_as_often_as_its_own_items_ask_for():
+  """Of 3-step transitions ends of episodes make more: what comes due waits for the tick in which all look."""
+  config = acme_dqn.DQNConfig(
+    hidden_sizes=(4,), batch_size=8, n_step=3, samples_per_insert=2.0, min_replay_size=10, prioritized=False
+  )
+  builder = acme_dqn.jax.make_builder(config)
+  pole = environments.make("CartPole-v1")
+  every, alone = 4, loop.Loop(builder, pole, steps=200, seeds=(1,))
+  made = loop.Loop(builder, pole, steps=200, seeds=(0, 1, 2))
+  assert made._store.learns_every == every
+  for tick in range(1, 100):
+    learned = made.run(1)["learner_steps"]
+    due = np.maximum(np.asarray(made._state.store.ring.inserts) - 10, 0) * 2 // 8
+    assert (learned == due).all() if tick % every == 0 else (learned <= due).all(), tick
+  assert alone.run(99)["learner_steps"].tolist() == [learned[1]]
+  assert len(set(np.asarray(made._state.store.ring.inserts).tolist())) > 1 and (learned > 20).all()
+
+
+def test_shares_are_the_fractions_that_they_are_roundings_of():
+  for k in range(2, 1000):
+    unit, whole = store._shares({"some": 1 / k, "others": 1 - 1 / k}, "others", 64)
+    assert whole["some"] * k == whole["some"] + whole["others"] and unit < 1000 * k, k
+  with pytest.raises(ValueError, match="give fewer digits"):
+    store._shares({"some": 0.1234567891234, "others": 1 - 0.1234567891234}, "others", 64)
 
 
 def test_a_loss_that_is_not_finite_is_found_and_the_other_seeds_go_on(path, catch):

@@ -346,7 +346,8 @@ class Loop(core.Saveable):
 
   def _learn(self, seeds: Seed, datasets: Any) -> Learning:
     """As many updates as are due: of all seeds at once, each as often as its own inserts ask for."""
-    due = self._lift(lambda learned: self._store.due(learned.sampling))
+    now = jnp.ravel(seeds.acting.steps)[0] // self._num_envs % self._store.learns_every == 0
+    due = self._lift(lambda learned: now & self._store.due(learned.sampling))
 
     def update(learned: Learning) -> Learning:
       return self._lift(self._step, in_axes=(0, 0, 0, None))(seeds.keys, seeds.store, learned, datasets)

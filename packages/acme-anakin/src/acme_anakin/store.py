@@ -124,6 +124,19 @@ class Store:
     items = None if self.online is None else self._parts[self.online]
     return isinstance(items, experience.Transitions) and items.n_step == 1 and items.priority_bonus > 0
 
+  @property
+  def learns_every(self) -> int:
+    """Ticks from one look at what is due to the next: as many as a batch takes to come due without ends of episodes.
+
+    Seeds differ in when a batch is due, by the items that their episodes' ends make. Taken at once, each would have all
+    seeds compute, and most of them discard; so what has come due waits, no longer than a batch takes.
+    """
+    items = None if self.online is None else self._parts[self.online]
+    if items is None or self._ratio is None or self._queue or self.same_for_all:
+      return 1
+    steps = items.period if isinstance(items, experience.Sequences) else 1  # For an item.
+    return max(1, self._cost * steps // (self._per_insert * self._num_envs))
+
   # Adding.
 
   def init(self, example: adders.Tick, datasets: Mapping[str, Any], cores: Mapping[str, Any]) -> tuple[State, Sampling]:
@@ -273,7 +286,8 @@ def _length(data: Any) -> int:
 
 def _shares(share: Mapping[str, float], online: str | None, batch_size: int) -> tuple[int, dict[str, int]]:
   """A unit, and each part's share as a whole number: shares of some parts alone divide the unit, too."""
-  shares = {name: exact(number) for name, number in share.items()}
+  # 1/48 is written as a number of 18 digits, of which it is the fraction meant.
+  shares = {name: exact(number).limit_denominator(1_000_000) for name, number in share.items()}
   denominator = math.lcm(*(number.denominator for number in shares.values()))
   whole = {name: int(number * denominator) for name, number in shares.items()}
   offline = sum(number for name, number in whole.items() if name != online) or 1
