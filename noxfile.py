@@ -155,7 +155,7 @@ QUICK = "not slow and not long"  # For those tests that another session has, too
 # Where hardly anything runs for long, what XLA compiles is quicker compiled badly.
 COMPILE_QUICKLY = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 # Half the time of that; but XLA ends where it does not know an option, so with the JAX of jax.txt and tf.txt alone.
-COMPILE_QUICKEST = f"{COMPILE_QUICKLY} --xla_cpu_use_fusion_emitters=false"
+COMPILE_QUICKEST = f"{COMPILE_QUICKLY} --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 
 
 def pytest(session: nox.Session, *args: str, xla: str = "", marked: str = "not long") -> None:
@@ -164,9 +164,8 @@ def pytest(session: nox.Session, *args: str, xla: str = "", marked: str = "not l
   session.env["XLA_FLAGS"] = f"{TEST_ENVIRONMENT['XLA_FLAGS']} {xla}"
   with tempfile.TemporaryDirectory() as folder:  # Away from the sources, so that what is tested is what was installed.
     session.chdir(folder)
-    options = () if "--markdown-docs" in args else ON_TWO_CORES
     session.run(
-      "pytest", *options, "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-p", "no:cacheprovider",
+      "pytest", *ON_TWO_CORES, "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-p", "no:cacheprovider",
       "-m", marked, *args
     )  # fmt: skip
     session.chdir(ROOT)

@@ -192,7 +192,7 @@ def test_shares_are_the_fractions_that_they_are_roundings_of():
     unit, whole = store._shares({"some": 1 / k, "others": 1 - 1 / k}, "others", 64)
     assert whole["some"] * k == whole["some"] + whole["others"] and unit < 1000 * k, k
   with pytest.raises(ValueError, match="give fewer digits"):
-    store._shares({"some": 0.1234567891234, "others": 1 - 0.1234567891234}, "others", 64)
+    store._shares({"some": 0.123457, "others": 1 - 0.123457}, "others", 64)
 
 
 def test_a_loss_that_is_not_finite_is_found_and_the_other_seeds_go_on(path, catch):

@@ -341,7 +341,7 @@ def test_a_queue_gives_each_sequence_once_in_order_and_keeps_none_back(num_strea
 
 
 def test_a_full_queue_is_an_error_in_one_process():
-  made = EmbeddedReplay(experience.Queue(length=3, max_size=4), STEP)
+  made = EmbeddedReplay(experience.Queue(length=3, max_size=4, batch_size=4), STEP)
   with pytest.raises(RuntimeError, match="The queue 'replay' is full: it holds 4 of 4"):
     Streams(made.adder()).play(50)
   assert made.info()["replay"] == replay.TableInfo(4, 4, 0)
