@@ -23,9 +23,10 @@ ROWS = {
   "DQN on CartPole, one SGD step every step": ("dqn_ours.py", "--every", "1", "--steps", "3000"),
   "the same, every 4th step": ("dqn_ours.py", "--every", "4", "--steps", "8000"),
   "the same, every step, prioritised, double, 5-step": ("dqn_ours.py", "--config", "prioritized", "--steps", "3000"),
-  "DQN's default config": ("dqn_ours.py", "--config", "default", "--steps", "3000"),
+  "DQN's default config": ("dqn_ours.py", "--config", "default", "--steps", "6000"),
   "D4PG on Pendulum, one SGD step every 8th step": ("pendulum_ours.py", "--steps", "1600", "--sgd-steps", "20"),
 }
+EARLIER = {"pendulum_ours.py": "d4pg_ours.py"}  # What workers were called in older commits.
 _RESAMPLES = 10_000
 
 
@@ -72,6 +73,8 @@ def install(commit: str, folder: pathlib.Path) -> pathlib.Path:
 def measure(python: pathlib.Path, workers: pathlib.Path, worker: tuple[str, ...], environment: dict[str, str]) -> float:
   """Runs one worker: steps a second."""
   script, *arguments = worker
+  if not (workers / script).exists():
+    script = EARLIER[script]
   others = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
   command = [str(python), str(workers / script), *arguments]
   result = subprocess.run(command, env=others | environment, capture_output=True, text=True, timeout=600)

@@ -85,3 +85,19 @@ def test_a_run_that_cannot_be_drawn_is_named_and_the_others_are_drawn(make_curve
   )
   code, _, error = acme_command("plot good --columns nope --out a.png")
   assert code == 2 and "eval.csv has no column 'nope', but steps, " in error
+
+
+def test_a_picture_that_cannot_be_written_whole_leaves_the_old_one(make_curve, tmp_path, monkeypatch):
+  out, figure = tmp_path / "curves.png", pytest.importorskip("matplotlib.figure").Figure
+  out.write_text("the old one")
+
+  def full(self, path, **options):
+    path.write_text("half of ")
+    raise OSError("No space left on device")
+
+  with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+    patch.setattr(figure, "savefig", full)
+    plotting.plot([make_curve("run", [1, 2, 3])], out)
+  assert out.read_text() == "the old one" and {path.name for path in tmp_path.iterdir()} == {"curves.png", "run"}
+  plotting.plot([make_curve("other", [1, 2, 3])], out)
+  assert out.read_bytes().startswith(b"\x89PNG")

@@ -149,8 +149,7 @@ def draw(path: pathlib.Path, agents: Sequence[Scores]) -> None:
     panel.set_ylim(0, 1)
     panel.set_yticks([0.25, 0.5, 0.75, 1])
     figure.legend(loc="outside lower center", ncols=4)
-    path.unlink(missing_ok=True)  # What a link leads to is left alone.
-    figure.savefig(path)
+    plotting.save(figure, path)
 
 
 def _folder(name: str) -> str:

@@ -84,7 +84,18 @@ def plot(directories: Sequence[RunDirectory], path: pathlib.Path, columns: Seque
     for panel, environment in zip(panels, environments, strict=True):
       draw_panel(panel, environment, named, curves)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    save(figure, path)
+
+
+def save(figure: Any, path: pathlib.Path) -> None:
+  """Writes a figure under a temporary name and renames it: the file is the old one or the new one, and no link's."""
+  temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
+  temporary.unlink(missing_ok=True)
+  try:
+    figure.savefig(temporary)
+    temporary.replace(path)
+  finally:
+    temporary.unlink(missing_ok=True)
 
 
 def read_curves(directory: RunDirectory, columns: Sequence[str] = ()) -> list[Curve]:

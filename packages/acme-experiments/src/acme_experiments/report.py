@@ -160,7 +160,7 @@ def draw(report: Report, *paths: pathlib.Path) -> None:
     _draw_intervals(panels[-1, 1], report)
     _draw_profiles(panels[-1, 2], report)
     for path in paths:
-      figure.savefig(path)
+      plotting.save(figure, path)
 
 
 def read_ranges(path: str) -> dict[str, tuple[float, float]]:
