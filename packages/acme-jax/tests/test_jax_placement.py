@@ -95,8 +95,16 @@ def write_demonstrations(path):
     datasets.write(path / f"{i}.npz", datasets.Episode(*map(np.stack, columns)))
 
 
-def test_where_there_is_the_cpu_alone_nothing_is_to_be_chosen():
+def test_where_there_is_one_device_nothing_is_to_be_chosen(monkeypatch):
   assert list(placement.available()) == ["cpu"]
+
+  def without_cpu(backend=None):
+    if backend == "cpu":  # As JAX does where JAX_PLATFORMS names another alone.
+      raise RuntimeError("Unknown backend cpu")
+    return ["gpu:0"]
+
+  monkeypatch.setattr(placement.jax, "local_devices", without_cpu)
+  assert placement.available() == {"gpu": ("gpu:0", "gpu:0")}
 
 
 COSTS = {  # By the network's size: (act, learn) on the CPU, on the accelerator, publishing, and what is cheapest.

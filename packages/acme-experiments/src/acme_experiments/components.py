@@ -16,7 +16,7 @@ from acme import agents, checkpointing, configs, counting, loggers, plugins, spe
 from acme_experiments import placement, stores
 from acme_experiments.evaluation import Evaluator
 from acme_experiments.rundir import Experiment, UsageError, agent_version
-from acme_experiments.usage import AUTO, Device
+from acme_experiments.usage import AUTO
 
 
 class Components:
@@ -85,13 +85,11 @@ class Components:
         if experiment.simulator:
           builder = builder.with_simulator(self.environments[0])
         self.builder = builder
-        learns, jax = experiment.replay != stores.NOTHING, builder.backend == "jax"
-        device: Device = experiment.device
-        if jax and (not learns or (experiment.simulator and device == AUTO)):  # Nothing to be measured.
-          device = placement.CPU
+        learns = experiment.replay != stores.NOTHING
         placed, self.device, self.why = placement.place(
-          device, builder, spec, num_envs=experiment.envs, acts=learns and experiment.dataset is None
-        )
+          experiment.device if learns else AUTO, builder, spec, num_envs=experiment.envs,
+          measure=learns and not experiment.simulator, acts=experiment.dataset is None,
+        )  # fmt: skip
         self.agent = agents.Agent(
           placed,
           spec,

@@ -26,7 +26,6 @@ _KNOWN = ((0, 4, 34), (0, 11))  # The jaxlib whose XLA knows the flag, and the f
 _NOISE = re.compile(
   rb"absl::InitializeLog|[Cc]uda drivers|cuda_\w+\.cc|cudart|cuInit|cpu_feature_guard|rebuild TensorFlow|oneDNN|TF-TRT"
 )
-CPU: Device = "cpu"
 _SMALL = 10_000  # Weights between two hidden layers: 64-64 has 4,096, and gains; 256-256 has 65,536, and loses.
 
 
@@ -83,7 +82,13 @@ def prepare(backend: str, flag: str | None) -> None:
 
 
 def place(
-  device: Device, builder: builders.Builder[Any, Any], spec: specs.EnvironmentSpec, *, num_envs: int, acts: bool
+  device: Device,
+  builder: builders.Builder[Any, Any],
+  spec: specs.EnvironmentSpec,
+  *,
+  num_envs: int,
+  measure: bool = True,
+  acts: bool = True,
 ) -> tuple[builders.Builder[Any, Any], Device, str | None]:
   """Puts an agent's parts where they are asked for: the builder that does, the name of the place, and why it is that.
 
@@ -92,6 +97,7 @@ def place(
     builder: of the agent.
     spec: of the environment.
     num_envs: environments that it acts in at once.
+    measure: whether `auto` measures; else it is the CPU.
     acts: whether anyone acts.
 
   Raises:
@@ -103,13 +109,13 @@ def place(
       raise UsageError(f"--device {device}: only agents in JAX are placed on devices: leave it out.")
     return builder, AUTO, None
   why = None
-  if device == AUTO and len(found) > 1:
+  if device == AUTO and measure and len(found) > 1:
     chosen, seconds = _jax_placement().choose(builder, spec, num_envs, found, acts=acts)
     device = cast(Device, chosen)
     figures = ", ".join(f"{name} {1e3 * each:.3g} ms" for name, each in seconds.items())
     why = f"device: {device}, where a step takes least ({figures}); --device to say otherwise"
   elif device == AUTO:
-    device = CPU
+    device = cast(Device, next(iter(found)))
   return builder if len(found) == 1 else _jax_placement().PlacedBuilder(builder, found[device]), device, why
 
 
@@ -132,7 +138,7 @@ def _placements(device: Device) -> dict[str, Any]:
   if device not in (AUTO, *found):
     raise UsageError(
       f"--device {device}: JAX sees no accelerator here, only the CPU: install a JAX for it, such as jax[cuda13], or "
-      f'leave --device out; a run that began on one goes on on the CPU with "device": "{CPU}" in its config.json.'
+      'leave --device out; a run that began on one goes on on the CPU with "device": "cpu" in its config.json.'
     )
   return found
 

@@ -48,8 +48,11 @@ def available(devices: Sequence[jax.Device] | None = None) -> dict[str, Placemen
 
   "gpu" is all on the accelerator, of whatever kind; "split" acts on the CPU and learns on the accelerator.
   """
-  cpu = jax.local_devices(backend="cpu")[0]
   first = (jax.local_devices() if devices is None else devices)[0]
+  try:
+    cpu = jax.local_devices(backend="cpu")[0]
+  except RuntimeError:  # JAX_PLATFORMS leaves it out.
+    return {ACCELERATOR: Placement(first, first)}
   found = {CPU: Placement(cpu, cpu)}
   if first != cpu:
     found |= {ACCELERATOR: Placement(first, first), SPLIT: Placement(cpu, first)}
