@@ -81,9 +81,10 @@ def run(agent: str, backend: str, mode: str) -> str:
   plugin = plugins.load_agent(agent)
   task = TASKS["continuous" if "continuous" in plugin.actions else "discrete"]
   environment = f"jax:{task}" if mode == "whole run on the device" else f"gym:{task}"
-  what = [agent, environment, "--backend", backend, *small(plugin)]
+  episodes = runs.dataset(acme.make_environment_spec(acme_envs.make(f"gym:{task}")), seed=0)
+  what = [agent, environment, "--backend", backend, *small(plugin, episodes)]
   if mode == "dataset":
-    what += ["--dataset", runs.dataset(acme.make_environment_spec(acme_envs.make(environment)), seed=0)]
+    what += ["--dataset", episodes]
   size = ("--steps", "60", "--eval-every", "0", "--eval-episodes", "1", "--quiet")
   with tempfile.TemporaryDirectory() as folder:
     server = serve(what, folder) if mode == "Reverb at an address" else None
@@ -93,7 +94,7 @@ def run(agent: str, backend: str, mode: str) -> str:
       if server is not None:
         server.send_signal(signal.SIGTERM)
         server.wait(60)
-    complaint = done.stderr.strip().rpartition("acme: ")[2].replace(folder, "DIR")
+    complaint = done.stderr.strip().rpartition("acme: ")[2].replace(folder, "DIR").replace(episodes, "DATASET")
     if done.returncode == 2:
       return f"refused: {complaint}"
     if done.returncode:
@@ -114,12 +115,12 @@ def serve(what: list[str], folder: str) -> subprocess.Popen | None:
   return server if server.stdout.readline() else None
 
 
-def small(plugin: plugins.AgentPlugin) -> list[str]:
-  """Options of a config for runs of moments, as the battery has it."""
+def small(plugin: plugins.AgentPlugin, episodes: str) -> list[str]:
+  """Options of a config for runs of moments, as the battery has it, with recorded episodes where it wants some."""
   words, default = [], plugin.config()
   for name, value in vars(runs.small_config(plugin)).items():
     if value != getattr(default, name):
-      values = value if isinstance(value, tuple) else (value,)
+      values = value if isinstance(value, tuple) else (episodes if value == runs.DATASET else value,)
       words += [f"--config.{name.replace('_', '-')}", *map(str, values)]
   return words
 
