@@ -35,12 +35,12 @@ class Corridor(gymnasium.Env):
 
   def reset(self, *, seed=None, options=None):
     super().reset(seed=seed)
-    self.place = 0
+    self.place, self.steps = 0, 0
     return np.float32([self.place]), {}
 
   def step(self, action):
-    self.place += 1 if action else -1
-    return np.float32([self.place]), float(self.place == self.size), abs(self.place) == self.size, False, {}
+    self.place, self.steps = self.place + (1 if action else -1), self.steps + 1
+    return np.float32([self.place]), float(self.place == self.size), abs(self.place) == self.size, self.steps == 100, {}
 
   def render(self):
     image = np.zeros((16, 16 * (2 * self.size + 1), 3), np.uint8)
