@@ -62,8 +62,6 @@ class LeafColumn:
     """
     shape = self._shape if count is None else (count, *self._shape)
     if type(value) is np.ndarray:
-      if value.dtype is self._dtype and value.shape == shape:
-        return value
       kept = self._kept.get(value.dtype, _UNKNOWN)
       if value.shape == shape and (kept is None or (kept and _within(value, *kept))):
         return value

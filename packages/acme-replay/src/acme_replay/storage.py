@@ -100,7 +100,7 @@ class Ring:
     for field, leaves in zip(self._written, step.leaves[first:], strict=True):
       field.write(place, leaves)
     self.next[place] = NONE
-    if before == NONE or before < self.head - self.capacity:  # Older frames may just have been written over it.
+    if before < self.tail:  # Older frames may just have been written over it.
       self.previous[place] = NONE
     else:
       streams: Any = 0 if count is None else self._streams(count)
