@@ -160,7 +160,7 @@ def draw(report: Report, *paths: pathlib.Path) -> None:
     _draw_intervals(panels[-1, 1], report)
     _draw_profiles(panels[-1, 2], report)
     for path in paths:
-      plotting.save(figure, path)
+      figure.savefig(path)
 
 
 def read_ranges(path: str) -> dict[str, tuple[float, float]]:
