@@ -10,7 +10,7 @@ import acme_dqn.jax
 from acme import types
 from acme_anakin import environments, loop, store
 from acme_anakin.environments import host as host_environments
-from acme_replay import datasets
+from acme_testing import runs
 from acme_testing.tiny import actor_critic, mixed, offline, recurrent
 
 
@@ -19,16 +19,7 @@ def record(path, environment, episodes=12):
   rng = np.random.default_rng(0)
   host = host_environments.HostEnvironment(environment)
   host.seed(0)
-  for number in range(episodes):
-    timestep = host.reset()
-    seen = [timestep.observation], [], [], []
-    while not timestep.last():
-      action = np.int32(rng.integers(environment.spec.actions.num_values))
-      timestep = host.step(action)
-      for column, value in zip(seen, (timestep.observation, action, timestep.reward, timestep.discount), strict=True):
-        column.append(value)
-    datasets.write(path / f"{number:04}.npz", datasets.Episode(*map(np.stack, seen)))
-  return str(path)
+  return runs.record(path, host, lambda _: np.int32(rng.integers(environment.spec.actions.num_values)), episodes)
 
 
 SMALL = {"batch_size": 4, "min_replay_size": 8, "samples_per_insert": 2.0, "max_replay_size": 64}

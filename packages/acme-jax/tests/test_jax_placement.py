@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from acme import experience
 from acme_jax import placement
+from acme_testing import runs
 
 # In a process of its own: how many devices there are is settled before JAX begins.
 SCRIPT = """
@@ -48,7 +50,7 @@ for name, devices in found.items():
   (params,) = agent.learner.get_variables(["params"])
   on = lambda nest: sorted({str(d) for leaf in jax.tree.leaves(nest) for d in leaf.devices()})
   result["learner"][name] = on(params) == [str(devices.learner)]
-  result["actor"][name] = on(agent.actor._actor._variables.params) == [str(devices.actor)]
+  result["actor"][name] = on(agent.actor._placed._variables.params) == [str(devices.actor)]
 _, half = run(placement.PlacedBuilder(builder, found["split"]), 100)
 result["resumed"] = leaves(run(placement.PlacedBuilder(builder, found["split"]), 100, half)[1]) == plain
 chosen, seconds = placement.choose(builder, spec, 1, found)
@@ -59,10 +61,9 @@ print(json.dumps(result))
 
 @pytest.mark.parametrize("kind", ["recurrent", "queue", "mixed"])
 def test_an_agent_is_the_same_wherever_its_parts_compute(kind, tmp_path):
-  pytest.importorskip("acme_testing.tiny.mixed")
-  demonstrations = tmp_path / "demonstrations"
-  if kind == "mixed":
-    write_demonstrations(demonstrations)
+  environments = pytest.importorskip("acme_testing.tiny.environments")
+  demonstrations, chain = tmp_path / "demonstrations", environments.Chain()
+  runs.record(demonstrations, chain, lambda o: np.int32(chain.right(int(o.argmax()))), num_episodes=2)
   flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
   command = [sys.executable, "-c", SCRIPT, kind, str(demonstrations)]
   done = subprocess.run(command, env=os.environ | {"XLA_FLAGS": flags}, capture_output=True, text=True, timeout=300)
@@ -75,24 +76,6 @@ def test_an_agent_is_the_same_wherever_its_parts_compute(kind, tmp_path):
   assert found["resumed"]
   assert found["seconds"].keys() == set(names) and min(found["seconds"].values()) > 0
   assert found["chosen"] == min(names, key=found["seconds"].get)
-
-
-def write_demonstrations(path):
-  """Two episodes in which the end of the chain is reached."""
-  import numpy as np
-
-  from acme_replay import datasets
-  from acme_testing.tiny import environments
-
-  path.mkdir()
-  for i in range(2):
-    chain = environments.Chain()
-    timesteps, actions = [chain.reset()], []
-    while not timesteps[-1].last():
-      actions.append(np.int32(chain.right(int(timesteps[-1].observation.argmax()))))
-      timesteps.append(chain.step(actions[-1]))
-    columns = [[t.observation for t in timesteps], actions, *([t[k] for t in timesteps[1:]] for k in (1, 2))]
-    datasets.write(path / f"{i}.npz", datasets.Episode(*map(np.stack, columns)))
 
 
 def test_where_there_is_one_device_nothing_is_to_be_chosen(monkeypatch):

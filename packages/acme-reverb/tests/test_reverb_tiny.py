@@ -11,8 +11,8 @@ pytest.importorskip("acme_jax")
 
 import acme  # noqa: E402
 from acme import agents, counting, loggers  # noqa: E402
-from acme_replay import datasets  # noqa: E402
 from acme_reverb import ReverbReplay  # noqa: E402
+from acme_testing import runs  # noqa: E402
 from acme_testing.tiny import actor_critic, environments, mixed, recurrent  # noqa: E402
 
 
@@ -20,13 +20,7 @@ from acme_testing.tiny import actor_critic, environments, mixed, recurrent  # no
 def demonstrations(tmp_path):
   """A dataset of one episode that reaches the end of the chain."""
   chain = environments.Chain()
-  timesteps, actions = [chain.reset()], []
-  while not timesteps[-1].last():
-    actions.append(np.int32(chain.right(int(timesteps[-1].observation.argmax()))))
-    timesteps.append(chain.step(actions[-1]))
-  columns = [[t.observation for t in timesteps], actions, *([t[k] for t in timesteps[1:]] for k in (1, 2))]
-  datasets.write(tmp_path / "0.npz", datasets.Episode(*map(np.stack, columns)))
-  return str(tmp_path)
+  return runs.record(tmp_path, chain, lambda o: np.int32(chain.right(int(o.argmax()))))
 
 
 @pytest.fixture

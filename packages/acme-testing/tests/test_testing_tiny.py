@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import pathlib
 
 import jax
 import numpy as np
@@ -11,7 +10,7 @@ import tree
 
 import acme
 from acme import agents, loggers
-from acme_replay import EmbeddedReplay, datasets
+from acme_replay import EmbeddedReplay
 from acme_testing import conformance, programs, runs
 from acme_testing.tiny import actor_critic, environments, mixed, offline, recurrent
 
@@ -51,14 +50,7 @@ def learn(agent, num_steps):
 def record(path, environment, act, num_episodes, seed=0):
   """Writes episodes in which `act(rng, state)` acts, and returns where they are."""
   rng = np.random.default_rng(seed)
-  for i in range(num_episodes):
-    timesteps, actions = [environment.reset()], []
-    while not timesteps[-1].last():
-      actions.append(np.int32(act(rng, int(timesteps[-1].observation.argmax()))))
-      timesteps.append(environment.step(actions[-1]))
-    columns = [[t.observation for t in timesteps], actions, *([t[k] for t in timesteps[1:]] for k in (1, 2))]
-    datasets.write(pathlib.Path(path) / f"{i:04}.npz", datasets.Episode(*map(np.stack, columns)))
-  return str(path)
+  return runs.record(path, environment, lambda o: np.int32(act(rng, int(o.argmax()))), num_episodes)
 
 
 def demonstrations(path, num_episodes=4):

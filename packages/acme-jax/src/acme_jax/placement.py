@@ -11,7 +11,7 @@ import itertools
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import dm_env
 import jax
@@ -21,6 +21,8 @@ import tree
 from acme import builders, core, experience, plugins, replay, specs, types
 from acme_jax import networks
 from acme_jax.program import PARAMS
+
+Component = TypeVar("Component", bound=core.Saveable)
 
 CPU, ACCELERATOR, SPLIT = "cpu", "gpu", "split"
 
@@ -40,7 +42,7 @@ class Costs(NamedTuple):
 
   act: float  # an action for each of N environments
   learn: float  # a learner step
-  publish: float = 0.0  # the parameters of one on their way to the actor's device
+  params: types.NestedArray = None  # that one has, which the other device may want
 
 
 def available(devices: Sequence[jax.Device] | None = None) -> dict[str, Placement]:
@@ -90,71 +92,62 @@ class PlacedBuilder(builders.Builder[Any, Any]):
     return PlacedBuilder(self._builder.with_simulator(simulator), self._placement)
 
 
-class _PlacedLearner(core.Learner):
-  """Another learner, which computes on a device."""
+class _Placed(core.Saveable, Generic[Component]):
+  """Another component, which computes on a device."""
 
-  def __init__(self, device: jax.Device, make: Callable[[], core.Learner]) -> None:
+  def __init__(self, device: jax.Device, make: Callable[[], Component]) -> None:
     self._device = device
     with jax.default_device(device):
-      self._learner = make()
+      self._placed = make()
+
+  def save(self) -> types.State:
+    with jax.default_device(self._device):
+      return self._placed.save()
+
+  def restore(self, state: types.State) -> None:
+    with jax.default_device(self._device):
+      self._placed.restore(state)
+
+
+class _PlacedLearner(_Placed[core.Learner], core.Learner):
+  """Another learner, which computes on a device."""
 
   @property
   def finished(self) -> bool:  # type: ignore[override]
-    return self._learner.finished
+    return self._placed.finished
 
   def step(self) -> None:
     with jax.default_device(self._device):
-      self._learner.step()
+      self._placed.step()
 
   def settle(self) -> None:
-    self._learner.settle()
+    self._placed.settle()
 
   def evaluate(self) -> Mapping[str, float]:
     with jax.default_device(self._device):
-      return self._learner.evaluate()
+      return self._placed.evaluate()
 
   def get_variables(self, names: Sequence[str]) -> list[types.NestedArray]:
     with jax.default_device(self._device):
-      return self._learner.get_variables(names)
-
-  def save(self) -> types.State:
-    with jax.default_device(self._device):
-      return self._learner.save()
-
-  def restore(self, state: types.State) -> None:
-    with jax.default_device(self._device):
-      self._learner.restore(state)
+      return self._placed.get_variables(names)
 
 
-class _PlacedActor(core.Actor):
+class _PlacedActor(_Placed[core.Actor], core.Actor):
   """Another actor, which computes on a device."""
-
-  def __init__(self, device: jax.Device, make: Callable[[], core.Actor]) -> None:
-    self._device = device
-    with jax.default_device(device):
-      self._actor = make()
 
   def select_action(self, observation: types.NestedArray) -> types.NestedArray:
     with jax.default_device(self._device):
-      return self._actor.select_action(observation)
+      return self._placed.select_action(observation)
 
   def observe_first(self, timestep: dm_env.TimeStep) -> None:
-    self._actor.observe_first(timestep)
+    self._placed.observe_first(timestep)
 
   def observe(self, action: types.NestedArray, next_timestep: dm_env.TimeStep) -> None:
-    self._actor.observe(action, next_timestep)
+    self._placed.observe(action, next_timestep)
 
   def update(self, wait: bool = False) -> None:
     with jax.default_device(self._device):
-      self._actor.update(wait)
-
-  def save(self) -> types.State:
-    with jax.default_device(self._device):
-      return self._actor.save()
-
-  def restore(self, state: types.State) -> None:
-    with jax.default_device(self._device):
-      self._actor.restore(state)
+      self._placed.update(wait)
 
 
 class _Moved(core.VariableSource):
@@ -205,10 +198,10 @@ def choose(
     for device in placement:
       if device not in costs:
         costs[device] = _measure(PlacedBuilder(builder, Placement(device, device)), spec, num_envs, sample)
-    publish = 0.0 if placement.actor == placement.learner else _publish(builder, spec, placement, sample)
-    act = costs[placement.actor].act if acts else 0.0
+    learning, act = costs[placement.learner], costs[placement.actor].act if acts else 0.0
+    publish = 0.0 if placement.actor == placement.learner else _publish(learning.params, placement.actor)
     # Parameters are taken once an update, however many steps that learned.
-    seconds[name] = act + often * costs[placement.learner].learn + min(1.0, often) * publish
+    seconds[name] = act + often * learning.learn + min(1.0, often) * publish
   return min(seconds, key=lambda name: seconds[name]), seconds
 
 
@@ -260,17 +253,13 @@ def _measure(
     learner.step()
     _wait(learner.get_variables([PARAMS]))
 
-  return Costs(_time(lambda: actor.select_action(observation)), _time(learn))
+  act_seconds, learn_seconds = _time(lambda: actor.select_action(observation)), _time(learn)
+  return Costs(act_seconds, learn_seconds, learner.get_variables([PARAMS]))
 
 
-def _publish(
-  builder: builders.Builder[Any, Any], spec: specs.EnvironmentSpec, placement: Placement, sample: replay.Sample
-) -> float:
-  """Seconds that the parameters take from the learner's device to the actor's."""
-  inputs = builders.LearnerInputs(dataset=itertools.repeat(sample))
-  learner = PlacedBuilder(builder, placement).make_learner(spec, builder.make_program(spec), inputs)
-  source = _Moved(learner, placement.actor)
-  return _time(lambda: _wait(source.get_variables([PARAMS])))
+def _publish(params: types.NestedArray, device: jax.Device) -> float:
+  """Seconds that parameters take to a device."""
+  return _time(lambda: _wait(jax.device_put(params, device)))
 
 
 def _wait(nest: types.NestedArray) -> None:

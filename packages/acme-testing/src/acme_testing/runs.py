@@ -322,17 +322,27 @@ def evaluate_action(actor: core.Actor, observation: types.NestedArray) -> types.
 
 def dataset(spec: specs.EnvironmentSpec, seed: int = 0, num_episodes: int = 12) -> str:
   """The path of episodes that a random actor played in a fake environment; the same for the same specs and seed."""
-  from acme_replay import datasets  # Those who learn from datasets have it.
-
   path = pathlib.Path(_directory().name) / digest([repr(spec), seed])
   if path.exists():
     return str(path)
-  path.mkdir()
   environment, actor = fakes.FakeEnvironment(spec, seed=100 * seed), fakes.RandomActor(spec, seed=seed)
+  return record(path, environment, actor.select_action, num_episodes)
+
+
+def record(
+  path: pathlib.Path,
+  environment: dm_env.Environment,
+  act: Callable[[types.NestedArray], types.NestedArray],
+  num_episodes: int = 1,
+) -> str:
+  """Writes episodes in which `act` maps observations to actions into a folder; returns its path."""
+  from acme_replay import datasets  # Those who learn from datasets have it.
+
+  path.mkdir(parents=True, exist_ok=True)
   for i in range(num_episodes):
     timesteps, actions = [environment.reset()], []
     while not timesteps[-1].last():
-      actions.append(actor.select_action(timesteps[-1].observation))
+      actions.append(act(timesteps[-1].observation))
       timesteps.append(environment.step(actions[-1]))
     columns = [[t.observation for t in timesteps], actions, *([t[k] for t in timesteps[1:]] for k in (1, 2))]
     episode = datasets.Episode(*(tree.map_structure(lambda *x: np.stack(x), *column) for column in columns))
