@@ -17,7 +17,7 @@ KINDS = {
   "stored states": experience.Sequences(
     length=4, period=2, max_size=100, stored_state=True, core_spec=specs.Array((2,), np.float32)
   ),
-  "a queue": experience.Queue(length=4, max_size=100),
+  "a queue": experience.Queue(length=4, max_size=100, batch_size=4),
 }
 
 
