@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from acme_experiments import parsing
+from acme_experiments import evaluation, parsing
 
 FOLDER = pathlib.Path(__file__).parent
 MINE = """
@@ -65,6 +65,14 @@ def test_all_commands_find_it_from_anywhere(acme_command, folder, monkeypatch):
   for line in ("evaluate ../first --episodes 2", "resume ../first --steps 30 --quiet"):
     code, text, error = acme_command(line)
     assert code == 0 and "return 15.00 ± 0.00" in text, error  # Five steps of a reward of 1, three times.
+
+
+def test_an_episode_that_would_not_end_is_cut_in_evaluations(acme_command, folder, monkeypatch):
+  monkeypatch.setattr(evaluation, "ENDLESS", 40)
+  code, text, error = acme_command("run fake mine.py:Grid --env.size 1e9 --steps 20 --eval-every 20 --out first")
+  assert code == 0 and "episodes were cut at 40 steps" in text and "--wrap step_limit" in text, error
+  code, text, error = acme_command("evaluate first --episodes 2")
+  assert code == 0 and "return 40.00 ± 0.00" in text, error
 
 
 def test_a_file_that_is_gone_is_named(acme_command, folder):

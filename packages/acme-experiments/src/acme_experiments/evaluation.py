@@ -17,6 +17,7 @@ from acme.environment_loop import Result
 from acme_experiments import stopping
 
 FINAL = 0  # The number of the final evaluation; the others count from 1.
+ENDLESS = 30_000  # Steps that an episode may take: a greedy policy may walk to and fro for ever. Atari's end at 27,000.
 
 
 class Tally(core.Saveable):
@@ -67,6 +68,8 @@ class Tally(core.Saveable):
 class Evaluator:
   """Evaluates an actor; what comes out depends on nothing but the newest parameters and the evaluation's number.
 
+  An episode that has not ended after 30,000 steps is cut short there.
+
   Attributes:
     environment: used by evaluations alone.
     actor: acts greedily; it is put back to how it was made before each evaluation.
@@ -102,7 +105,7 @@ class Evaluator:
     self.actor.restore(self.initial)
     self.actor.update(wait=True)
     seed = acme.episode_seed(self.seed, number)
-    environment = self.environment
+    environment: dm_env.Environment = acme.wrappers.StepLimit(self.environment, ENDLESS)
     stop = stop if stop is not None else stopping.StopRequest()  # Which is false until a signal comes.
     results = loggers.InMemoryLogger()
     if video is not None:

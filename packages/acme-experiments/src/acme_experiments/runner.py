@@ -262,6 +262,12 @@ class _Run:
       if undo is not None:
         undo()
       raise self._stopped()
+    cut = sum(result["episode_length"] >= evaluation.ENDLESS for result in results)
+    if cut:
+      self._display.message(
+        f"evaluation: {cut} of {len(results)} episodes were cut at {evaluation.ENDLESS:,} steps: the environment may "
+        "need a limit of its own (--wrap step_limit:1000)"
+      )
     return results
 
   def _video(self, name: str) -> pathlib.Path | None:

@@ -12,6 +12,8 @@ from acme.agents.agent import split_seed
 from acme_ray import blocks, nodes, prioritizing
 from acme_replay import make_adder, of_actors
 
+_ENDLESS = 30_000  # Steps that an episode of an evaluation may take: a greedy policy may never end it.
+
 
 class Turn(NamedTuple):
   """What an actor is asked to do."""
@@ -104,7 +106,8 @@ class Evaluator(nodes.Node):
     inputs = builders.ActorInputs(variables=self._source, seed=split_seed(recipe.seed)[3], evaluation=True)
     self._actor = builder.make_actor(recipe.spec, program, inputs)
     self._initial = self._actor.save()
-    self._environment = nodes.make_environment(recipe.environment, nodes.run_seeds(recipe.seed)[1])
+    environment = nodes.make_environment(recipe.environment, nodes.run_seeds(recipe.seed)[1])
+    self._environment = acme.wrappers.StepLimit(environment, _ENDLESS)
 
   def evaluate(self, version: nodes.Version, number: int, episodes: int) -> Sequence[Mapping[str, Any]]:
     """The results of so many episodes, whose seeds derive from the evaluation's number."""
