@@ -51,7 +51,7 @@ all seeds train at once in one jitted program on the CPU; minutes are those of a
 cores that others used, too.
 
 Elsewhere: BC beside the experts that it clones, by `python benchmarks/bc.py`, and agents through
-[bsuite](howto/bsuite.md), by `python benchmarks/bsuite.py`.
+[bsuite](howto/bsuite.md), by `python benchmarks/bsuite_scores.py`.
 
 | agent | task | steps | bar | IQM | interval | at the bar | every seed | minutes |
 | --- | --- | ---: | ---: | ---: | --- | ---: | --- | ---: |"""
@@ -125,7 +125,8 @@ def train(task: dict, out: pathlib.Path, jobs: str) -> dict:
   if done.returncode in (129, 130, 143):
     sys.exit(done.returncode)  # Stopped, and saved.
   if not (out / "summary.json").exists():
-    return {"error": done.stderr.strip().splitlines()[-1][:300]}
+    words = done.stderr.strip().splitlines() or [f"`{' '.join(command[:4])} …` ended with {done.returncode}, silently"]
+    return {"error": words[-1][:300]}
   summary, config = (json.loads((out / f"{name}.json").read_text()) for name in ("summary", "config"))
   seconds = summary.get("wall_seconds")
   if seconds is None:  # Of seeds in processes the sum.

@@ -145,3 +145,9 @@ def _lines_of_its_own(path: pathlib.Path) -> list[tuple[int, str]]:
       imports.update(range(node.lineno, node.end_lineno + 1))
   numbered = enumerate(path.read_text().splitlines(), 1)
   return [(i, " ".join(line.split())) for i, line in numbered if line.strip() and i not in imports]
+
+
+def test_no_script_has_the_name_of_a_package_that_it_would_hide():
+  needed = {re.match(r"[\w-]+", each)[0].replace("-", "_") for package in PACKAGES for each in _requirements(package)}
+  assert "bsuite" in needed
+  assert not needed & {path.stem for path in ROOT.glob("benchmarks/*.py")}

@@ -1,8 +1,8 @@
 """Agents through bsuite by `acme bsuite`: writes their scores side by side, benchmarks/results/bsuite.md and a picture.
 
-  python benchmarks/bsuite.py                          # all agents on the suite's testing ids; goes on where it was
-  python benchmarks/bsuite.py dqn --ids all --jobs 16
-  python benchmarks/bsuite.py --write                  # writes the page anew from the runs there are
+  python benchmarks/bsuite_scores.py                   # all agents on the suite's testing ids; goes on where it was
+  python benchmarks/bsuite_scores.py dqn --ids all --jobs 16
+  python benchmarks/bsuite_scores.py --write           # writes the page anew from the runs there are
 
 Runs lie in runs/bsuite/AGENT. BC, DQfD and R2D3 need demonstrations, of which the suite has none.
 """
@@ -23,8 +23,9 @@ RUNS = pathlib.Path("runs", "bsuite")
 OUT = pathlib.Path(__file__).parent / "results"
 HEAD = """# bsuite
 
-Written by `python benchmarks/bsuite.py`. Scores as [bsuite](https://arxiv.org/abs/1908.03568) defines them: from 0, as
-good as chance, to 1; of one run of each id, with the agent's default config. *: of some ids not all episodes; –: none.
+Written by `python benchmarks/bsuite_scores.py`. Scores as [bsuite](https://arxiv.org/abs/1908.03568) defines them: from
+0, as good as chance, to 1; of one run of each id, with the agent's default config. *: of some ids not all episodes; –:
+none.
 """
 
 
