@@ -1,5 +1,6 @@
 """The learner, and what it takes for its replay."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ class Learned(NamedTuple):
   steps: int  # SGD steps in all
   priorities: list[tuple[np.ndarray, np.ndarray]]  # keys and values, of each batch
   rows: Sequence[Mapping[str, Any]]  # what it logged
+  seconds: float  # that it took
 
 
 class Learner(nodes.Node):
@@ -52,13 +54,14 @@ class Learner(nodes.Node):
 
   def learn(self, samples: Sequence[replay.Sample], settle: bool) -> tuple[types.NestedArray, Learned]:
     """Learns from batches in turn; returns the parameters, and what came of it: all priorities, if it is to settle."""
+    start = time.perf_counter()
     for sample in samples:
       self._feed.sample = sample
       self._learner.step()
     if settle:
       self._learner.settle()
-    rows = nodes.taken(self._log)
-    return self._params(), Learned(self._steps, self._feed.take_priorities(), rows)
+    params, rows = self._params(), nodes.taken(self._log)
+    return params, Learned(self._steps, self._feed.take_priorities(), rows, time.perf_counter() - start)
 
   def settle(self) -> list[tuple[np.ndarray, np.ndarray]]:
     """Priorities that the learner has not handed back yet."""

@@ -1,6 +1,7 @@
 """What is sampled and learned from when: batches on their way from shards to the learner, two groups at the most."""
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ from acme_ray.state import RunState
 from acme_ray.supervision import ShardHandle
 
 _GROUP = 8  # Batches that are sampled and learned from in one call, at the most, …
-_GROUP_BYTES = 64 * 2**20  # … and of so many bytes.
+_GROUP_BYTES = 64 * 2**20  # … and of so many bytes, …
+_GROUP_SECONDS = 0.02  # … but of no more than keep the learner busy so long: their priorities are late by two groups.
 
 
 class Learning:
@@ -27,7 +29,7 @@ class Learning:
     self.pretraining = self.owed = 0
     self._learning: list[int] = []  # Batches of each group that the learner has.
     self._unsettled = False  # Whether the learner may have priorities that it did not give.
-    self._group = 1  # Batches in a group.
+    self._group = self._most = 1  # Batches in a group, and how many it may have by their size.
 
   @property
   def unlearned(self) -> int:
@@ -93,7 +95,7 @@ class Learning:
   def _sampled(self, shard: ShardHandle, life: int, samples: Any, nbytes: int) -> None:
     """Hands batches on to the learner; without one, they are lost."""
     run, count = self._run, shard.sampling.pop(0)
-    self._group = max(1, min(_GROUP, _GROUP_BYTES // max(1, nbytes)))
+    self._most = max(1, min(_GROUP, _GROUP_BYTES // max(1, nbytes)))
     run.batch_bytes += nbytes * count
     if run.learner.ready:
       self._learning.append(count)
@@ -103,7 +105,8 @@ class Learning:
 
   def _learned(self, shard: ShardHandle, life: int, params: Any, done: learners.Learned) -> None:
     """Takes new parameters, and hands priorities back."""
-    self._learning.pop(0)
+    count = self._learning.pop(0)
+    self._group = min(self._most, math.ceil(_GROUP_SECONDS * count / max(done.seconds, 1e-6)))
     self._run.take_params(params, done.steps)
     for row in done.rows:
       self._run.watch.learner(row)
