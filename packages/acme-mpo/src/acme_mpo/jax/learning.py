@@ -7,9 +7,9 @@
 where R_t and D_t are n-step sums (acme.types.Transition). A transition is learned from as a sequence of one step.
 
 References: Abdolmaleki et al. 2018 (1806.06920, 1812.02256); Munos et al. 2016 (1606.02647).
-Deviations: the critic's target is n-step by default. The policy is improved at the observations that were sampled,
-where published implementations do it at those that they led to. Actions are clipped to the bounds before they are
-executed, valued, or compared by their densities, which do not count the mass at the bounds.
+Deviations: the critic's target is of n steps without correction, by default of one. The policy is improved at the
+observations that were sampled, where published implementations do it at those that they led to. Actions are clipped to
+the bounds before they are executed, valued, or compared by their densities, which do not count the mass at the bounds.
 
 Shapes: B batch, T steps that were acted at, time first; M = T·B states, or (T + 1)·B; N candidates.
 """
