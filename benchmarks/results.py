@@ -50,8 +50,8 @@ tuned on. IQM is the mean of the middle half of the seeds, with a bootstrap inte
 all seeds train at once in one jitted program on the CPU; minutes are those of all seeds together, on a machine of two
 cores that others used, too.
 
-Elsewhere: [BC beside the experts](../benchmarks/results/bc.md) that it clones, by `python benchmarks/bc.py`, and agents through
-[bsuite](howto/bsuite.md), by `python benchmarks/bsuite_scores.py`.
+Elsewhere: [BC beside the experts](../benchmarks/results/bc.md) that it clones, by `python benchmarks/bc.py`, and agents
+through [bsuite](howto/bsuite.md), by `python benchmarks/bsuite_scores.py`.
 
 | agent | task | steps | bar | IQM | interval | at the bar | every seed | minutes |
 | --- | --- | ---: | ---: | ---: | --- | ---: | --- | ---: |"""
