@@ -1,11 +1,15 @@
 """Runs on true Ray, whose processes are killed."""
 
+import contextlib
+import json
 import os
 import pathlib
 import random
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -130,6 +134,85 @@ def test_who_conducts_may_be_killed_and_nothing_is_left(tmp_path):
     time.sleep(0.5)
   assert not rays_processes() - before
   assert token.exists() == had_token
+
+
+@contextlib.contextmanager
+def somebodys_cluster(folder):
+  """A cluster that asks for a token, its port, and what connecting to it takes; its owner ends it."""
+  with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+  home = folder / "home"
+  home.mkdir()
+  token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "5" * 64, "HOME": str(home), "RAY_USAGE_STATS_ENABLED": "0"}
+  options = ("--num-cpus=5", "--object-store-memory=100000000", "--include-dashboard=false", "--block")
+  with tempfile.TemporaryDirectory(prefix="owner-") as short:  # Of sockets' paths.
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", f"--port={port}", f"--temp-dir={short}"]
+    environment = os.environ | token | {"RAY_worker_niceness": "0"}
+    log = folder / "owner.log"
+    with (
+      log.open("w") as file,
+      subprocess.Popen([*command, *options], stdout=file, stderr=file, env=environment) as owner,
+    ):
+      try:
+        wait_for(lambda: "Ray runtime started" in log.read_text(), 120)
+        yield port, token, owner
+      finally:
+        owner.terminate()
+
+
+def wait_for(what, seconds):
+  """Waits until it is so; it says whether it was."""
+  end = time.monotonic() + seconds
+  while not what() and time.monotonic() < end:
+    time.sleep(0.1)
+  return what()
+
+
+def descendants(pid):
+  """The processes below one, by their command lines."""
+  found = {}
+  for task in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
+    for child in map(int, task.read_text().split()):
+      with contextlib.suppress(OSError):
+        found[child] = pathlib.Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+        found |= descendants(child)
+  return found
+
+
+def test_a_cluster_of_somebody_else_is_left_as_it_was(tmp_path):
+  """Stopped by Ctrl-C, gone on with and ended, a run leaves no process in it and no token anywhere."""
+  out = tmp_path / "run"
+  with somebodys_cluster(tmp_path) as (port, token, owner):
+    before = descendants(owner.pid)
+
+    def acme(*arguments):
+      command = [sys.executable, "-c", "import sys; from acme_experiments import cli; sys.exit(cli.main())", *arguments]
+      output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+      return subprocess.Popen(command, env=os.environ | token, text=True, **output)
+
+    def left():
+      """What is in the cluster that was not; Ray ends processes in a moment, and keeps some for whoever comes next."""
+      return [name for pid, name in descendants(owner.pid).items() if pid not in before and "IDLE" not in name]
+
+    first = acme("run", "dqn", "gym:CartPole-v1", "--actors", "2", "--steps", "1000000", "--quiet", "--out", str(out),
+                 "--ray-address", f"127.0.0.1:{port}", "--config.hidden-sizes", "8")  # fmt: skip
+    status = out / "status.json"
+    assert wait_for(lambda: status.exists() and json.loads(status.read_text())["steps"] > 200, 120), first.communicate()
+    assert {"ray::Actor", "ray::Learner", "ray::Shard"} <= {name.split(".")[0] for name in left()}
+    first.send_signal(signal.SIGINT)
+    assert "Stopped and saved at step" in first.communicate(timeout=60)[0]
+    assert first.returncode == 128 + signal.SIGINT
+    assert wait_for(lambda: not left(), 30), left()
+    steps = json.loads((out / "saved.json").read_text())["steps"] + 200
+    last = acme("resume", str(out), "--steps", str(steps), "--ray-address", f"localhost:{port}", "--quiet")
+    said = last.communicate(timeout=120)[0]
+    assert last.returncode == 0, said
+    assert json.loads((out / "summary.json").read_text())["steps"] == steps
+    assert wait_for(lambda: not left(), 30), left()
+    assert owner.poll() is None
+    assert before.items() <= descendants(owner.pid).items()  # And all that is the owner's.
+    assert not list((tmp_path / "home").rglob("*token*"))
 
 
 @pytest.mark.long

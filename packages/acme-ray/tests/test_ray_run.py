@@ -4,6 +4,7 @@ import itertools
 import os
 import re
 import signal
+import socket
 import types
 
 import pytest
@@ -139,6 +140,20 @@ def test_checkpoints_of_other_nodes_are_refused(fake_ray, tmp_path):
 def test_numbers_that_cannot_be_are_refused(options, complaint):
   with pytest.raises(ValueError, match=re.escape(complaint)):
     run(**{"steps": 10} | options)
+
+
+@pytest.mark.parametrize("address", ["nonsense", ":6379", "localhost:", "localhost:99999", "ray://localhost:10001"])
+def test_what_is_no_address_is_refused(address):
+  with pytest.raises(ValueError, match=r"HOST:PORT, auto or local, got "), acme_ray.cluster(address):
+    pass
+
+
+def test_where_no_ray_is_one_is_told_so_at_once_and_how_a_token_is_given():
+  with socket.socket() as silent:
+    silent.bind(("127.0.0.1", 0))  # Nobody listens.
+    address = f"127.0.0.1:{silent.getsockname()[1]}"
+    with pytest.raises(ConnectionError, match=rf"{address}: .*refused\. .*RAY_AUTH_TOKEN"), acme_ray.cluster(address):
+      pass
 
 
 class Broken(fakes.FakeEnvironment):

@@ -1,9 +1,11 @@
 """Runs of the `acme` command on Ray."""
 
+import contextlib
 import csv
 import json
 import os
 import signal
+import sys
 from importlib import metadata
 
 import pytest
@@ -64,6 +66,22 @@ def test_a_signal_saves_and_the_run_goes_on(fake_ray, tmp_path, capsys):
   assert len(rows(out / "train.csv")) == saved["episodes"]
   assert cli.main(["resume", str(out), "--steps", str(saved["steps"] + 50), "--quiet"]) == 0
   assert json.loads((out / "summary.json").read_text())["steps"] == saved["steps"] + 50
+
+
+def test_a_run_goes_on_in_another_cluster(fake_ray, tmp_path, monkeypatch):
+  asked = []
+  monkeypatch.setattr(sys.modules["acme_ray.run"], "cluster", lambda address, **_: noted(asked, address))
+  out = str(tmp_path / "run")
+  assert cli.main([*RUN, *SMALL, "--steps", "100", "--ray-address", "one:6379", "--out", out]) == 0
+  assert cli.main(["resume", out, "--steps", "150", "--ray-address", "two:6379", "--quiet"]) == 0
+  assert cli.main(["resume", out, "--steps", "200", "--quiet"]) == 0
+  assert asked == ["one:6379", "two:6379", "two:6379"]
+
+
+@contextlib.contextmanager
+def noted(asked, address):
+  asked.append(address)
+  yield
 
 
 @pytest.mark.parametrize(

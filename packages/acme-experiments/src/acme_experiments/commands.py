@@ -250,6 +250,8 @@ def _resume(command: parsing.Resume, config: Any = None) -> None:
     if holds(command.directory):
       if command.steps is not None or command.episodes is not None:
         raise UsageError(f"{command.directory} is {what}, and cannot be made longer: begin a new one.")
+      if command.ray_address is not None:
+        raise UsageError(f"{command.directory} is {what}: resume it without --ray-address.")
       go_on(pathlib.Path(command.directory), command.quiet, command.jobs)
       return
   directory = RunDirectory(command.directory)
@@ -262,6 +264,10 @@ def _resume(command: parsing.Resume, config: Any = None) -> None:
       raise UsageError(f"{directory.path} is of many seeds or on a device, and cannot be made longer: begin a new run.")
     with directory.lock():
       experiment = _extend(directory, experiment, command.steps, command.episodes)
+  if command.ray_address is not None:
+    experiment = dataclasses.replace(experiment, ray_address=command.ray_address)
+    with directory.lock():
+      directory.write_experiment(experiment)
   summary = directory.read_summary()
   if summary is not None and (summary.get("finished") or experiment.reached(summary["steps"], summary["episodes"])):
     done = f"{summary['steps']:,} steps, {summary['episodes']:,} episodes"

@@ -50,7 +50,7 @@ class Experiment:
     loop: `host`, where seeds are processes, or `device`, where all of them are one jitted program.
     actors: processes on Ray that act, in `envs` environments each; None for a run that is one process.
     shards: processes that the replay is in.
-    ray_address: of a Ray cluster; None for Ray on this machine alone.
+    ray_address: of a Ray cluster; None or local for Ray on this machine alone.
     learner_gpus: GPUs of the learner on Ray.
   """
 

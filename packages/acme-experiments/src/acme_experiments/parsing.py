@@ -108,7 +108,7 @@ class Run:
   shards: Number = 1
   """On Ray, processes that the replay is in."""
   ray_address: MaybeName = None
-  """A Ray cluster, HOST:PORT or auto, which is left running; by default Ray on this machine alone, for this run."""
+  """A Ray cluster, HOST:PORT or auto, which is left running; local, the default: Ray on this machine, for this run."""
   learner_gpus: Annotated[float, tyro.conf.arg(metavar="X")] = 0.0
   """On Ray, GPUs of the learner; everything else computes on CPUs."""
   out: MaybePath = None
@@ -164,6 +164,8 @@ class Resume:
   """Train up to so many environment steps in all, in place of what the run was started with."""
   episodes: MaybeNumber = None
   """Train up to so many episodes in all."""
+  ray_address: MaybeName = None
+  """Of a run on Ray: the cluster to go on in, where it is another; local for this machine alone."""
   jobs: Number = 1
   """As for `acme run`."""
   quiet: Flag = False

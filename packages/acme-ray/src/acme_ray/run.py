@@ -8,6 +8,7 @@ import pathlib
 import secrets
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 import time
@@ -25,6 +26,7 @@ from acme_ray.state import Schedule
 from acme_replay.embedded import free_memory
 
 _ATTEMPTS = 3  # Ray gives its own processes 30 seconds to begin, which a machine under load exceeds.
+_REACH_SECONDS = 10.0  # In which a cluster's machine answers.
 _STORE_BYTES = 2 * 2**30  # Of Ray's object store, where Ray is begun here, at the most; …
 _STORE_SHARE = 0.2  # … and as a share of the memory that is free.
 
@@ -88,8 +90,8 @@ def run(
     num_envs: environments of each actor, in which it acts at once.
     num_shards: parts of the replay; several share its size.
     learner_gpus: of the learner; everything else computes on CPUs.
-    address: of a Ray cluster, which is left running; None for Ray on this machine alone, ended when the run is over.
-      Where this process is connected to Ray already, that is used and left.
+    address: of a Ray cluster, HOST:PORT or "auto", which is left running; None or "local" for Ray on this machine
+      alone, ended when the run is over. Where this process is connected to Ray already, that is used and left.
     checkpoints: a directory; None for a temporary one.
     metadata: JSON values kept beside each checkpoint.
     watcher: is told how it goes.
@@ -101,6 +103,7 @@ def run(
     NodeFailed: a node fails again and again; its traceback is in the message.
     Stopped: `stop` said so, and everything is saved.
     CheckpointError: the checkpoints are of another run, or cannot be written.
+    ConnectionError: there is no Ray at the address, or it asks for another token.
   """
   numbers = {"steps": steps, "num_actors": num_actors, "num_envs": num_envs, "num_shards": num_shards}
   for name, value in numbers.items():
@@ -158,26 +161,33 @@ def cluster(address: str | None = None, num_cpus: int | None = None) -> Iterator
   environment: the file that Ray would write into the home directory is not.
 
   Args:
-    address: of a cluster, HOST:PORT or "auto"; None for this machine alone, or for what is connected already.
+    address: of a cluster, HOST:PORT or "auto"; None or "local" for this machine alone, or for what is connected
+      already.
     num_cpus: how many nodes Ray lets run at once here, however many cores there are.
+
+  Raises:
+    ValueError: the address is none of these.
+    ConnectionError: there is no Ray, or it asks for another token.
   """
   if ray.is_initialized():
     yield
     return
   handlers = _handlers()
   os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # The supervisor handles them.
-  if address is not None:
-    ray.init(address=address, log_to_driver=False, logging_level="error")
-    _restore(handlers)
+  mode = {"RAY_AUTH_MODE": os.environ.get("RAY_AUTH_MODE")}  # Ray sets it, to ask for tokens.
+  if address not in (None, "local"):
     try:
+      _connect(address)
+      _restore(handlers)
       yield
     finally:
       ray.shutdown()
+      _put_back(mode)
     return
   folder = tempfile.mkdtemp(prefix="acme-ray-")  # Short: Ray puts sockets there, whose paths may have 107 letters.
   # What works stands back behind nobody: by default Ray's workers have niceness 15, and starve where others compute.
   ours = {"RAY_AUTH_TOKEN": _token(), "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
-  before = {name: os.environ.get(name) for name in (*ours, "RAY_AUTH_MODE")}  # The last Ray sets, to ask for tokens.
+  before = mode | {name: os.environ.get(name) for name in ours}
   os.environ.update(ours)
   try:
     _begin(folder, num_cpus)
@@ -186,8 +196,29 @@ def cluster(address: str | None = None, num_cpus: int | None = None) -> Iterator
   finally:
     ray.shutdown()
     _remove(folder)
-    for name, value in before.items():
-      os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+    _put_back(before)
+
+
+def _put_back(environment: Mapping[str, str | None]) -> None:
+  """Sets variables of the environment; those that are None are to be none."""
+  for name, value in environment.items():
+    os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+
+
+def _connect(address: str) -> None:
+  """Connects to somebody's cluster; where there is none it says so at once, which takes Ray more than a minute."""
+  host, _, port = address.rpartition(":")
+  if address != "auto" and not (host and "/" not in host and port.isdecimal() and int(port) < 2**16):
+    raise ValueError(f"The address of a Ray cluster is HOST:PORT, auto or local, got {address!r}.")
+  try:
+    if address != "auto":
+      socket.create_connection((host.strip("[]"), int(port)), _REACH_SECONDS).close()
+    ray.init(address=address, log_to_driver=False, logging_level="error")
+  except (OSError, RuntimeError, ray.exceptions.RayError) as error:
+    raise ConnectionError(
+      f"No connection to Ray at {address}: {str(error).rstrip('.')}. Where it asks for a token: RAY_AUTH_MODE=token, "
+      "and have the token in RAY_AUTH_TOKEN, in the file that RAY_AUTH_TOKEN_PATH names, or in ~/.ray/auth_token."
+    ) from error
 
 
 @functools.cache

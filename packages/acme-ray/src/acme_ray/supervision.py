@@ -146,7 +146,8 @@ class Supervisor:
     now = time.monotonic()
     for call in [call for call in self._calls.values() if call.deadline < now]:
       if call.refs[-1] in self._calls:
-        self._lose(call.handle, f"It gave no answer in {self._patience:g} seconds.", None, hangs=True)
+        never = "" if call.handle.place else " It has not begun at all: others may have all cores that Ray gives."
+        self._lose(call.handle, f"It gave no answer in {self._patience:g} seconds.{never}", None, hangs=True)
 
   def _answer(self, ref: Any) -> None:
     call = self._calls[ref]
