@@ -116,7 +116,8 @@ def rays_processes():
 
 
 @pytest.mark.long  # It begins Ray twice.
-def test_who_conducts_may_be_killed_and_nothing_is_left(tmp_path):
+def test_who_conducts_may_be_killed_and_nothing_is_left(tmp_path, monkeypatch):
+  monkeypatch.setenv("RAY_ADDRESS", "elsewhere:6379")  # Ray begins here, where nobody gave an address to the run.
   before, token = rays_processes(), pathlib.Path.home() / ".ray" / "auth_token"
   had_token = token.exists()
   command = [sys.executable, "-c", DRIVER]

@@ -232,6 +232,7 @@ def _begin(folder: str, num_cpus: int | None) -> None:
   for attempt in range(_ATTEMPTS):
     try:
       ray.init(
+        "local",  # Whatever RAY_ADDRESS says.
         num_cpus=num_cpus,
         include_dashboard=False,
         log_to_driver=False,
