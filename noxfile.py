@@ -645,7 +645,7 @@ def learning(session: nox.Session) -> None:
 @nox.session
 def benchmark(session: nox.Session) -> None:
   """Speed against peers, each in an environment of its own; tables and a plot in benchmarks/results."""
-  install(session, "acme-dqn", "acme-d4pg", "acme-envs[gym]", others=("matplotlib",))
+  install(session, *of_stack("jax"), "acme-ray", "acme-envs[gym]", others=("matplotlib",))
   peers = str(ROOT / ".nox" / "peers")
   session.run("python", "benchmarks/make_peers.py", peers)
   session.run("python", "benchmarks/speed.py", "--peers", peers, *session.posargs)

@@ -228,6 +228,39 @@ def _r2d2() -> Group:
   )  # fmt: skip
 
 
+def _ray_act(envs: int) -> Group:
+  speed, arguments = "steps_per_second", ("--envs", str(envs))
+  each = "one environment" if envs == 1 else f"{envs} environments"
+  return Group(
+    {
+      "ours": Contender("ours", "ray_act_ours.py", arguments),
+      "RLlib": Contender("rllib", "ray_act_rllib.py", arguments),
+    },
+    (
+      Row(
+        f"2 actors on Ray alone, CartPole, {each} of each, 64-64, ε-greedy, 64 steps a message",
+        "steps/s", ("ours", speed), ("RLlib", speed), 1.0,
+      ),
+    ),
+  )  # fmt: skip
+
+
+def _ray_impala() -> Group:
+  speed = "transitions_per_second"
+  what = "IMPALA on Ray on CartPole, 2 actors of 5 environments, 64-64, batches of 10 sequences of 50 transitions"
+  return Group(
+    {
+      "ours": Contender("ours", "ray_impala_ours.py"),
+      "RLlib": Contender("rllib", "ray_impala_rllib.py"),
+      "RLlib, learning in the driver": Contender("rllib", "ray_impala_rllib.py", ("--learners", "0")),
+    },
+    tuple(
+      Row(what, "transitions/s", ("ours", speed), (peer, speed), 1.0)
+      for peer in ("RLlib", "RLlib, learning in the driver")
+    ),
+  )
+
+
 GROUPS = {
   "dqn": _dqn(1),
   "dqn4": _dqn(4),
@@ -238,6 +271,9 @@ GROUPS = {
   "ddpg": _ddpg(),
   "impala": _impala(),
   "r2d2": _r2d2(),
+  "ray-act": _ray_act(1),
+  "ray-act-8": _ray_act(8),
+  "ray-impala": _ray_impala(),
   "replay-vector": _replay("vector"),
   "replay-image": _replay("image"),
 }
