@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import sys
 import types
 
 import pytest
@@ -144,16 +145,16 @@ def test_numbers_that_cannot_be_are_refused(options, complaint):
 
 @pytest.mark.parametrize("address", ["nonsense", ":6379", "localhost:", "localhost:99999", "ray://localhost:10001"])
 def test_what_is_no_address_is_refused(address):
-  with pytest.raises(ValueError, match=r"HOST:PORT, auto or local, got "), acme_ray.cluster(address):
-    pass
+  with pytest.raises(ValueError, match=r"HOST:PORT, auto or local, got "):
+    sys.modules["acme_ray.run"]._connect(address)  # What a process does that is connected to no Ray yet.
 
 
 def test_where_no_ray_is_one_is_told_so_at_once_and_how_a_token_is_given():
   with socket.socket() as silent:
     silent.bind(("127.0.0.1", 0))  # Nobody listens.
     address = f"127.0.0.1:{silent.getsockname()[1]}"
-    with pytest.raises(ConnectionError, match=rf"{address}: .*refused\. .*RAY_AUTH_TOKEN"), acme_ray.cluster(address):
-      pass
+    with pytest.raises(ConnectionError, match=rf"{address}: .*refused\. .*RAY_AUTH_TOKEN"):
+      sys.modules["acme_ray.run"]._connect(address)
 
 
 class Broken(fakes.FakeEnvironment):
