@@ -156,10 +156,10 @@ def test_an_agent_learns_the_same_from_it():
 
 
 def test_what_does_not_fit_says_how_much_and_what_to_do(monkeypatch):
-  monkeypatch.setattr(replay, "_free_memory", lambda: 1000)
+  monkeypatch.setattr(replay, "device_memory", lambda: 1000)
   with pytest.raises(MemoryError, match=r"steps would take .* GiB .* to spare: lower max_replay_size"):
     DeviceReplay(TRANSITIONS, make_spec(None))
-  monkeypatch.setattr(replay, "_free_memory", lambda: 100_000)
+  monkeypatch.setattr(replay, "device_memory", lambda: 100_000)
   small = dataclasses.replace(TRANSITIONS, max_size=8)
   DeviceReplay(small, make_spec(3), frame_stack=3, available_memory=200_000)  # Frames are not the host's.
   with pytest.raises(MemoryError):

@@ -6,8 +6,9 @@ Acting, stepping with resets, items, sampling and updates are one compiled loop 
 Shapes: S seeds, N environments each, B batch, E episodes.
 """
 
+import copy
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -28,14 +29,22 @@ _FEW = 64  # Environments that mostly go on: then whether any begins anew is wor
 _ENDLESS = 10_000  # Steps after which an evaluated episode without a limit is cut short.
 
 
+class Variants(NamedTuple):
+  """Configs that differ in numbers: those of the S seeds, of which several may be the same seed."""
+
+  values: Mapping[str, Sequence[float]]  # [S] each, by field of the config
+  make_builder: Callable[[Any], builders.Builder[Any, Any]]  # of a config, whose fields may be traced
+
+
 class Keys(NamedTuple):
-  """A seed's keys, all constant: what is drawn follows from how many steps there were."""
+  """What of a seed is constant: its keys, as what is drawn follows from how many steps there were."""
 
   act: Array
   reset: Array
   step: Array
   replay: Array
   evaluate: Array
+  values: Mapping[str, Array]  # [] each, of fields of its config; no part of what is saved
 
 
 class Finished(NamedTuple):
@@ -95,6 +104,8 @@ class Loop(core.Saveable):
     num_envs: int = 1,
     seeds: Sequence[int] = (0,),
     devices: Sequence[jax.Device] | None = None,
+    variants: Variants | None = None,
+    abstract: bool = False,
   ) -> None:
     """Makes the first state of all seeds.
 
@@ -105,34 +116,42 @@ class Loop(core.Saveable):
       num_envs: N.
       seeds: S of them; each is what it would be alone, but for rounding.
       devices: over which the seeds are spread, an equal number on each; None for the first alone.
+      variants: in which numbers the seeds' configs differ from the builder's; None for in none.
+      abstract: makes shapes in place of arrays, for `trace`.
 
     Raises:
       ValueError: the agent has no program in JAX, or cannot act or learn in a jitted loop; or the seeds cannot be
-        spread evenly.
+        spread evenly; or configs may not differ in these fields, which may be a TypeError, too: see `trace`.
     """
-    spec = environment.spec
-    self._environment, self._num_envs, self.seeds = environment, num_envs, tuple(seeds)
-    if num_envs < 1 or not self.seeds or len(set(self.seeds)) < len(self.seeds):
+    self._builder, self._environment, self._num_envs, self.seeds = builder, environment, num_envs, tuple(seeds)
+    self._variants, spec = variants, environment.spec
+    if num_envs < 1 or not self.seeds or (variants is None and len(set(self.seeds)) < len(self.seeds)):
       raise ValueError(f"Expected num_envs of 1 or more and seeds that differ, got {num_envs} and {self.seeds}.")
     if not 0 < steps < 2**31 - num_envs:
       raise ValueError(f"steps: expected a number above 0 that fits 32 bits, got {steps}.")
     if isinstance(builder, ProgramBuilder) and type(builder).make_learner is not ProgramBuilder.make_learner:
       raise ValueError("This agent's learner does more than its program says, as it is configured: run it on the host.")
     program = jittable(builder.make_program(spec))
-    self._program: Program[Any, Any, Any] = program
+    self._shared: Program[Any, Any, Any] = program
     self.experience = description = builder.make_experience(spec, program)
     self._datasets, passes = store.read_datasets(description, builder.step_spec(spec, program))
     self._store = store.Store(description, num_envs, steps)
     batches = description.pretraining_batches if isinstance(description, experience.Mixed) else 0
     self._repeated = repeated = getattr(builder.config, "num_sgd_steps_per_step", 1)
     self._pretraining = batches * repeated if self.acts else 0  # SGD steps.
-    self._update = learning.checked(program.update if repeated == 1 else learning.scan(program.update, repeated))
     self._lift: Callable[..., Any] = jax.vmap if len(self.seeds) > 1 else lambda f, in_axes=0: f
     self._run = jax.jit(self._ticks, donate_argnums=0)
     self._pretrain = jax.jit(self._learn_alone, static_argnames="acting", donate_argnums=0)
     self._evaluate = jax.jit(self._evaluate_all, static_argnames="episodes")
-    keys = jax.tree.map(lambda *leaves: np.stack(leaves) if len(self.seeds) > 1 else leaves[0], *map(_keys, self.seeds))
-    self._state: Seed = jax.jit(self._init)(*keys, self._datasets, passes)
+    values = {} if variants is None else variants.values
+
+    def keys(stack: Callable[..., Any]) -> Any:
+      found = [_keys(seed, {name: of[i] for name, of in values.items()}) for i, seed in enumerate(self.seeds)]
+      return jax.tree.map(lambda *leaves: stack(leaves) if len(self.seeds) > 1 else leaves[0], *found)
+
+    made = jax.eval_shape(lambda: keys(jnp.stack)) if abstract else keys(np.stack)
+    init = functools.partial(jax.eval_shape, self._init) if abstract else jax.jit(self._init)
+    self._state: Seed = init(*made, self._datasets, passes)
     self._spread(devices)
 
   def _spread(self, devices: Sequence[jax.Device] | None) -> None:
@@ -142,6 +161,31 @@ class Loop(core.Saveable):
       raise ValueError(f"devices: expected a number that divides {len(self.seeds)} seeds, got {len(devices)}.")
     mesh = jax.sharding.Mesh(np.asarray(devices), ("seeds",))
     self._state = jax.device_put(self._state, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("seeds")))
+
+  def _program(self, keys: Keys) -> Program[Any, Any, Any]:
+    """A seed's program. Raises ValueError where what its config differs in decides what items there are."""
+    if self._variants is None:
+      return self._shared
+    config, spec = copy.copy(self._builder.config), self._environment.spec
+    for name, value in keys.values.items():
+      object.__setattr__(config, name, value)  # As a traced number cannot be validated.
+    builder = self._variants.make_builder(config)
+    program: Program[Any, Any, Any] = builder.make_program(spec)
+    if builder.make_experience(spec, program) != self.experience:
+      raise ValueError(
+        f"What is learned from depends on some of {', '.join(keys.values)}: configs may not differ in it."
+      )
+    return program
+
+  def trace(self) -> list[tuple[tuple[int, ...], Any]]:
+    """The shapes and dtypes of what is saved, once all is traced that would be compiled: nothing is computed.
+
+    Raises:
+      TypeError, ValueError: Python itself needs to know a field in which configs differ, as a size or in a branch.
+    """
+    state = jax.eval_shape(self._tick, self._state, self._datasets)
+    jax.eval_shape(functools.partial(self._evaluate_all, key=None, episodes=1), state)
+    return [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(_with_values(state, {}))]
 
   # What a caller does.
 
@@ -207,25 +251,31 @@ class Loop(core.Saveable):
 
   def get_variables(self, names: Sequence[str]) -> list[types.NestedArray]:
     """The program's variables by name, each leaf [S, …]. Raises KeyError for an unknown name."""
-    known = lambda state: {PARAMS: self._program.params(state), **self._program.variables(state)}  # noqa: E731
-    found = jax.jit(self._lift(known))(self._state.learning.state)
+
+    def known(keys: Keys, state: Any) -> dict[str, Any]:
+      program = self._program(keys)
+      return {PARAMS: program.params(state), **program.variables(state)}
+
+    found = jax.jit(self._lift(known))(self._state.keys, self._state.learning.state)
     for name in names:
       if name not in found:
         raise KeyError(f"No variables are called {name!r}; known: {', '.join(found)}.")
     return [self._of_seeds(found[name]) for name in names]
 
   def save(self) -> types.State:
-    """Returns the state of all seeds, leaves [S, …]."""
-    return {"seeds": list(self.seeds), "state": learning.to_lists(self._of_seeds(self._state))}
+    """Returns the state of all seeds, leaves [S, …]: those of some restore a loop of them alone, of their config."""
+    return {"seeds": list(self.seeds), "state": learning.to_lists(self._of_seeds(_with_values(self._state, {})))}
 
   def restore(self, state: types.State) -> None:
     """Puts back what `save` returned. Raises ValueError where it is of other seeds, or of another agent or config."""
     if tuple(state["seeds"]) != self.seeds:
       raise ValueError(f"The saved state is of the seeds {state['seeds']}, expected {list(self.seeds)}.")
-    restored = learning.from_lists(self._of_seeds(self._state), state["state"])
+    plain = _with_values(self._state, {})
+    restored = learning.from_lists(self._of_seeds(plain), state["state"])
     if len(self.seeds) == 1:
       restored = jax.tree.map(lambda x: x[0], restored)
-    self._state = jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), restored, self._state)
+    restored = jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), restored, plain)
+    self._state = _with_values(restored, self._state.keys.values)
 
   def _of_seeds(self, nest: Any) -> Any:
     """Numpy arrays with a leading [S]."""
@@ -250,11 +300,11 @@ class Loop(core.Saveable):
 
   def _init(self, init_key: Array, keys: Keys, datasets: Any, passes: dict[str, store.Pass]) -> Seed:
     def init(init_key: Array, keys: Keys) -> Seed:
-      num_envs = self._num_envs
-      state = self._program.init(init_key)
-      params = self._program.params(state)
+      num_envs, program = self._num_envs, self._program(keys)
+      state = program.init(init_key)
+      params = program.params(state)
       environment, observation = self._reset(keys.reset, jnp.int32(0))
-      core_state, noise = _begin(self._behaviour, params, num_envs)
+      core_state, noise = _begin(_behaviour(program), params, num_envs)
       zeros = jnp.zeros(num_envs, jnp.float32)
       counts = Finished(jnp.int32(0), jnp.float32(0), jnp.int32(0))
       step = first_step(self._environment, observation)
@@ -263,30 +313,17 @@ class Loop(core.Saveable):
       example = jax.tree.map(
         lambda x: jnp.zeros(x.shape, x.dtype), _tick(acting, executed, outcome, jax.eval_shape(lambda: step))
       )._replace(before=step)
-      cores = {name: self._cores(params, keys.act, through) for name, through in passes.items()}
+      cores = {name: _cores(program, params, keys.act, through) for name, through in passes.items()}
       stored, sampling = self._store.init(example, datasets, cores)
       _, batch = jax.eval_shape(lambda: self._store.sample(stored, sampling, datasets, keys.replay))
-      _, _, metrics = jax.eval_shape(self._update, state, batch.sample)
+      _, _, metrics = jax.eval_shape(self._update(program), state, batch.sample)
       metrics = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), metrics)
       return Seed(keys, acting, stored, Learning(state, sampling, jnp.int32(0), metrics, jnp.int32(-1)))
 
     return self._lift(init)(init_key, keys)
 
-  def _cores(self, params: Any, key: Array, through: store.Pass) -> Any:
-    """The recurrent states [C, …] with which the sequences of a dataset begin, of an actor that sees its episodes."""
-
-    def see(core_state: Any, step: types.Step) -> tuple[Any, Any]:
-      streams, program = exploration.Streams(0, 1), self._program
-      executed = execute(self._behaviour, program.space, params, key, 0, streams, step, core_state, (), explore=False)
-      return executed.core, executed.core_before
-
-    _, cores = jax.lax.scan(see, self._behaviour.initial(params, 1), through.steps)  # [T, 1, …]
-    return jax.tree.map(lambda x: x[through.first, 0], cores)
-
-  @property
-  def _behaviour(self) -> Policy[Any, Any]:
-    assert self._program.behaviour is not None
-    return self._program.behaviour
+  def _update(self, program: Program[Any, Any, Any]) -> Callable[..., Any]:
+    return learning.checked(program.update if self._repeated == 1 else learning.scan(program.update, self._repeated))
 
   def _ticks(self, seeds: Seed, datasets: Any, num_ticks: Array) -> Seed:
     return jax.lax.fori_loop(0, num_ticks, lambda _, seeds: self._tick(seeds, datasets), seeds)
@@ -299,11 +336,10 @@ class Loop(core.Saveable):
     return seeds._replace(learning=self._learn(seeds, datasets))
 
   def _act(self, seed: Seed) -> tuple[Executed, Any]:
-    acting, params = seed.acting, self._program.params(seed.learning.state)
-    streams = exploration.Streams(0, self._num_envs)
+    acting, program, streams = seed.acting, self._program(seed.keys), exploration.Streams(0, self._num_envs)
     executed = execute(
-      self._behaviour, self._program.space, params, seed.keys.act, acting.steps, streams, acting.step, acting.core,
-      acting.noise,
+      _behaviour(program), program.space, program.params(seed.learning.state), seed.keys.act, acting.steps, streams,
+      acting.step, acting.core, acting.noise,
     )  # fmt: skip
     return take_step(self._environment, acting.environment, executed, jax.random.fold_in(seed.keys.step, acting.steps))
 
@@ -363,7 +399,7 @@ class Loop(core.Saveable):
     """One learner step."""
     key = jax.random.fold_in(keys.replay, learned.steps)
     sampling, batch = self._store.sample(stored, learned.sampling, datasets, key, acting=acting)
-    state, priorities, metrics = self._update(learned.state, batch.sample)
+    state, priorities, metrics = self._update(self._program(keys))(learned.state, batch.sample)
     if priorities is not None:
       sampling = self._store.write_back(sampling, batch, priorities)
     first_bad = (learned.diverged < 0) & ~jnp.isfinite(metrics["loss"])
@@ -381,8 +417,8 @@ class Loop(core.Saveable):
 
   def _evaluate_all(self, seeds: Seed, key: Array | None, episodes: int) -> Array:
     def evaluate(keys: Keys, state: Any, steps: Array) -> Array:
-      own = jax.random.fold_in(keys.evaluate, steps) if key is None else key
-      return rollout(self._program, self._environment, self._program.params(state), own, episodes)
+      own, program = jax.random.fold_in(keys.evaluate, steps) if key is None else key, self._program(keys)
+      return rollout(program, self._environment, program.params(state), own, episodes)
 
     taken = seeds.acting.steps if self.acts else seeds.learning.steps
     return self._lift(evaluate)(seeds.keys, seeds.learning.state, taken)
@@ -444,6 +480,23 @@ def first_step(environment: Environment, observation: Any) -> types.Step:
   return types.Step(observation, action, reward, jnp.ones_like(discount), jnp.ones(num_envs, bool))
 
 
+def _cores(program: Program[Any, Any, Any], params: Any, key: Array, through: store.Pass) -> Any:
+  """The recurrent states [C, …] with which the sequences of a dataset begin, of an actor that sees its episodes."""
+  policy, streams = _behaviour(program), exploration.Streams(0, 1)
+
+  def see(core_state: Any, step: types.Step) -> tuple[Any, Any]:
+    executed = execute(policy, program.space, params, key, 0, streams, step, core_state, (), explore=False)
+    return executed.core, executed.core_before
+
+  _, cores = jax.lax.scan(see, policy.initial(params, 1), through.steps)  # [T, 1, …]
+  return jax.tree.map(lambda x: x[through.first, 0], cores)
+
+
+def _behaviour(program: Program[Any, Any, Any]) -> Policy[Any, Any]:
+  assert program.behaviour is not None
+  return program.behaviour
+
+
 def _begin(policy: Policy[Any, Any], params: Any, num_envs: int) -> tuple[Any, Any]:
   """The recurrent state and the noise in which episodes begin."""
   noise = () if policy.explore is None else policy.explore.initial(num_envs)
@@ -464,13 +517,18 @@ def _tick(acting: Acting, executed: Executed, outcome: Any, after: types.Step) -
   )
 
 
-def _keys(seed: int) -> tuple[Any, Keys]:
-  """A seed's key for `init`, the one that a host's learner has, and all others."""
+def _with_values(seeds: Seed, values: Mapping[str, Array]) -> Seed:
+  return seeds._replace(keys=seeds.keys._replace(values=values))
+
+
+def _keys(seed: int, values: Mapping[str, float]) -> tuple[Any, Keys]:
+  """A seed's key for `init`, the one that a host's learner has; its others, beside the values that its config has."""
   # As `acme.agents.Agent` splits it: replay, learner, actor, evaluator.
   replay_seed, learner_seed, actor_seed, evaluator_seed = np.random.SeedSequence(seed).generate_state(4)
-  made: list[Any] = [np.asarray(jax.random.PRNGKey(int(s))) for s in (learner_seed, actor_seed, evaluator_seed)]
-  keys: Any = np.asarray(jax.random.split(jax.random.PRNGKey(int(replay_seed)), 3))
-  return made[0], Keys(act=made[1], reset=keys[0], step=keys[1], replay=keys[2], evaluate=made[2])
+  made: list[Any] = [jax.random.PRNGKey(int(s)) for s in (learner_seed, actor_seed, evaluator_seed)]
+  own: Any = {name: np.asarray(value, np.float32) for name, value in values.items()}
+  keys = jax.random.split(jax.random.PRNGKey(int(replay_seed)), 3)
+  return made[0], Keys(act=made[1], reset=keys[0], step=keys[1], replay=keys[2], evaluate=made[2], values=own)
 
 
 def jittable(program: Any) -> Program[Any, Any, Any]:

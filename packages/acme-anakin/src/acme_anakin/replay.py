@@ -41,7 +41,7 @@ class DeviceColumn(LeafColumn):
 
   def allocate(self, capacity: int) -> None:
     """Makes room for `capacity` rows. Raises MemoryError where the device has none to spare."""
-    needed, free = capacity * int(np.prod(self._shape)) * self._dtype.itemsize, _free_memory()
+    needed, free = capacity * int(np.prod(self._shape)) * self._dtype.itemsize, device_memory()
     if needed > free:
       raise MemoryError(
         f"{self.name}: {capacity:,} steps would take {needed / 2**30:.2f} GiB on {jax.devices()[0]}, which has "
@@ -121,7 +121,7 @@ def _gather_stacks(array: jax.Array, rows: jax.Array, where: jax.Array | None = 
   return jnp.moveaxis(_gather(array, rows, where), rows.ndim - 1, -1)
 
 
-def _free_memory() -> int:
+def device_memory() -> int:
   """Bytes that the device has to spare; of a CPU those of the machine."""
   found = jax.devices()[0].memory_stats()
   if not found or "bytes_limit" not in found:

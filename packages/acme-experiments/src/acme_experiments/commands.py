@@ -31,6 +31,7 @@ from acme_experiments import (
   runs,
   stopping,
   sweep,
+  together,
   trackers,
 )  # fmt: skip
 from acme_experiments.rundir import Experiment, RunDirectory
@@ -156,7 +157,8 @@ def _sweep(command: parsing.Sweep, config: Any = None) -> None:
       raise UsageError(f"{command.file}: seed: trials are compared on the same seeds: give a number.")
     experiments.append(_experiment(run, config))
   path = command.out or rundir.timed_path(f"sweep-{pathlib.Path(command.file).stem}")
-  _try_all(sweep.create(path, plan, experiments), command.quiet, command.jobs)
+  programs = together.programs(experiments, command.jobs) if plan.study is None else []
+  _try_all(sweep.create(path, plan, experiments, programs), command.quiet, command.jobs)
 
 
 def _try_all(path: pathlib.Path, quiet: bool, jobs: int) -> None:
@@ -167,7 +169,9 @@ def _try_all(path: pathlib.Path, quiet: bool, jobs: int) -> None:
     print(sweep.describe(row))
   print(f"all {len(rows)} trials: {path / 'results.csv'}")
   if failed := [row["trial"] for row in rows if row["failed"]]:
-    raise Failed(f"Of {len(rows)} trials {len(failed)} failed: {', '.join(failed)}. output.txt in each says why.")
+    raise Failed(
+      f"Of {len(rows)} trials {len(failed)} failed: {', '.join(failed)}. output.txt or error.txt in each says why."
+    )
 
 
 @execute.register
@@ -516,7 +520,7 @@ def _train(directory: RunDirectory, quiet: bool, jobs: int) -> None:
     cured = isinstance(error, OSError | MemoryError)
     advice = resume if cured else f"Mend what failed, then: acme resume {directory.path}; by itself it fails again."
     raise Failed(f"{text} {_newest(directory)} {advice}") from error
-  _print_result(directory, summary)
+  _print_results(directory.together(), summary)
   if not quiet and trackers.TENSORBOARD in directory.read_experiment().log:
     print(_how_to_open(directory))
 
@@ -540,6 +544,20 @@ def _newest(directory: RunDirectory) -> str:
   except checkpointing.CheckpointError as error:
     return str(error)
   return f"The newest checkpoint is {path}." if path is not None else "There is no checkpoint yet."
+
+
+def _print_results(together: Sequence[RunDirectory], summary: dict[str, Any]) -> None:
+  """Says what came of a run, or of each of those that are one program; Failed names those of which seeds diverged."""
+  if len(together) == 1:
+    return _print_result(together[0], summary)
+  summaries = {each.path.name: each.read_summary() for each in together}
+  for name, found in summaries.items():
+    print(f"{name}: {'no result' if found is None else _evaluation(found)}")
+  means = [found["eval_return_mean"] for found in summaries.values() if found is not None]
+  print(f"evaluation returns from {min(means):,.2f} to {max(means):,.2f}")
+  print(f"runs: {together[0].path.parent}")
+  if failed := [name for name, found in summaries.items() if found is None or found.get("diverged")]:
+    raise Failed(f"Of {len(together)} runs {len(failed)} diverged, or a seed of theirs: {', '.join(failed)}.")
 
 
 def _print_result(directory: RunDirectory, summary: dict[str, Any]) -> None:

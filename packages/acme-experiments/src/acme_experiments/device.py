@@ -1,15 +1,19 @@
 """A run whose seeds are all one jitted program on a device, in a run directory with one for each seed.
 
+So may be several runs whose configs differ in numbers alone, as a sweep's trials: each has its files and checkpoints as
+if it were alone, all of the same steps.
+
 Steps are taken in pieces short enough for a signal; where pieces end changes nothing. Rows are written and seeds
 evaluated at multiples of `eval_every`, so a run that was stopped and resumed has the same ones.
 """
 
 import contextlib
 import dataclasses
+import functools
 import math
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +27,7 @@ from acme_experiments.stopping import Stopped
 
 _PIECE_SECONDS = 1.0  # How long the device works between two looks at the clock and for signals.
 _ROWS = 20  # In a run without evaluations.
+_ALL_DIVERGED = "The losses of all seeds are not finite: training has diverged. Lower the learning rate."
 
 
 def find_reason(experiment: Experiment) -> str | None:
@@ -44,8 +49,21 @@ def find_reason(experiment: Experiment) -> str | None:
     return reason
 
 
+def room(experiment: Experiment, fields: Sequence[str]) -> int:
+  """How many seeds fit into one program of runs whose configs differ in these fields; 0 where they may not differ."""
+  name, found = _find(experiment.environment or "")
+  if not hasattr(found, "room"):
+    return 0
+  make, config = _builder_maker(experiment)
+  with placement.on(experiment.device):
+    number: int = found.room(
+      make, config, name, fields, steps=experiment.steps, num_envs=experiment.envs, **_wrap(experiment)
+    )
+    return number
+
+
 def run(directory: RunDirectory, display: progress.Progress | None = None) -> dict[str, Any]:
-  """Runs all seeds to the end, from the newest checkpoint if there is one.
+  """Runs all seeds to the end, and those of all runs that are one program with it, from the newest checkpoint.
 
   Args:
     directory: of the run, with those of its seeds in it.
@@ -55,11 +73,20 @@ def run(directory: RunDirectory, display: progress.Progress | None = None) -> di
     The summary, as in summary.json; `diverged` in it are the SGD steps at which losses of seeds were not finite.
 
   Raises:
-    FloatingPointError: no seed has a finite loss any more.
+    FloatingPointError: no seed of the run has a finite loss any more.
     Stopped, UsageError, CheckpointError: as `runner.run`.
   """
-  with placement.on(directory.read_experiment().device):
-    return runner.attempt(directory, lambda stop: _Run(directory, display or progress.Progress(), stop))
+  first, *others = together = directory.together()
+  with contextlib.ExitStack() as stack:
+    stack.enter_context(placement.on(directory.read_experiment().device))
+    _allow_files(len(others))
+    for each in others:
+      stack.enter_context(each.lock())
+    runner.attempt(first, lambda stop: _Run(together, display or progress.Progress(), stop))
+  summary = directory.read_summary()
+  if summary is None:
+    raise FloatingPointError(_ALL_DIVERGED)
+  return summary
 
 
 def evaluate(
@@ -97,7 +124,7 @@ def _load(directory: RunDirectory, which: rundir.Which) -> tuple[Any, tuple[int,
       f"{directory.config} back from a copy."
     )
   rows = [saved["seeds"].index(seed) for seed in seeds]
-  loop = _make_loop(dataclasses.replace(experiment, seeds=seeds))
+  loop = _make_loop([dataclasses.replace(experiment, seeds=seeds)])
   loop.restore({"seeds": list(seeds), "state": [leaf[rows] for leaf in saved["state"]]})
   return loop, seeds, checkpoint.step
 
@@ -123,37 +150,111 @@ def parent(directory: RunDirectory) -> RunDirectory:
   return RunDirectory(directory.path.absolute().parent)
 
 
-class _Run:
-  """All seeds while they run."""
+class _Part:
+  """One of the runs that are a program: its files, and what is counted of its seeds.
 
-  def __init__(self, directory: RunDirectory, display: progress.Progress, stop: stopping.StopRequest) -> None:
+  Attributes:
+    rows: where its seeds are among those of the program.
+    episodes: of each seed, up to the newest rows.
+    diverged: SGD steps by seed.
+    highest: the highest mean of an evaluation, over all its seeds.
+  """
+
+  def __init__(self, directory: RunDirectory, number: int, runs: int) -> None:
+    self.directory, self.experiment = directory, directory.read_experiment()
+    self.seeds = self.experiment.seeds or ()  # As `Experiment` has seen to.
+    self.rows = slice(number * len(self.seeds), (number + 1) * len(self.seeds))
+    self.name = "Seed" if runs == 1 else f"{directory.path.name}: seed"
+    self.episodes = [0] * len(self.seeds)
+    self.diverged: dict[str, int] = {}
+    self.highest = -math.inf
+    self.saver = saving.Saver(directory, self.experiment.checkpoint_every, runs)
+    self.directories = [directory.make_seed(seed) for seed in self.seeds]
+    self.records: list[records.Records] = []
+
+  @property
+  def sound(self) -> list[int]:
+    """The seeds, by place, whose losses have all been finite; the others get no more rows."""
+    return [i for i, seed in enumerate(self.seeds) if str(seed) not in self.diverged]
+
+  def find_diverged(self, first: np.ndarray) -> None:
+    """Names seeds whose loss is not finite: `first` [S] are the SGD steps before it, −1 where there is none."""
+    for i in [i for i in self.sound if first[i] >= 0]:
+      self.diverged[str(self.seeds[i])] = int(first[i])
+      text = f"{self.name} {self.seeds[i]}: the loss after SGD step {first[i]:,} is not finite: training has diverged."
+      rundir.write_text(self.directories[i].error, text + "\n")
+      warnings.warn(f"{text} The others go on.", stacklevel=2)
+
+  def finish(self, returns: np.ndarray, counts: Mapping[str, Any]) -> None:
+    """Writes the summaries of the seeds that have not diverged and of all together; `returns` [S, E] are the last."""
+    if self.experiment.high_enough(self.highest):
+      counts = {**counts, "finished": True}
+    results = {self.seeds[i]: _statistics(returns[i]) for i in self.sound}
+    for i, result in zip(self.sound, results.values(), strict=True):
+      summary = {**result, **counts, "episodes": self.episodes[i]}
+      self.directories[i].write_summary(summary)
+      self.records[i].finish(summary)
+    if not results:
+      rundir.write_text(self.directory.error, _ALL_DIVERGED + "\n")
+      return
+    more = {"episodes": sum(self.episodes), "diverged": self.diverged}
+    self.directory.write_summary({**evaluation.of_seeds(results), **counts, **more})
+
+  def save(self, steps: int, reported: int, loop: types.State, seconds: float) -> None:
+    """Writes a checkpoint, with its rows of the loop's state."""
+    for each in self.records:
+      each.flush()
+    state = {
+      "loop": {"seeds": list(self.seeds), "state": [leaf[self.rows] for leaf in loop["state"]]},
+      "records": [each.save() for each in self.records],
+      "evaluations": {"done": reported},
+      "episodes": list(self.episodes),
+      "diverged": self.diverged,
+      "highest": self.highest,
+    }
+    metadata = components.metadata(self.experiment) | {"wall_seconds": seconds}
+    self.saver.save(steps, sum(self.episodes), reported, state, metadata)
+    for each in self.records:
+      each.publish()
+
+  def restore(self, checkpoint: checkpointing.Checkpoint | None) -> None:
+    """Goes back to a checkpoint, but for the loop; None for the beginning."""
+    saved = {"records": [{}] * len(self.seeds)} if checkpoint is None else checkpoint.state
+    for each, rows in zip(self.records, saved["records"], strict=True):
+      each.restore(rows)
+    if checkpoint is not None:
+      self.episodes, self.diverged = list(saved["episodes"]), dict(saved["diverged"])
+      self.highest = saved.get("highest", -math.inf)
+
+
+class _Run:
+  """All seeds of a program's runs while they run."""
+
+  def __init__(self, directories: list[RunDirectory], display: progress.Progress, stop: stopping.StopRequest) -> None:
     """Builds everything, and restores the newest checkpoint if there is one."""
-    self._directory, self._display, self._stop = directory, display, stop
-    self._experiment = experiment = directory.read_experiment()
-    assert experiment.seeds is not None and experiment.steps is not None  # As `Experiment` has seen to.
+    self._display, self._stop = display, stop
+    self._parts = [_Part(directory, i, len(directories)) for i, directory in enumerate(directories)]
+    self._experiment = experiment = self._parts[0].experiment  # All have the same schedule.
+    assert experiment.steps is not None  # As `Experiment` has seen to.
     self._goal, self._every = experiment.steps, experiment.eval_every or max(1, experiment.steps // _ROWS)
     self._schedule = dataclasses.replace(experiment, eval_every=self._every)
-    self._loop = _make_loop(experiment)
+    self._loop = _make_loop([part.experiment for part in self._parts])
     self._piece = 8 * experiment.envs
     self._reported = 0  # Steps at the newest rows.
-    self._episodes = [0] * len(experiment.seeds)  # Up to then.
-    self._diverged: dict[str, int] = {}  # SGD steps by seed.
-    self._highest = -math.inf  # The highest mean of an evaluation, over all seeds.
     self._earlier_seconds = 0.0
-    self._saver = saving.Saver(directory, experiment.checkpoint_every)
-    self._directories = [directory.make_seed(seed) for seed in experiment.seeds]
-    _allow_files(8 * len(experiment.seeds))
+    _allow_files(8 * sum(len(part.seeds) for part in self._parts))
     with contextlib.ExitStack() as stack:
-      self._records = [stack.enter_context(_open(each)) for each in self._directories]
-      for each in self._records:
-        each.steps = lambda: self._loop.steps
+      for part in self._parts:
+        part.records = [stack.enter_context(_open(each)) for each in part.directories]
+        for each in part.records:
+          each.steps = lambda: self._loop.steps
       self._restore()
       self._files = stack.pop_all()
     self._started = time.monotonic()
 
-  def run(self) -> dict[str, Any]:
-    """Trains to the end, evaluates, and returns the summary."""
-    self._display.start(self._experiment, self._loop.steps, self._highest)
+  def run(self) -> None:
+    """Trains to the end, evaluates, and writes the summaries."""
+    self._display.start(self._experiment, self._loop.steps, max(part.highest for part in self._parts))
     self._display.learns_from(getattr(self._loop, "experience", None))  # Runners are anybody's.
     self._pretrain()
     while not self._over or self._rows_due:
@@ -167,7 +268,11 @@ class _Run:
       if self._saver.due_at(self._loop.steps):
         self._save()
     self._save()
-    return self._finish()
+    returns = self._loop.evaluate(max(runner.FINAL_EPISODES, self._experiment.eval_episodes))
+    steps, seconds = self._loop.steps, self._seconds
+    counts = {"steps": steps, "wall_seconds": seconds, "steps_per_second": steps / seconds}
+    for part in reversed(self._parts):  # The first one's summary says that all are over.
+      part.finish(returns[part.rows], counts)
 
   def close(self) -> None:
     """Closes the files and the display."""
@@ -175,12 +280,17 @@ class _Run:
       self._display.close()
 
   @property
+  def _saver(self) -> saving.Saver:
+    """Whose times are those of all."""
+    return self._parts[0].saver
+
+  @property
   def _seconds(self) -> float:
     return self._earlier_seconds + time.monotonic() - self._started
 
   @property
   def _over(self) -> bool:
-    return self._loop.steps >= self._goal or self._experiment.high_enough(self._highest)
+    return self._loop.steps >= self._goal or self._experiment.high_enough(self._parts[0].highest)
 
   @property
   def _rows_due(self) -> bool:
@@ -210,7 +320,7 @@ class _Run:
       taken, steps = self._loop.steps - steps, self._loop.steps  # Waits for the device.
       rate = taken / (time.perf_counter() - start)
       self._piece = max(self._experiment.envs, min(4 * self._piece, int(rate * _PIECE_SECONDS)))
-      self._display.update(steps, sum(self._episodes))
+      self._display.update(steps, sum(sum(part.episodes) for part in self._parts))
       if self._saver.due_by_time():
         self._save()
 
@@ -219,14 +329,19 @@ class _Run:
     steps, report = self._loop.steps, self._loop.report()
     evaluates = self._experiment.eval_every and steps // self._every > self._reported // self._every
     self._reported = steps
-    self._find_diverged(report.pop("diverged"))
+    first = report.pop("diverged")
+    for part in self._parts:
+      part.find_diverged(first[part.rows])
+    if not any(part.sound for part in self._parts):
+      raise FloatingPointError(_ALL_DIVERGED)
     returns = []
-    for i in self._sound:
-      self._episodes[i] += int(report["episodes"][i])
-      row = {name: _plain(values[i]) for name, values in report.items()} | {"episodes": self._episodes[i]}
+    for part, i in self._sound:
+      values = {name: _plain(of[part.rows][i]) for name, of in report.items()}
+      part.episodes[i] += values["episodes"]
+      row = values | {"episodes": part.episodes[i]}
       if not row["learner_steps"]:  # There has been no update for its metrics to be of.
         row = {name: row[name] for name in ("steps", "learner_steps", "episodes", "episode_return", "episode_length")}
-      self._records[i].training(row | {"wall_seconds": self._seconds})
+      part.records[i].training(row | {"wall_seconds": self._seconds})
       if row["episode_return"] is not None:
         returns.append(row["episode_return"])
     if returns:
@@ -238,87 +353,50 @@ class _Run:
     self._display.evaluating(0, self._experiment.eval_episodes)
     returns, steps, seconds = self._loop.evaluate(self._experiment.eval_episodes), self._loop.steps, self._seconds
     rows = []
-    for i in self._sound:
-      row = {"steps": steps, "episodes": self._episodes[i], **evaluation.of_returns(returns[i].tolist())}
-      self._records[i].evaluation(row | {"wall_seconds": seconds})
+    for part, i in self._sound:
+      row = {"steps": steps, "episodes": part.episodes[i], **evaluation.of_returns(returns[part.rows][i].tolist())}
+      part.records[i].evaluation(row | {"wall_seconds": seconds})
       rows.append(row)
     self._display.evaluation(*rows)
-    self._highest = max(self._highest, float(np.mean(returns[self._sound])))
-    if self._experiment.high_enough(self._highest):
+    for part in self._parts:
+      if part.sound:
+        part.highest = max(part.highest, float(np.mean(returns[part.rows][part.sound])))
+    if self._experiment.high_enough(self._parts[0].highest):
       self._display.message(f"stopped: an evaluation reached {self._experiment.stop_at:,g} (--stop-at)")
 
   @property
-  def _sound(self) -> list[int]:
-    """The seeds, by place, whose losses have all been finite; the others get no more rows."""
-    seeds = self._experiment.seeds or ()
-    return [i for i, seed in enumerate(seeds) if str(seed) not in self._diverged]
-
-  def _find_diverged(self, first: np.ndarray) -> None:
-    """Names seeds whose loss is not finite: `first` [S] are the SGD steps before it, −1 where there is none."""
-    seeds = self._experiment.seeds or ()
-    for i in self._sound:
-      if first[i] >= 0:
-        self._diverged[str(seeds[i])] = int(first[i])
-        text = f"Seed {seeds[i]}: the loss after SGD step {first[i]:,} is not finite: training has diverged."
-        rundir.write_text(self._directories[i].error, text + "\n")
-        warnings.warn(f"{text} The others go on.", stacklevel=2)
-    if not self._sound:
-      raise FloatingPointError(
-        "The losses of all seeds are not finite: training has diverged. Lower the learning rate."
-      )
-
-  def _finish(self) -> dict[str, Any]:
-    """The final evaluation, and the summaries of the seeds that have not diverged and of all of them together."""
-    returns = self._loop.evaluate(max(runner.FINAL_EPISODES, self._experiment.eval_episodes))
-    steps, seconds = self._loop.steps, self._seconds
-    counts = {"steps": steps, "wall_seconds": seconds, "steps_per_second": steps / seconds}
-    results = {(self._experiment.seeds or ())[i]: _statistics(returns[i]) for i in self._sound}
-    if self._experiment.high_enough(self._highest):
-      counts["finished"] = True
-    for i, result in zip(self._sound, results.values(), strict=True):
-      summary = result | counts | {"episodes": self._episodes[i]}
-      self._directories[i].write_summary(summary)
-      self._records[i].finish(summary)
-    counts |= {"episodes": sum(self._episodes), "diverged": self._diverged}
-    summary = evaluation.of_seeds(results) | counts
-    self._directory.write_summary(summary)
-    return summary
+  def _sound(self) -> list[tuple[_Part, int]]:
+    return [(part, i) for part in self._parts for i in part.sound]
 
   def _save(self, again: bool = False) -> None:
-    """Writes a checkpoint; `again`, even where the newest one is of this step, as all are in pre-training."""
+    """Writes checkpoints; `again`, even where the newest ones are of this step, as all are in pre-training."""
     steps = self._loop.steps
     if self._saver.has(steps, self._reported) and not again:
       return
-    for each in self._records:
-      each.flush()
-    state = {
-      "loop": self._loop.save(),
-      "records": [each.save() for each in self._records],
-      "evaluations": {"done": self._reported},
-      "episodes": list(self._episodes),
-      "diverged": self._diverged,
-      "highest": self._highest,
-    }
-    metadata = components.metadata(self._experiment) | {"wall_seconds": self._seconds}
-    self._saver.save(steps, sum(self._episodes), self._reported, state, metadata)
-    for each in self._records:
-      each.publish()
+    state = self._loop.save()
+    for part in self._parts:
+      part.save(steps, self._reported, state, self._seconds)
 
   def _restore(self) -> None:
     """Goes back to the newest checkpoint; without any, to the beginning."""
-    checkpoint = self._saver.load()
-    if checkpoint is None:
-      for each in self._records:
-        each.restore({})
+    if len(self._parts) > 1:
+      found = saving.load_together([part.saver for part in self._parts])
+    else:
+      found = None if (newest := self._saver.load()) is None else [newest]
+    if found is None:
+      for part in self._parts:
+        part.restore(None)
       return
-    components.check(checkpoint, self._experiment)
-    self._loop.restore(checkpoint.state["loop"])
-    for each, rows in zip(self._records, checkpoint.state["records"], strict=True):
-      each.restore(rows)
-    self._reported, self._episodes = checkpoint.state["evaluations"]["done"], list(checkpoint.state["episodes"])
-    self._diverged = dict(checkpoint.state["diverged"])
-    self._highest = checkpoint.state.get("highest", -math.inf)
-    self._earlier_seconds = checkpoint.metadata["wall_seconds"]
+    for part, checkpoint in zip(self._parts, found, strict=True):
+      components.check(checkpoint, part.experiment)
+    loops = [checkpoint.state["loop"] for checkpoint in found]
+    leaves = zip(*(each["state"] for each in loops), strict=True)
+    whole = [np.concatenate(of) if len(of) > 1 else of[0] for of in leaves]
+    self._loop.restore({"seeds": [seed for each in loops for seed in each["seeds"]], "state": whole})
+    for part, checkpoint in zip(self._parts, found, strict=True):
+      part.restore(checkpoint)
+    self._reported = found[0].state["evaluations"]["done"]
+    self._earlier_seconds = found[0].metadata["wall_seconds"]
 
 
 def _find(environment: str) -> tuple[str, Any]:
@@ -328,25 +406,33 @@ def _find(environment: str) -> tuple[str, Any]:
   return name, found if hasattr(found, "make") else None  # That of Ray has none.
 
 
-def _make_builder(experiment: Experiment) -> Any:
+def _builder_maker(experiment: Experiment) -> tuple[Callable[[Any], Any], Any]:
+  """What makes the agent's builder of a config, and the config."""
   plugin = plugins.load_agent(experiment.agent)
   config = configs.from_dict(type(plugin.config()), experiment.config)
-  return plugin.builder(config, backend=experiment.backend)
+  return functools.partial(plugin.builder, backend=experiment.backend), config
 
 
-def _make_loop(experiment: Experiment) -> Any:
-  """The program of all seeds. Raises UsageError where it cannot be made."""
+def _make_builder(experiment: Experiment) -> Any:
+  make, config = _builder_maker(experiment)
+  return make(config)
+
+
+def _make_loop(experiments: Sequence[Experiment]) -> Any:
+  """The program of all seeds of runs that differ in numbers of their configs. UsageError where it cannot be made."""
+  experiment = experiments[0]
   name, found = _find(experiment.environment or "")
   if found is None:
     raise UsageError(f"{experiment.environment} runs on a device by acme-anakin, which is not installed.")
+  lanes = [(each.config, seed) for each in experiments for seed in each.seeds or ()]
+  options = _wrap(experiment)
   with _complaints():
+    make, config = _builder_maker(experiment)
+    if len(experiments) > 1:
+      differs = [field for field, value in experiment.config.items() if any(of[field] != value for of, _ in lanes)]
+      options["variants"] = {field: [of[field] for of, _ in lanes] for field in differs}, make
     return found.make(
-      _make_builder(experiment),
-      name,
-      steps=experiment.steps,
-      num_envs=experiment.envs,
-      seeds=experiment.seeds,
-      **_wrap(experiment),
+      make(config), name, steps=experiment.steps, num_envs=experiment.envs, seeds=[seed for _, seed in lanes], **options
     )
 
 

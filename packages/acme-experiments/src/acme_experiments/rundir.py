@@ -61,8 +61,10 @@ class RunDirectory:
       raise UsageError(f"{self.path} holds no run: it has no config.json. `acme run` makes one.")
 
   @classmethod
-  def create(cls, path: str | os.PathLike[str], experiment: Experiment) -> "RunDirectory":
+  def create(cls, path: str | os.PathLike[str], experiment: Experiment, together: Sequence[str] = ()) -> "RunDirectory":
     """Makes a run directory with its config.json, at one stroke: killed on the way, it leaves none.
+
+    `together` are the names of several runs beside each other, this one among them, that are one program.
 
     Raises:
       UsageError: something is there already.
@@ -77,6 +79,8 @@ class RunDirectory:
         "command": [pathlib.Path(sys.argv[0]).name, *sys.argv[1:]],
         "written": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
       }
+      if together:
+        content["together"] = list(together)
       write_json(folder / "config.json", content)
     return cls(path)
 
@@ -94,8 +98,23 @@ class RunDirectory:
     if not os.path.lexists(path / self.config.name):
       path.mkdir(exist_ok=True)
       experiment = dataclasses.replace(self.read_experiment(), seed=seed, seeds=None)
-      write_json(path / self.config.name, self.read_config() | {"experiment": dataclasses.asdict(experiment)})
+      content = {name: value for name, value in self.read_config().items() if name != "together"}
+      write_json(path / self.config.name, content | {"experiment": dataclasses.asdict(experiment)})
     return RunDirectory(path)
+
+  def together(self) -> "list[RunDirectory]":
+    """The runs that are one program with this one, itself among them; mostly it is alone.
+
+    Raises:
+      UsageError: one of them is not there, or config.json is damaged.
+    """
+    path = self.path.resolve()
+    own = path.name
+    names = self.read_config().get("together", [own])
+    plain = isinstance(names, list) and all(isinstance(name, str) and _is_plain(name) for name in names)
+    if not plain or own not in names or len(set(names)) < len(names):
+      raise UsageError(f"{self.config} cannot be read: expected names of runs at 'together'. Put it back from a copy.")
+    return [self if name == own else RunDirectory(path.parent / name) for name in names]
 
   def read_experiment(self) -> Experiment:
     """Reads what config.json says, held to the same types and ranges as the command line.
@@ -285,6 +304,11 @@ def read_object(path: pathlib.Path, numbers: Sequence[str]) -> dict[str, Any]:
   if not isinstance(content, dict) or not all(_is_number(content.get(name)) for name in numbers):
     raise UsageError(f"{path} cannot be read: expected the numbers {', '.join(numbers)}. Put it back from a copy.")
   return content
+
+
+def _is_plain(name: str) -> bool:
+  """Whether it is the name of something in a folder, and leads nowhere else."""
+  return os.path.basename(name) == name and name.strip(".") != ""
 
 
 def _is_number(value: Any) -> bool:

@@ -2,8 +2,10 @@
 
 import math
 import pathlib
+import shutil
 import time
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from acme import checkpointing, types
@@ -47,9 +49,15 @@ def available_memory() -> float:
 class Saver:
   """Writes the checkpoints of a run, and keeps the time."""
 
-  def __init__(self, directory: RunDirectory, every: int | None) -> None:
-    """Makes a saver; `every` is the environment steps between checkpoints, None to go by the clock."""
-    self._directory = directory
+  def __init__(self, directory: RunDirectory, every: int | None, runs: int = 1) -> None:
+    """Makes a saver.
+
+    Args:
+      directory: of the run.
+      every: environment steps between checkpoints; None to go by the clock.
+      runs: how many save at a time, one after the other.
+    """
+    self._directory, self._runs = directory, runs
     self._checkpointer = checkpointing.Checkpointer(directory.checkpoints)
     self._best = checkpointing.Checkpointer(directory.best, keep=1)
     self._every = every
@@ -64,7 +72,7 @@ class Saver:
 
   def due_by_time(self) -> bool:
     """Whether a minute is over, where the clock decides; big checkpoints come less often."""
-    return self._every is None and time.monotonic() - self._last > max(_SECONDS, self._seconds / _SHARE)
+    return self._every is None and time.monotonic() - self._last > max(_SECONDS, self._runs * self._seconds / _SHARE)
 
   def has(self, steps: int, evaluations: int) -> bool:
     """Whether the newest checkpoint is of this very moment."""
@@ -91,7 +99,24 @@ class Saver:
     """
     if self._directory.newest_checkpoint() is None:
       return None
-    checkpoint = self._checkpointer.load()
+    return self._noted(self._checkpointer.load())
+
+  def steps(self) -> list[int]:
+    """The steps of the checkpoints that there are; raises CheckpointError where they cannot be seen."""
+    self._directory.newest_checkpoint()
+    return [step for step, _ in checkpointing.find(self._directory.checkpoints)]
+
+  def load_step(self, step: int) -> checkpointing.Checkpoint:
+    """Reads the checkpoint of a step. Raises CheckpointError where it is not whole."""
+    return self._noted(self._directory.load_checkpoint(step))
+
+  def forget_after(self, step: int) -> None:
+    """Removes the checkpoints of later steps."""
+    for each, path in checkpointing.find(self._directory.checkpoints):
+      if each > step:
+        shutil.rmtree(path)
+
+  def _noted(self, checkpoint: checkpointing.Checkpoint) -> checkpointing.Checkpoint:
     try:
       self._newest = checkpoint.step, checkpoint.state["evaluations"]["done"]
     except (KeyError, TypeError) as error:
@@ -100,3 +125,30 @@ class Saver:
         "version that wrote it. Nothing was changed."
       ) from error
     return checkpoint
+
+
+def load_together(savers: Sequence[Saver]) -> list[checkpointing.Checkpoint] | None:
+  """Reads the newest checkpoints of one and the same step, of runs that save one after the other; None for none yet.
+
+  What is newer, of runs that had saved when they were killed, goes: it comes again.
+
+  Raises:
+    CheckpointError: there are some, and none of one step.
+  """
+  steps = [set(saver.steps()) for saver in savers]
+  for step in sorted(set.intersection(*steps), reverse=True):
+    try:
+      found = [saver.load_step(step) for saver in savers]
+    except checkpointing.CheckpointError as error:
+      if isinstance(error.__cause__, PermissionError):
+        raise  # It may be whole.
+      warnings.warn(f"Passing over the checkpoints of step {step:,}: {error}", stacklevel=2)
+      continue
+    for saver in savers:
+      saver.forget_after(step)
+    return found
+  if all(steps):
+    raise checkpointing.CheckpointError("The runs of one program have no whole checkpoints of one step.")
+  for saver in savers:
+    saver.forget_after(-1)
+  return None

@@ -20,7 +20,7 @@ import math
 import os
 import pathlib
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -156,8 +156,16 @@ def _ends(fields: Mapping[str, Any]) -> list[Values]:
   return [{name: each[min(i, len(each) - 1)] for name, each in values.items()} for i in range(number)]
 
 
-def create(path: str | os.PathLike[str], plan: Plan, experiments: list[Experiment]) -> pathlib.Path:
+def create(
+  path: str | os.PathLike[str], plan: Plan, experiments: list[Experiment], programs: Sequence[Sequence[int]]
+) -> pathlib.Path:
   """Makes a sweep's directory, with a run directory for each trial that is known, at one stroke.
+
+  Args:
+    path: which is not there yet.
+    plan: what the sweep's file says.
+    experiments: of the trials.
+    programs: which of them, by number, are one program each.
 
   Raises:
     UsageError: something is there already, or Optuna is not installed.
@@ -171,8 +179,10 @@ def create(path: str | os.PathLike[str], plan: Plan, experiments: list[Experimen
     if plan.study is not None:
       content["template"] = dataclasses.asdict(experiments[0])
     else:
-      for i, experiment in enumerate(experiments):
-        RunDirectory.create(folder / name_of(i), experiment)
+      for numbers in programs:
+        names = [name_of(i) for i in numbers]
+        for i, name in zip(numbers, names, strict=True):
+          RunDirectory.create(folder / name, experiments[i], names if len(names) > 1 else ())
     write_json(folder / _FILE, content)
   return path
 
@@ -183,7 +193,9 @@ def is_sweep(path: str | os.PathLike[str]) -> bool:
 
 
 def run(path: pathlib.Path, display: progress.Progress, jobs: int = 1) -> list[Values]:
-  """Runs all trials that are not over, `jobs` at once, each in a process, and ranks those that are.
+  """Runs all trials that are not over, `jobs` processes at once, and ranks those that are.
+
+  A process runs a trial, or all those that are one program.
 
   Returns:
     The rows of results.csv.
@@ -219,7 +231,11 @@ def _run(path: pathlib.Path, display: progress.Progress, jobs: int) -> list[Valu
     else:
       trials = {name_of(i): (values, RunDirectory(path / name_of(i))) for i, values in enumerate(plan["trials"])}
       pruned = {}
-      pool = processes.Pool({name: directory for name, (_, directory) in trials.items()}, jobs, display.message)
+      programs = _programs(directory for _, directory in trials.values())
+      if len(programs) < len(trials):
+        most = max(map(len, programs.values()))
+        display.message(f"{len(trials)} trials in {len(programs)} programs on the device, of {most} trials at most")
+      pool = processes.Pool({name: together[0] for name, together in programs.items()}, jobs, display.message)
       pool.run(stop, lambda: None)
   rows = [result_of(name, values, directory) for name, (values, directory) in trials.items()]
   for row in rows:
@@ -243,6 +259,16 @@ def _read(path: pathlib.Path) -> Values:
   if not whole or not trials or not all(isinstance(values, dict) for values in trials):
     raise UsageError(f"{path} cannot be read: expected agent, env, options and trials. Put it back from a copy.")
   return plan
+
+
+def _programs(directories: Iterable[RunDirectory]) -> dict[str, list[RunDirectory]]:
+  """The trials of each program, by what it is called: the first, and how many more there are."""
+  found = {}
+  for directory in directories:
+    together = directory.together()
+    name, more = together[0].path.name, f" and {len(together) - 1} more" if len(together) > 1 else ""
+    found[f"{name}{more}"] = together
+  return found
 
 
 def name_of(i: int) -> str:

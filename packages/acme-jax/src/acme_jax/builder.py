@@ -61,7 +61,7 @@ class ProgramBuilder(builders.Builder[Config, Program[S, P, C]], Generic[Config,
     policy = program.behaviour
     if policy is None:
       return ()
-    shapes = jax.eval_shape(lambda key: function(policy, program.params(program.init(key))), jax.random.PRNGKey(0))
+    shapes = jax.eval_shape(lambda: function(policy, program.params(program.init(jax.random.PRNGKey(0)))))
     return tree.map_structure_with_path(
       lambda path, leaf: specs.Array(leaf.shape[1:], np.dtype(leaf.dtype), "/".join(map(str, path))), shapes
     )

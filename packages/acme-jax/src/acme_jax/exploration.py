@@ -41,7 +41,7 @@ class Exploration(Protocol):
 
 def linear_schedule(initial: float, final: float, steps: int) -> Schedule:
   """From `initial` at step 0 in a straight line to `final` at `steps`, and `final` from there on."""
-  if steps == 0 or initial == final:
+  if steps == 0 or (initial == final) is True:  # Of traced numbers nobody knows.
     return lambda step: final
 
   def schedule(step: Any) -> Any:

@@ -1,0 +1,62 @@
+"""Which trials of a sweep are one program on the device: those whose configs differ in numbers that may be traced.
+
+Which these are is found by trying: a field that decides a size, a branch in Python, or what items there are sets trials
+apart; so does whatever is no number, and everything that is no device's.
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from acme_experiments import device
+from acme_experiments.experiment import Experiment
+
+_MOST = 256  # Seeds in one program: more are hardly quicker, and all are waited for, and saved, together.
+
+
+def programs(experiments: Sequence[Experiment], jobs: int) -> list[list[int]]:
+  """The experiments, by number, that are one program each; many are without any other.
+
+  One program takes as many seeds as memory has room for, 256 at most, and leaves work for all `jobs` of them.
+  """
+  return sorted(
+    part
+    for numbers in _sets(range(len(experiments)), [_shape(each) for each in experiments])
+    for part in _divide(numbers, experiments, math.ceil(len(experiments) / jobs))
+  )
+
+
+def _shape(experiment: Experiment) -> Any:
+  """What must be the same of all in a program, before their numbers are looked at; None for one that is alone."""
+  if experiment.loop != "device" or experiment.stop_at is not None:  # Which ends each at a step of its own.
+    return None
+  config = {name: float if type(value) is float else value for name, value in experiment.config.items()}
+  return json.dumps(dataclasses.asdict(experiment) | {"config": config}, default=repr)
+
+
+def _sets(numbers: Sequence[int], keys: Sequence[Any]) -> list[list[int]]:
+  """The numbers, together where their keys are the same; those whose key is None alone."""
+  found: dict[Any, list[int]] = {}
+  for i, key in zip(numbers, keys, strict=True):
+    found.setdefault((i,) if key is None else key, []).append(i)
+  return list(found.values())
+
+
+def _divide(numbers: list[int], experiments: Sequence[Experiment], most: int) -> list[list[int]]:
+  """Sets of experiments of one shape, `most` of them at the most in each, whose numbers may be traced."""
+  if len(numbers) == 1:
+    return [numbers]
+  first = experiments[numbers[0]]
+  fields = [name for name, value in first.config.items() if any(experiments[i].config[name] != value for i in numbers)]
+  if room := device.room(first, fields):
+    number = max(1, min(most, min(room, _MOST) // len(first.seeds or ())))
+    parts = math.ceil(len(numbers) / number)
+    ends = [len(numbers) * i // parts for i in range(parts + 1)]
+    return [numbers[low:high] for low, high in zip(ends[:-1], ends[1:], strict=True)]
+  if not fields:  # Two of a kind.
+    return [[i] for i in numbers]
+  apart = [name for name in fields if len(fields) == 1 or not device.room(first, [name])]
+  keys = [tuple(experiments[i].config[name] for name in apart or fields) for i in numbers]
+  return [part for each in _sets(numbers, keys) for part in _divide(each, experiments, most)]
