@@ -29,11 +29,14 @@ _FEW = 64  # Environments that mostly go on: then whether any begins anew is wor
 _ENDLESS = 10_000  # Steps after which an evaluated episode without a limit is cut short.
 
 
+MakeBuilder = Callable[[Any], builders.Builder[Any, Any]]  # of a config
+
+
 class Variants(NamedTuple):
   """Configs that differ in numbers: those of the S seeds, of which several may be the same seed."""
 
   values: Mapping[str, Sequence[float]]  # [S] each, by field of the config
-  make_builder: Callable[[Any], builders.Builder[Any, Any]]  # of a config, whose fields may be traced
+  make_builder: MakeBuilder  # of a config whose fields may be traced
 
 
 class Keys(NamedTuple):
@@ -123,8 +126,8 @@ class Loop(core.Saveable):
       ValueError: the agent has no program in JAX, or cannot act or learn in a jitted loop; or the seeds cannot be
         spread evenly; or configs may not differ in these fields, which may be a TypeError, too: see `trace`.
     """
-    self._builder, self._environment, self._num_envs, self.seeds = builder, environment, num_envs, tuple(seeds)
-    self._variants, spec = variants, environment.spec
+    self._environment, self._num_envs, self.seeds = environment, num_envs, tuple(seeds)
+    self._config, self._variants, spec = builder.config, variants, environment.spec
     if num_envs < 1 or not self.seeds or (variants is None and len(set(self.seeds)) < len(self.seeds)):
       raise ValueError(f"Expected num_envs of 1 or more and seeds that differ, got {num_envs} and {self.seeds}.")
     if not 0 < steps < 2**31 - num_envs:
@@ -143,15 +146,9 @@ class Loop(core.Saveable):
     self._run = jax.jit(self._ticks, donate_argnums=0)
     self._pretrain = jax.jit(self._learn_alone, static_argnames="acting", donate_argnums=0)
     self._evaluate = jax.jit(self._evaluate_all, static_argnames="episodes")
-    values = {} if variants is None else variants.values
-
-    def keys(stack: Callable[..., Any]) -> Any:
-      found = [_keys(seed, {name: of[i] for name, of in values.items()}) for i, seed in enumerate(self.seeds)]
-      return jax.tree.map(lambda *leaves: stack(leaves) if len(self.seeds) > 1 else leaves[0], *found)
-
-    made = jax.eval_shape(lambda: keys(jnp.stack)) if abstract else keys(np.stack)
     init = functools.partial(jax.eval_shape, self._init) if abstract else jax.jit(self._init)
-    self._state: Seed = init(*made, self._datasets, passes)
+    keys = jax.eval_shape(lambda: self._keys(jnp.stack)) if abstract else self._keys(np.stack)
+    self._state: Seed = init(*keys, self._datasets, passes)
     self._spread(devices)
 
   def _spread(self, devices: Sequence[jax.Device] | None) -> None:
@@ -162,19 +159,22 @@ class Loop(core.Saveable):
     mesh = jax.sharding.Mesh(np.asarray(devices), ("seeds",))
     self._state = jax.device_put(self._state, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("seeds")))
 
+  def _keys(self, stack: Callable[..., Any]) -> Any:
+    values = {} if self._variants is None else self._variants.values
+    keys = [_keys(seed, {name: of[i] for name, of in values.items()}) for i, seed in enumerate(self.seeds)]
+    return jax.tree.map(lambda *leaves: stack(leaves) if len(self.seeds) > 1 else leaves[0], *keys)
+
   def _program(self, keys: Keys) -> Program[Any, Any, Any]:
     """A seed's program. Raises ValueError where what its config differs in decides what items there are."""
     if self._variants is None:
       return self._shared
-    config, spec = copy.copy(self._builder.config), self._environment.spec
+    config, spec = copy.copy(self._config), self._environment.spec
     for name, value in keys.values.items():
       object.__setattr__(config, name, value)  # As a traced number cannot be validated.
     builder = self._variants.make_builder(config)
     program: Program[Any, Any, Any] = builder.make_program(spec)
     if builder.make_experience(spec, program) != self.experience:
-      raise ValueError(
-        f"What is learned from depends on some of {', '.join(keys.values)}: configs may not differ in it."
-      )
+      raise ValueError(f"What is learned from depends on {', '.join(keys.values)}: configs may not differ in it.")
     return program
 
   def trace(self) -> list[tuple[tuple[int, ...], Any]]:
@@ -257,10 +257,7 @@ class Loop(core.Saveable):
       return {PARAMS: program.params(state), **program.variables(state)}
 
     found = jax.jit(self._lift(known))(self._state.keys, self._state.learning.state)
-    for name in names:
-      if name not in found:
-        raise KeyError(f"No variables are called {name!r}; known: {', '.join(found)}.")
-    return [self._of_seeds(found[name]) for name in names]
+    return [self._of_seeds(each) for each in learning.find(found, names)]
 
   def save(self) -> types.State:
     """Returns the state of all seeds, leaves [S, …]: those of some restore a loop of them alone, of their config."""

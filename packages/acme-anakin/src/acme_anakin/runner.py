@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from acme import builders
@@ -33,51 +33,33 @@ def fits(builder: builders.Builder[Any, Any], name: str, wrap: Sequence[str] = (
 
 
 def make(
-  builder: builders.Builder[Any, Any],
-  name: str,
-  *,
-  steps: int,
-  num_envs: int,
-  seeds: Sequence[int],
-  wrap: Sequence[str] = (),
-  variants: tuple[Mapping[str, Sequence[float]], Callable[[Any], builders.Builder[Any, Any]]] | None = None,
+  builder: builders.Builder[Any, Any], name: str, *, wrap: Sequence[str] = (), variants: Any = None, **options: Any
 ) -> loop.Loop:
-  """The run of all seeds; see `loop.Loop`, whose errors are those of this function, and `loop.Variants`."""
+  """The run of all seeds; options and errors are those of `loop.Loop`, whose `variants` may be a plain tuple here."""
   differing = None if variants is None else loop.Variants(*variants)
-  environment = environments.make(name, wrap)
-  return loop.Loop(builder, environment, steps=steps, num_envs=num_envs, seeds=seeds, variants=differing)
+  return loop.Loop(builder, environments.make(name, wrap), variants=differing, **options)
 
 
-def room(
-  make_builder: Callable[[Any], builders.Builder[Any, Any]],
-  config: Any,
-  name: str,
-  fields: Sequence[str],
-  *,
-  steps: int,
-  num_envs: int,
-  wrap: Sequence[str] = (),
-) -> int:
+def room(make_builder: loop.MakeBuilder, config: Any, name: str, fields: Sequence[str], **options: Any) -> int:
   """How many seeds may be one program where their configs differ in some fields, which are numbers.
 
   Args:
     make_builder: of a config, whose fields may be traced.
     config: one of theirs.
-    name: of the environment, as for `make`; so are the other arguments.
+    name: of the environment.
     fields: in which they differ.
+    **options: those of `make`, but for `seeds`.
 
   Returns:
     As many as take a third of the memory that the device has to spare, as one state is made of another and copied when
     it is saved; 0 where the agent cannot be traced without knowing a field, or what is learned from depends on it.
   """
-  variants = loop.Variants({field: [getattr(config, field)] * 2 for field in fields}, make_builder)
-  make_loop = functools.partial(
-    loop.Loop, make_builder(config), environments.make(name, wrap), steps=steps, num_envs=num_envs, abstract=True
-  )
+  values = {field: [getattr(config, field)] * 2 for field in fields}
+  made = functools.partial(make, make_builder(config), name, seeds=(0, 1), abstract=True, **options)
   try:
-    saved = make_loop(seeds=(0, 0), variants=variants).trace()
+    saved = made(variants=(values, make_builder)).trace()
   except (TypeError, ValueError, IndexError):  # JAX's own are kinds of these.
     return 0
-  if saved != make_loop(seeds=(0, 1)).trace():
+  if saved != made().trace():
     return 0
   return int(device_memory() / 3 / sum(math.prod(shape) * dtype.itemsize / 2 for shape, dtype in saved))
