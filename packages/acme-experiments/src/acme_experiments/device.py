@@ -10,24 +10,21 @@ evaluated at multiples of `eval_every`, so a run that was stopped and resumed ha
 import contextlib
 import dataclasses
 import functools
-import math
 import time
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import tree
 
 from acme import checkpointing, configs, core, plugins, types
-from acme_experiments import components, evaluation, placement, progress, records, rundir, runner, saving, stopping
+from acme_experiments import components, evaluation, parts, placement, progress, rundir, runner, saving, stopping
 from acme_experiments.experiment import Experiment, UsageError
 from acme_experiments.rundir import RunDirectory
 from acme_experiments.stopping import Stopped
 
 _PIECE_SECONDS = 1.0  # How long the device works between two looks at the clock and for signals.
 _ROWS = 20  # In a run without evaluations.
-_ALL_DIVERGED = "The losses of all seeds are not finite: training has diverged. Lower the learning rate."
 
 
 def find_reason(experiment: Experiment) -> str | None:
@@ -85,7 +82,7 @@ def run(directory: RunDirectory, display: progress.Progress | None = None) -> di
     runner.attempt(first, lambda stop: _Run(together, display or progress.Progress(), stop))
   summary = directory.read_summary()
   if summary is None:
-    raise FloatingPointError(_ALL_DIVERGED)
+    raise FloatingPointError(parts.ALL_DIVERGED)
   return summary
 
 
@@ -103,7 +100,7 @@ def evaluate(
   """
   loop, seeds, steps = _load(directory, which)
   returns = loop.evaluate(episodes, seed)  # [S, E]
-  return {each: _statistics(returns[i]) | {"steps": steps} for i, each in enumerate(seeds)}
+  return {each: parts.statistics(returns[i]) | {"steps": steps} for i, each in enumerate(seeds)}
 
 
 def _load(directory: RunDirectory, which: rundir.Which) -> tuple[Any, tuple[int, ...], int]:
@@ -150,90 +147,13 @@ def parent(directory: RunDirectory) -> RunDirectory:
   return RunDirectory(directory.path.absolute().parent)
 
 
-class _Part:
-  """One of the runs that are a program: its files, and what is counted of its seeds.
-
-  Attributes:
-    rows: where its seeds are among those of the program.
-    episodes: of each seed, up to the newest rows.
-    diverged: SGD steps by seed.
-    highest: the highest mean of an evaluation, over all its seeds.
-  """
-
-  def __init__(self, directory: RunDirectory, number: int, runs: int) -> None:
-    self.directory, self.experiment = directory, directory.read_experiment()
-    self.seeds = self.experiment.seeds or ()  # As `Experiment` has seen to.
-    self.rows = slice(number * len(self.seeds), (number + 1) * len(self.seeds))
-    self.name = "Seed" if runs == 1 else f"{directory.path.name}: seed"
-    self.episodes = [0] * len(self.seeds)
-    self.diverged: dict[str, int] = {}
-    self.highest = -math.inf
-    self.saver = saving.Saver(directory, self.experiment.checkpoint_every, runs)
-    self.directories = [directory.make_seed(seed) for seed in self.seeds]
-    self.records: list[records.Records] = []
-
-  @property
-  def sound(self) -> list[int]:
-    """The seeds, by place, whose losses have all been finite; the others get no more rows."""
-    return [i for i, seed in enumerate(self.seeds) if str(seed) not in self.diverged]
-
-  def find_diverged(self, first: np.ndarray) -> None:
-    """Names seeds whose loss is not finite: `first` [S] are the SGD steps before it, −1 where there is none."""
-    for i in [i for i in self.sound if first[i] >= 0]:
-      self.diverged[str(self.seeds[i])] = int(first[i])
-      text = f"{self.name} {self.seeds[i]}: the loss after SGD step {first[i]:,} is not finite: training has diverged."
-      rundir.write_text(self.directories[i].error, text + "\n")
-      warnings.warn(f"{text} The others go on.", stacklevel=2)
-
-  def finish(self, returns: np.ndarray, counts: Mapping[str, Any]) -> None:
-    """Writes the summaries of the seeds that have not diverged and of all together; `returns` [S, E] are the last."""
-    if self.experiment.high_enough(self.highest):
-      counts = {**counts, "finished": True}
-    results = {self.seeds[i]: _statistics(returns[i]) for i in self.sound}
-    for i, result in zip(self.sound, results.values(), strict=True):
-      summary = {**result, **counts, "episodes": self.episodes[i]}
-      self.directories[i].write_summary(summary)
-      self.records[i].finish(summary)
-    if not results:
-      rundir.write_text(self.directory.error, _ALL_DIVERGED + "\n")
-      return
-    more = {"episodes": sum(self.episodes), "diverged": self.diverged}
-    self.directory.write_summary({**evaluation.of_seeds(results), **counts, **more})
-
-  def save(self, steps: int, reported: int, loop: types.State, seconds: float) -> None:
-    """Writes a checkpoint, with its rows of the loop's state."""
-    for each in self.records:
-      each.flush()
-    state = {
-      "loop": {"seeds": list(self.seeds), "state": [leaf[self.rows] for leaf in loop["state"]]},
-      "records": [each.save() for each in self.records],
-      "evaluations": {"done": reported},
-      "episodes": list(self.episodes),
-      "diverged": self.diverged,
-      "highest": self.highest,
-    }
-    metadata = components.metadata(self.experiment) | {"wall_seconds": seconds}
-    self.saver.save(steps, sum(self.episodes), reported, state, metadata)
-    for each in self.records:
-      each.publish()
-
-  def restore(self, checkpoint: checkpointing.Checkpoint | None) -> None:
-    """Goes back to a checkpoint, but for the loop; None for the beginning."""
-    saved = {"records": [{}] * len(self.seeds)} if checkpoint is None else checkpoint.state
-    for each, rows in zip(self.records, saved["records"], strict=True):
-      each.restore(rows)
-    if checkpoint is not None:
-      self.episodes, self.diverged = list(saved["episodes"]), dict(saved["diverged"])
-      self.highest = saved.get("highest", -math.inf)
-
-
 class _Run:
   """All seeds of a program's runs while they run."""
 
   def __init__(self, directories: list[RunDirectory], display: progress.Progress, stop: stopping.StopRequest) -> None:
     """Builds everything, and restores the newest checkpoint if there is one."""
     self._display, self._stop = display, stop
-    self._parts = [_Part(directory, i, len(directories)) for i, directory in enumerate(directories)]
+    self._parts = [parts.Part(directory, i, len(directories)) for i, directory in enumerate(directories)]
     self._experiment = experiment = self._parts[0].experiment  # All have the same schedule.
     assert experiment.steps is not None  # As `Experiment` has seen to.
     self._goal, self._every = experiment.steps, experiment.eval_every or max(1, experiment.steps // _ROWS)
@@ -245,7 +165,7 @@ class _Run:
     _allow_files(8 * sum(len(part.seeds) for part in self._parts))
     with contextlib.ExitStack() as stack:
       for part in self._parts:
-        part.records = [stack.enter_context(_open(each)) for each in part.directories]
+        part.records = [stack.enter_context(parts.open_records(each)) for each in part.directories]
         for each in part.records:
           each.steps = lambda: self._loop.steps
       self._restore()
@@ -333,7 +253,7 @@ class _Run:
     for part in self._parts:
       part.find_diverged(first[part.rows])
     if not any(part.sound for part in self._parts):
-      raise FloatingPointError(_ALL_DIVERGED)
+      raise FloatingPointError(parts.ALL_DIVERGED)
     returns = []
     for part, i in self._sound:
       values = {name: _plain(of[part.rows][i]) for name, of in report.items()}
@@ -365,7 +285,7 @@ class _Run:
       self._display.message(f"stopped: an evaluation reached {self._experiment.stop_at:,g} (--stop-at)")
 
   @property
-  def _sound(self) -> list[tuple[_Part, int]]:
+  def _sound(self) -> list[tuple[parts.Part, int]]:
     return [(part, i) for part in self._parts for i in part.sound]
 
   def _save(self, again: bool = False) -> None:
@@ -450,10 +370,6 @@ def _complaints() -> Any:
     raise UsageError(str(error)) from error
 
 
-def _open(directory: RunDirectory) -> Any:
-  return contextlib.closing(records.Records(directory.path, directory.read_experiment(), ("train", "eval")))
-
-
 def _allow_files(number: int) -> None:
   """Lets the process open so many files and some more, as far as the system does; each seed has several."""
   with contextlib.suppress(ImportError, ValueError, OSError):
@@ -463,10 +379,6 @@ def _allow_files(number: int) -> None:
     wanted = number + 256 if hard == resource.RLIM_INFINITY else min(number + 256, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
       resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _statistics(returns: np.ndarray) -> dict[str, Any]:
-  return evaluation.of_returns(returns.tolist()) | {"eval_returns": returns.tolist()}
 
 
 def _plain(value: Any) -> Any:

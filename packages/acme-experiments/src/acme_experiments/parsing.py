@@ -357,7 +357,7 @@ class Sweep:
   out: MaybePath = None
   """The sweep's directory, which must not exist; by default runs/sweep-FILE-TIME."""
   jobs: Number = 1
-  """Trials at once, each in a process of its own."""
+  """Processes at once, each of a trial; or of several that are one program on the device."""
   quiet: Flag = False
   """Print the result only."""
 

@@ -19,12 +19,12 @@ _MOST = 256  # Seeds in one program: more are hardly quicker, and all are waited
 def programs(experiments: Sequence[Experiment], jobs: int) -> list[list[int]]:
   """The experiments, by number, that are one program each; many are without any other.
 
-  One program takes as many seeds as memory has room for, 256 at most, and leaves work for all `jobs` of them.
+  One takes as many seeds as its share of memory has room for, 256 at most, and leaves work for all `jobs` of them.
   """
   return sorted(
     part
     for numbers in _sets(range(len(experiments)), [_shape(each) for each in experiments])
-    for part in _divide(numbers, experiments, math.ceil(len(experiments) / jobs))
+    for part in _divide(numbers, experiments, jobs)
   )
 
 
@@ -44,14 +44,15 @@ def _sets(numbers: Sequence[int], keys: Sequence[Any]) -> list[list[int]]:
   return list(found.values())
 
 
-def _divide(numbers: list[int], experiments: Sequence[Experiment], most: int) -> list[list[int]]:
-  """Sets of experiments of one shape, `most` of them at the most in each, whose numbers may be traced."""
+def _divide(numbers: list[int], experiments: Sequence[Experiment], jobs: int) -> list[list[int]]:
+  """Sets of experiments of one shape whose numbers may be traced, each no larger than a program is to be."""
   if len(numbers) == 1:
     return [numbers]
   first = experiments[numbers[0]]
   fields = [name for name, value in first.config.items() if any(experiments[i].config[name] != value for i in numbers)]
   if room := device.room(first, fields):
-    number = max(1, min(most, min(room, _MOST) // len(first.seeds or ())))
+    seeds = min(room // jobs, _MOST)
+    number = max(1, min(seeds // len(first.seeds or ()), math.ceil(len(experiments) / jobs)))
     parts = math.ceil(len(numbers) / number)
     ends = [len(numbers) * i // parts for i in range(parts + 1)]
     return [numbers[low:high] for low, high in zip(ends[:-1], ends[1:], strict=True)]
@@ -59,4 +60,4 @@ def _divide(numbers: list[int], experiments: Sequence[Experiment], most: int) ->
     return [[i] for i in numbers]
   apart = [name for name in fields if len(fields) == 1 or not device.room(first, [name])]
   keys = [tuple(experiments[i].config[name] for name in apart or fields) for i in numbers]
-  return [part for each in _sets(numbers, keys) for part in _divide(each, experiments, most)]
+  return [part for each in _sets(numbers, keys) for part in _divide(each, experiments, jobs)]
