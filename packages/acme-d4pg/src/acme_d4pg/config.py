@@ -84,7 +84,10 @@ class D4PGConfig(configs.NoiseConfig, configs.TransitionConfig, configs.Categori
 
   @classmethod
   def pendulum(cls) -> "D4PGConfig":
-    """For Pendulum-v1: returns of its range, and targets of one step, as those of five are the behaviour's in part."""
+    """For Pendulum-v1: returns of its range, and targets of one step, as those of five are the behaviour's in part.
+
+    After 20,000 steps −155.5, the IQM of 5 seeds; of five steps −166.7, of 16.
+    """
     return cls(vmin=-1500.0, vmax=0.0, n_step=1)
 
   @classmethod
