@@ -2,14 +2,13 @@
 
 import csv
 import json
-import signal
 
 import numpy as np
 import pytest
 
 import acme_experiments
 from acme_anakin import loop
-from acme_experiments import RunDirectory, UsageError, cli, progress
+from acme_experiments import RunDirectory, UsageError, cli
 
 SMALL = (
   "--steps 240 --eval-every 80 --eval-episodes 2 --checkpoint-every 100 --quiet --config.hidden-sizes 4 "
@@ -43,16 +42,6 @@ def whole(tmp_path_factory):
   path = tmp_path_factory.mktemp("runs") / "whole"
   assert call(f"{RUN} --out {path}") == 0
   return path
-
-
-class SignalAt(progress.Progress):
-  def __init__(self, step):
-    self.step = step
-
-  def update(self, steps, episodes):
-    if self.step is not None and steps >= self.step:
-      self.step = None
-      signal.raise_signal(signal.SIGTERM)
 
 
 def test_the_agent_of_a_run_is_loaded(whole):
@@ -95,10 +84,9 @@ def test_the_policy_of_a_seed_is_recorded(whole, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("step", [80, 170])  # Just where rows are due, and within what the next ones tell of.
-def test_a_run_that_was_stopped_goes_on_bit_for_bit(whole, tmp_path, monkeypatch, capsys, step):
+def test_a_run_that_was_stopped_goes_on_bit_for_bit(whole, tmp_path, sigterm_at, capsys, step):
   path = tmp_path / "run"
-  with monkeypatch.context() as patch:
-    patch.setattr(progress, "choose", lambda quiet: SignalAt(step))
+  with sigterm_at(step):
     code, text, _ = call(f"{RUN} --out {path}", capsys)
   assert code == 143 and "Stopped and saved at step" in text and f"acme resume {path}" in text
   assert step <= RunDirectory(path).load_checkpoint().step < 240

@@ -4,7 +4,6 @@ import csv
 import dataclasses
 import functools
 import json
-import signal
 
 import jax
 import numpy as np
@@ -13,7 +12,7 @@ import pytest
 import acme_dqn
 import acme_experiments
 from acme_anakin import environments, loop, runner
-from acme_experiments import RunDirectory, cli, progress, saving, sweep, together
+from acme_experiments import RunDirectory, cli, saving, sweep, together
 from acme_experiments.experiment import Experiment
 
 SMALL = {"hidden_sizes": (4,), "batch_size": 4, "min_replay_size": 20, "max_replay_size": 64, "samples_per_insert": 2.0}
@@ -220,16 +219,6 @@ def test_the_sweep_says_how_many_programs_there_are(here, capsys):
     assert len(RunDirectory(here / "tried" / trial).together()) == 2
 
 
-class SignalAt(progress.Progress):
-  def __init__(self, step):
-    self.step = step
-
-  def update(self, steps, episodes):
-    if self.step is not None and steps >= self.step:
-      self.step = None
-      signal.raise_signal(signal.SIGTERM)
-
-
 # Killed before or while the first, the second, or the last checkpoints are written; each case compiles two programs.
 @pytest.mark.parametrize("saves", [4, *(pytest.param(i, marks=pytest.mark.slow) for i in (0, 1, 5, 8))])
 def test_a_program_that_was_killed_while_it_saved_goes_on_bit_for_bit(whole, here, monkeypatch, saves):
@@ -252,10 +241,9 @@ def test_a_program_that_was_killed_while_it_saved_goes_on_bit_for_bit(whole, her
 
 
 @pytest.mark.parametrize("step", [30, pytest.param(80, marks=pytest.mark.slow)])
-def test_a_program_that_was_stopped_goes_on_bit_for_bit(whole, here, monkeypatch, step):
+def test_a_program_that_was_stopped_goes_on_bit_for_bit(whole, here, sigterm_at, step):
   (here / "try.toml").write_text(RATES)
-  with monkeypatch.context() as patch:
-    patch.setattr(progress, "choose", lambda quiet: SignalAt(step))
+  with sigterm_at(step):
     call("sweep try.toml --out tried --quiet")
   newest = {RunDirectory(here / "tried" / f"trial-00{i}").read_progress()[0] for i in range(3)}
   assert len(newest) == 1 and step <= newest.pop() < 240
