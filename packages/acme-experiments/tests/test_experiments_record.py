@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 import os
 import pathlib
 import random
@@ -281,7 +282,7 @@ def test_check(dataset, acme_command):
   (dataset / "000000.npz").write_bytes(b"damaged")
   code, text, error = acme_command("dataset check data")
   assert code == 1 and "error: data/000000.npz" in text and "Put it back from a copy" in text
-  assert error == "acme: data cannot be read as it is: see the 1 errors above.\n"
+  assert error == "acme: data cannot be read as it is: see the 1 error above.\n"
   code, _, error = acme_command("dataset info data")
   assert code == 1 and "000000.npz" in error and error.count("\n") == 1
 
@@ -293,7 +294,7 @@ def test_convert_and_merge(dataset, record, acme_command, tmp_path):
   assert acme_command("dataset info theirs")[0] == acme_command("dataset check ours")[0] == 0
   assert record("--episodes 2 --seed 1 --out more")[0] == 0
   code, text, _ = acme_command("dataset merge data more --out all")
-  assert code == 0 and text == "wrote all: 7 episodes in 1 parts\n"
+  assert code == 0 and text == "wrote all: 7 episodes in 1 part\n"
   code, _, error = acme_command("dataset merge data ours --out twice")
   assert code == 1 and "episode 0 of ours is episode 0 of data, too" in error and not (tmp_path / "twice").exists()
   code, _, error = acme_command("dataset merge more more --out twice")
@@ -305,8 +306,8 @@ def test_convert_and_merge(dataset, record, acme_command, tmp_path):
 @pytest.mark.parametrize(
   ("line", "message"),
   [
-    ("info nowhere", "found no dataset.json"),
-    ("info minari:nowhere/it-v0", "found no dataset.json"),
+    ("info nowhere", "expected a dataset, and nothing is there"),
+    ("info minari:nowhere/it-v0", "expected a dataset, and nothing is there"),
     ("info", "expected one PATH, got 0"),
     ("info data data", "expected one PATH, got 2"),
     ("info data --out x", "leave --out out"),
@@ -318,6 +319,13 @@ def test_convert_and_merge(dataset, record, acme_command, tmp_path):
 def test_what_no_dataset_command_is(dataset, acme_command, line, message):
   code, _, error = acme_command(f"dataset {line}")
   assert code in (1, 2) and message in error and error.count("\n") == 1
+
+
+def test_a_dataset_of_another_environment_is_told_of(dataset, acme_command, tmp_path):
+  content = json.loads((dataset / "dataset.json").read_text())
+  (dataset / "dataset.json").write_text(json.dumps(content | {"environment": "gym:CartPole-v0"}))
+  code, _, error = acme_command("run fake gym:CartPole-v1 --dataset data --steps 20 --out offline")
+  assert code == 0 and "data was recorded in gym:CartPole-v0, and this run is in gym:CartPole-v1" in error, error
 
 
 def test_a_dataset_of_minari_keeps_its_name(dataset, acme_command, tmp_path, monkeypatch):

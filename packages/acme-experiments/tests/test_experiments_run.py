@@ -496,7 +496,7 @@ def test_a_dataset_alone_is_enough(acme_command, bare_dataset, tmp_path):
   assert acme_command("plot here --out losses.png")[0] == 0 and (tmp_path / "losses.png").exists()
   for command in ("evaluate here", "record here --episodes 1 --out more"):
     code, _, error = acme_command(command)
-    assert code == 2 and "is a run without an environment" in error, error
+    assert code == 2 and "without an environment to act in: `acme run fake ENV --dataset" in error, error
 
 
 def test_seeds_without_an_environment(acme_command, bare_dataset, tmp_path, monkeypatch):

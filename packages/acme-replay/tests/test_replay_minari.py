@@ -97,10 +97,10 @@ def make_episode(spec, steps, end, seed):
   return Episode(observation, action, rng.normal(size=steps).astype(np.float32), discount)
 
 
-def write(path, observations=OBSERVATIONS["vector"], environment=None):
+def write(path, observations=OBSERVATIONS["vector"], environment=None, origin=()):
   spec = specs.EnvironmentSpec(observations, specs.DiscreteArray(2, np.int32), SCALAR, DISCOUNT)
   episodes = [make_episode(spec, steps, end, steps) for steps, end in ((4, 0), (1, 1), (12, 0))]
-  with Writer(path, Index(spec=spec, environment=environment)) as writer:
+  with Writer(path, Index(spec=spec, environment=environment, origin=origin)) as writer:
     for episode in episodes:
       writer.write(episode)
   return episodes
@@ -118,6 +118,16 @@ def test_there_and_back(tmp_path, kind):
     assert datasets.check(path) == []
     tree.map_structure(np.testing.assert_array_equal, list(datasets.read(path)), written)
   assert json.loads((tmp_path / "made" / "data" / "metadata.json").read_text())["total_steps"] == 17
+
+
+def test_where_it_came_from_goes_there_and_back(tmp_path):
+  pytest.importorskip("h5py")
+  origin = {"run": "first", "seed": 3}
+  write(tmp_path / "ours", environment="dm_control:cartpole:balance", origin=(origin,))
+  datasets.convert(tmp_path / "ours", tmp_path / "made")
+  index = datasets.convert(tmp_path / "made", tmp_path / "back")
+  assert index.environment == "dm_control:cartpole:balance"
+  assert index.origin == (origin, {"minari": "made-v0"})
 
 
 def test_what_cannot_be_written(tmp_path):
@@ -155,6 +165,8 @@ DAMAGE = {
     lambda data: change_metadata(data, action_space='{"type": "Text"}'),
     "expected a space of numbers, got Text",
   ),
+  "no origins": (lambda data: change_metadata(data, acme={"origin": [3]}), "a tuple of origins"),
+  "no name": (lambda data: change_metadata(data, acme={"environment": 3}, env_spec="null"), "environment's name"),
   "no episodes": (lambda data: change_metadata(data, total_episodes=0, total_steps=0), "expected numbers of episodes"),
   "fewer than none": (lambda data: change_metadata(data, total_episodes=-1), "expected numbers of episodes"),
   "true": (lambda data: change_metadata(data, total_episodes=True), "expected numbers of episodes"),
@@ -257,8 +269,12 @@ def test_an_episode_that_does_not_fit_is_named(made, name):
     list(datasets.read(made))
 
 
-def test_without_h5py_the_extra_is_named(made, monkeypatch):
+def test_without_h5py_the_extra_is_named(made, tmp_path, monkeypatch):
+  write(tmp_path / "ours")
   monkeypatch.setitem(__import__("sys").modules, "h5py", None)
+  with pytest.raises(ValueError, match=r'there is HDF5, which takes h5py: pip install "acme-replay\[minari\]"'):
+    datasets.convert(tmp_path / "ours", tmp_path / "new" / "there")
+  assert not (tmp_path / "new").exists()
   assert datasets.read_index(made).environment == "gym:Reach-v0"
   with pytest.raises(ValueError, match=r'pip install "acme-replay\[minari\]"'):
     list(datasets.read(made))

@@ -55,6 +55,7 @@ def _run(command: parsing.Run, config: Any = None) -> None:
   experiment = _experiment(command, config)
   if command.preset == AUTO and not command.quiet:
     print(_tell_preset(experiment), flush=True)
+  _warn_of_another_environment(experiment)
   directory = RunDirectory.create(command.out or rundir.default_path(experiment), experiment)
   with _begun_or_gone(directory.path):
     _train(directory, command.quiet, command.jobs)
@@ -131,6 +132,21 @@ def _tell_preset(experiment: Experiment) -> str:
     return f"preset: {plugin.name} has none for {experiment.place}, so its defaults (it has: {tuned})"
   source = inspect.getdoc(plugin.presets[experiment.preset]) or "its source is not said."
   return f"preset: {experiment.preset} of {plugin.name}: {source.splitlines()[0]}"
+
+
+def _warn_of_another_environment(experiment: Experiment) -> None:
+  """Warns where a dataset, whose specs may well fit, says that it was recorded elsewhere."""
+  paths = {experiment.dataset, *(experiment.config.get(name) for name in _DATASETS)}
+  if experiment.environment is None or paths == {None}:
+    return
+  if importlib.util.find_spec("acme_replay") is None:
+    return  # The agent says so.
+  from acme_replay import datasets
+
+  for path in filter(None, paths):
+    with contextlib.suppress(OSError, ValueError):  # Where it cannot be read the agent says so.
+      if (recorded := datasets.read_index(path).environment) not in (None, experiment.environment):
+        warnings.warn(f"{path} was recorded in {recorded}, and this run is in {experiment.environment}.", stacklevel=2)
 
 
 def _choose(seed: int | str) -> int:

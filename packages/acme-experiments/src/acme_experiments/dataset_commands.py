@@ -50,8 +50,12 @@ def _check(command: parsing.Dataset) -> None:
   for finding in findings:
     print(f"{finding.severity}: {finding.message}")
   if errors := sum(finding.severity == "error" for finding in findings):
-    raise ValueError(f"{path} cannot be read as it is: see the {errors} errors above.")
+    raise ValueError(f"{path} cannot be read as it is: see the {_count(errors, 'error')} above.")
   print(f"{path} can be used." if findings else f"{path} is fine.")
+
+
+def _count(number: int, thing: str) -> str:
+  return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def _convert(command: parsing.Dataset) -> None:
@@ -64,7 +68,8 @@ def _merge(command: parsing.Dataset) -> None:
   assert command.out is not None
   index = datasets.merge(command.paths, command.out)
   parts = index.parts or ()
-  print(f"wrote {command.out}: {sum(part.episodes for part in parts):,} episodes in {len(parts):,} parts")
+  episodes = _count(sum(part.episodes for part in parts), "episode")
+  print(f"wrote {command.out}: {episodes} in {_count(len(parts), 'part')}")
 
 
 _COMMANDS: dict[str, Callable[[parsing.Dataset], None]] = {

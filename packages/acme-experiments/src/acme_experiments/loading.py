@@ -141,5 +141,6 @@ def check_environment(path: pathlib.Path, experiment: Experiment) -> None:
   """Raises UsageError where a run has no environment, in which to act."""
   if experiment.environment is None:
     raise UsageError(
-      f"{path} is a run without an environment: begin one with the environment to act in, on its dataset."
+      f"{path} is a run without an environment to act in: `acme run {experiment.agent} ENV --dataset "
+      f"{experiment.dataset}` begins one with it, and in Python acme_experiments.load({str(path)!r}) acts in any."
     )

@@ -51,8 +51,8 @@ def make_experience(config: R2D3Config) -> experience.Mixed:
   """
   if config.demonstrations is None:
     raise ValueError(
-      "R2D3Config.demonstrations: expected the path of recorded episodes, as `acme record` and acme_replay.datasets "
-      "write them, got None."
+      "R2D3Config.demonstrations: expected the path of episodes, as `acme record` and acme_replay.datasets write "
+      "them, got None: `acme run r2d3 ENV --config.demonstrations PATH`."
     )
   own = r2d2.make_experience(config)
   ratio = config.demonstration_ratio

@@ -53,6 +53,7 @@ def convert(path: Path, out: Path, to_minari: bool | None = None) -> Index:
     to_minari = text.startswith(minari.PREFIX) or not minari.holds(reading.locate(path))
   if not to_minari:
     return _write_new(out, index, reading.read(path))
+  minari.check_installed(text)
   name = text.removeprefix(minari.PREFIX)
   folder = minari.folder(name) if text != name else pathlib.Path(text)
   with writing.at_one_stroke(folder) as temporary:

@@ -58,6 +58,12 @@ class Index:
   parts: tuple[Part, ...] | None = None
   """The files, in order; None for every `*.npz` in the folder, in the order of their names."""
 
+  def __post_init__(self) -> None:
+    if not isinstance(self.environment, str | None) or not all(isinstance(entry, Mapping) for entry in self.origin):
+      raise ValueError(
+        f"expected the environment's name and a tuple of origins, got {self.environment!r} and {self.origin!r}"
+      )
+
   @property
   def step_spec(self) -> types.Step:
     """The spec of one step as a replay takes it."""
@@ -71,6 +77,8 @@ def load(folder: pathlib.Path) -> Index:
     with open_plain(file) as opened:
       content = json.loads(opened.read())
   except (FileNotFoundError, NotADirectoryError):
+    if not folder.exists():
+      raise FileNotFoundError(f"{folder}: expected a dataset, and nothing is there: see to its path.") from None
     raise FileNotFoundError(
       f"{folder}: expected a dataset with an index, found no {INDEX} in it. Where the specs of the episodes are known, "
       "acme_replay.datasets.write_index makes one."
@@ -231,9 +239,7 @@ def _named_tuple(name: str, fields: tuple[str, ...]) -> Any:
 
 
 def _index(content: dict[str, Any]) -> Index:
-  environment, origin, parts = content["environment"], content["origin"], content["parts"]
-  if not isinstance(environment, str | None) or not all(isinstance(entry, dict) for entry in origin):
-    raise ValueError(f"expected the environment's name and a list of origins, got {environment!r} and {origin!r}")
+  parts = content["parts"]
   listed = None if parts is None else tuple(map(_part, parts))
   if listed is not None and len({part.file for part in listed}) < len(listed):
     raise ValueError("expected each file once in the list of parts")
@@ -241,8 +247,8 @@ def _index(content: dict[str, Any]) -> Index:
     spec=specs.EnvironmentSpec(*(from_json(content[name]) for name in specs.EnvironmentSpec._fields)),
     extras=from_json(content["extras"]),
     core=from_json(content["core"]),
-    environment=environment,
-    origin=tuple(origin),
+    environment=content["environment"],
+    origin=tuple(content["origin"]),
     parts=listed,
   )
 

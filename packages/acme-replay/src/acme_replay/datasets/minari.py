@@ -28,6 +28,7 @@ from acme_replay.embedded import free_memory
 PREFIX = "minari:"
 DATA = "data"  # The folder within that of a dataset in which its files lie.
 FILE, _METADATA = "main_data.hdf5", "metadata.json"
+_OURS = "acme"  # What of the metadata Minari passes over: the origin of the episodes, and names such as dm_control's.
 _VERSION = "0.5.4"  # Whose format this is.
 _NAME = re.compile(r"([-\w]{2,}/)*[-\w]{2,}-v\d+")
 _SINGLE = {np.dtype(np.float64): np.dtype(np.float32), np.dtype(np.int64): np.dtype(np.int32)}
@@ -51,6 +52,7 @@ def read_index(path: pathlib.Path) -> Index:
   metadata = _metadata(path)
   with _named(path / _METADATA):
     name = json.loads(metadata.get("env_spec", "null"))
+    ours = metadata.get(_OURS, {})
     origin = {"minari": metadata.get("dataset_id"), "policy": metadata.get("algorithm_name")}
     return Index(
       spec=specs.EnvironmentSpec(
@@ -59,8 +61,8 @@ def read_index(path: pathlib.Path) -> Index:
         rewards=specs.Array((), np.float32, "reward"),
         discounts=specs.BoundedArray((), np.float32, 0, 1, "discount"),
       ),
-      environment=None if name is None else f"gym:{name['id']}",
-      origin=({key: value for key, value in origin.items() if value is not None},),
+      environment=ours.get("environment") if name is None else f"gym:{name['id']}",
+      origin=(*ours.get("origin", ()), {key: value for key, value in origin.items() if value is not None}),
     )
 
 
@@ -213,6 +215,7 @@ def write(path: pathlib.Path, index: Index, episodes: Iterable[Episode], name: s
     "action_space": json.dumps(_to_space(index.spec.actions)),
     "dataset_id": name if _NAME.fullmatch(name) else f"{name}-v0",
     "minari_version": _VERSION,
+    _OURS: {"environment": index.environment, "origin": [dict(entry) for entry in index.origin]},
   }
   if (env_spec := _env_spec(index.environment)) is not None:
     metadata["env_spec"] = env_spec
@@ -301,13 +304,20 @@ def _named(file: pathlib.Path, where: str = "it") -> Iterator[None]:
     raise ValueError(f"{file} cannot be read: {where}: {type(error).__name__}: {error}") from error
 
 
+def check_installed(path: str | pathlib.Path) -> None:
+  """Raises ValueError that names the path where HDF5 can be neither read nor written."""
+  try:
+    import h5py  # noqa: F401
+  except ImportError as error:
+    raise ValueError(f'{path} is HDF5, which takes h5py: pip install "acme-replay[minari]".') from error
+
+
 @contextlib.contextmanager
 def _opened(file: pathlib.Path, mode: str) -> Iterator[Any]:
   """Opens a file of HDF5."""
-  try:
-    import h5py
-  except ImportError as error:
-    raise ValueError(f'{file} is HDF5, which takes h5py: pip install "acme-replay[minari]".') from error
+  check_installed(file)
+  import h5py
+
   try:
     if mode == "r":
       open_plain(file).close()
