@@ -230,6 +230,8 @@ def test_mask_velocity_leaves_positions():
   np.testing.assert_array_equal(ours.observation, theirs.observation[jnp.array([0, 2])])
   with pytest.raises(ValueError, match="got catch"):
     environments.mask_velocity(environments.make("catch"))
+  with pytest.raises(ValueError, match=r"expected the 4 numbers of CartPole-v1, got .*shape=\(2,\).*: mask once"):
+    environments.mask_velocity(masked)
 
 
 @pytest.mark.parametrize(
@@ -239,6 +241,8 @@ def test_mask_velocity_leaves_positions():
     ("nothing", "There are .*catch.*tmaze/10"),
     ("tmaze", "expected a length after tmaze, such as tmaze/10"),
     ("tmaze/0", "expected 1 or more, got 0"),
+    ("tmaze/1073741820", "tmaze length: expected 1000000000 at most, got 1073741820"),
+    ("memory_len/99999999999", "expected 1000000000 at most, got 99999999999"),
     ("memory_len/x", "such as memory_len/10"),
     ("gymnaxx:CartPole-v1", "gymnax"),
   ],

@@ -7,6 +7,7 @@ import tree
 from dm_env import specs
 
 import acme
+import acme_envs
 from acme_envs import wrappers
 
 ACTION = np.zeros(2, np.float32)
@@ -223,6 +224,20 @@ def test_mask_velocity_leaves_positions(name):
 def test_mask_velocity_refuses_what_it_does_not_know(fake):
   with pytest.raises(ValueError, match="expected one of gym:Acrobot-v1, .* got 'bsuite:catch/0'"):
     wrappers.MaskVelocity(fake(), "bsuite:catch/0")
+
+
+@pytest.mark.parametrize("first", ["frame_stack:4", "observation_action_reward", "mask_velocity"])
+def test_mask_velocity_refuses_what_another_wrapper_has_changed(first):
+  pytest.importorskip("gymnasium")
+  with pytest.raises(ValueError, match="expected the 4 numbers of CartPole-v1, got .*: mask once, before other"):
+    acme_envs.make("gym:CartPole-v1", wrap=[first, "mask_velocity"])
+
+
+def test_mask_velocity_needs_no_bounds():
+  pytest.importorskip("gymnasium")
+  environment = acme_envs.make("gym:CartPole-v1", wrap=["flatten", "mask_velocity"])
+  conforms(environment, environment.reset())
+  assert environment.observation_spec().shape == (2,)
 
 
 @pytest.mark.parametrize(

@@ -109,12 +109,12 @@ def map_observation(environment: Environment, function: Callable[[Observation], 
   return dataclasses.replace(environment, spec=environment.spec._replace(observations=spec), reset=reset, step=step)
 
 
-_VELOCITIES = {
-  "Acrobot-v1": (4, 5),
-  "CartPole-v1": (1, 3),
-  "MountainCar-v0": (1,),
-  "MountainCarContinuous-v0": (1,),
-  "Pendulum-v1": (2,),
+_VELOCITIES = {  # How many numbers an observation has, and which of them are velocities.
+  "Acrobot-v1": (6, (4, 5)),
+  "CartPole-v1": (4, (1, 3)),
+  "MountainCar-v0": (2, (1,)),
+  "MountainCarContinuous-v0": (2, (1,)),
+  "Pendulum-v1": (3, (2,)),
 }
 
 
@@ -122,11 +122,15 @@ def mask_velocity(environment: Environment) -> Environment:
   """Leaves velocities out of the observations of classic control, so that they must be remembered.
 
   Raises:
-    ValueError: it is not known which numbers are velocities.
+    ValueError: it is not known which numbers are velocities, or another wrapper shows something else.
   """
   if environment.name not in _VELOCITIES:
     raise ValueError(f"mask_velocity: expected one of {', '.join(_VELOCITIES)}, got {environment.name}.")
-  spec = environment.spec.observations
-  kept = np.delete(np.arange(spec.shape[0]), _VELOCITIES[environment.name])
+  spec, (size, velocities) = environment.spec.observations, _VELOCITIES[environment.name]
+  if spec.shape != (size,):
+    raise ValueError(
+      f"mask_velocity: expected the {size} numbers of {environment.name}, got {acme.specs.describe(spec)}: mask once."
+    )
+  kept = np.delete(np.arange(size), velocities)
   shown = specs.BoundedArray(kept.shape, spec.dtype, spec.minimum[kept], spec.maximum[kept], name=spec.name)
   return map_observation(environment, lambda observation: observation[kept], shown)

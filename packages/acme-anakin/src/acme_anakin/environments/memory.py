@@ -10,6 +10,7 @@ from dm_env import specs
 from acme_anakin.environments import base
 
 LEFT, RIGHT, FORWARD = range(3)  # Actions of the T-maze.
+_LONGEST = 10**9  # Steps; the T-maze counts to twice that, in an int32.
 
 
 class State(NamedTuple):
@@ -28,8 +29,7 @@ def tmaze(length: int) -> base.Environment:
 
   Deviations from Bakker: three actions, not four; a wrong move ends the episode where it cost 0.1; 1 where it was 4.
   """
-  if length < 1:
-    raise ValueError(f"tmaze length: expected 1 or more, got {length}.")
+  _check_length("tmaze", length)
 
   def observe(state: State, cue: jax.Array) -> jax.Array:
     return jnp.stack([cue, state.time == length, jnp.bool_(True)]).astype(jnp.float32)
@@ -60,8 +60,7 @@ def memory_len(length: int) -> base.Environment:
   Observations are [[1 - t / length, 0, ±1 at t = 0]]. As in bsuite a step shows what was before it, so that the first
   step shows t = 0 again; the episode ends with the step after `length` ones, with 1 for the right action and -1 else.
   """
-  if length < 1:
-    raise ValueError(f"memory_len length: expected 1 or more, got {length}.")
+  _check_length("memory_len", length)
 
   def observe(state: State) -> jax.Array:
     remaining = 1 - state.time.astype(jnp.float32) / length
@@ -84,3 +83,11 @@ def memory_len(length: int) -> base.Environment:
 
 def _bit(key: jax.Array) -> jax.Array:
   return jax.random.bernoulli(key).astype(jnp.int32)
+
+
+def _check_length(game: str, length: int) -> None:
+  """Raises ValueError where there is no such corridor, or an int32 does not hold the steps of one episode."""
+  if length < 1:
+    raise ValueError(f"{game} length: expected 1 or more, got {length}.")
+  if length > _LONGEST:
+    raise ValueError(f"{game} length: expected {_LONGEST} at most, got {length}.")

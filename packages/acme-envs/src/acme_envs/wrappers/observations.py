@@ -210,12 +210,12 @@ def _expanded_spec(spec: specs.Array) -> specs.Array:
   return specs.Array((1,), spec.dtype, name=spec.name)
 
 
-_VELOCITIES = {
-  "Acrobot-v1": (4, 5),
-  "CartPole-v1": (1, 3),
-  "MountainCar-v0": (1,),
-  "MountainCarContinuous-v0": (1,),
-  "Pendulum-v1": (2,),
+_VELOCITIES = {  # How many numbers an observation has, and which of them are velocities.
+  "Acrobot-v1": (6, (4, 5)),
+  "CartPole-v1": (4, (1, 3)),
+  "MountainCar-v0": (2, (1,)),
+  "MountainCarContinuous-v0": (2, (1,)),
+  "Pendulum-v1": (3, (2,)),
 }
 
 
@@ -230,17 +230,24 @@ class MaskVelocity(acme.wrappers.EnvironmentWrapper):
       name: with which it was made, such as "gym:CartPole-v1" or "jax:CartPole-v1".
 
     Raises:
-      ValueError: it is not known which numbers are velocities.
+      ValueError: it is not known which numbers are velocities, or another wrapper shows something else.
     """
     _, _, game = name.partition(":")
     if game not in _VELOCITIES:
       known = ", ".join(f"gym:{game}" for game in _VELOCITIES)
       raise ValueError(f"MaskVelocity name: expected one of {known}, or the same of jax:, got {name!r}.")
     super().__init__(environment)
-    spec = environment.observation_spec()
-    self._kept = np.delete(np.arange(spec.shape[0]), _VELOCITIES[game])
-    bounds = spec.minimum[self._kept], spec.maximum[self._kept]
-    self._spec = specs.BoundedArray(self._kept.shape, spec.dtype, *bounds, name=spec.name)
+    spec, (size, velocities) = environment.observation_spec(), _VELOCITIES[game]
+    if not isinstance(spec, specs.Array) or spec.shape != (size,):
+      got = acme.specs.describe(spec)
+      raise ValueError(
+        f"MaskVelocity: expected the {size} numbers of {game}, got {got}: mask once, before other wrappers."
+      )
+    self._kept = np.delete(np.arange(size), velocities)
+    self._spec = specs.Array(self._kept.shape, spec.dtype, name=spec.name)
+    if isinstance(spec, specs.BoundedArray):
+      low, high = (np.broadcast_to(bound, spec.shape)[self._kept] for bound in (spec.minimum, spec.maximum))
+      self._spec = specs.BoundedArray(self._kept.shape, spec.dtype, low, high, name=spec.name)
 
   def reset(self) -> dm_env.TimeStep:
     return self._mask(self._environment.reset())
@@ -248,7 +255,7 @@ class MaskVelocity(acme.wrappers.EnvironmentWrapper):
   def step(self, action: Any) -> dm_env.TimeStep:
     return self._mask(self._environment.step(action))
 
-  def observation_spec(self) -> specs.BoundedArray:
+  def observation_spec(self) -> specs.Array:
     return self._spec
 
   def _mask(self, timestep: dm_env.TimeStep) -> dm_env.TimeStep:
