@@ -9,7 +9,7 @@ import pytest
 
 from acme import replay, specs, types
 from acme_impala import IMPALAConfig
-from acme_impala.jax import learning, networks
+from acme_impala.jax import learning, losses, networks
 from acme_testing import fakes
 
 B, L = 3, 6
@@ -151,6 +151,41 @@ def test_a_whole_step_in_float64(actions, optimizer):
   assert np.mean(compared) > 0.8
   np.testing.assert_allclose(np.asarray(jax.flatten_util.ravel_pytree(new.params)[0])[compared], expected[compared],
                              rtol=0, atol=1e-5)  # fmt: skip
+
+
+def test_the_preset_for_atari_takes_the_step_of_the_paper():
+  """Table G.1 is for sums over 20 · 32 steps, and for half of the value's squared error."""
+  config = dataclasses.replace(IMPALAConfig.atari(), hidden_sizes=(5,))
+  batch, length = config.batch_size, config.sequence_length
+  assert (batch, length, config.core) == (32, 20 + 1, None)  # The last one only bootstraps. No LSTM on Atari.
+  spec, rng = fakes.make_spec("vector", "discrete"), np.random.default_rng(0)
+  nets = networks.make_networks(spec, config)
+  state = jax.jit(lambda key: learning.make_state(nets, config, key))(jax.random.PRNGKey(0))
+  shape = (batch, length)
+  observation = rng.normal(size=(*shape, *spec.observations.shape))
+  logits = rng.normal(size=(*shape, nets.kind.size))
+  real = (observation, 20 * rng.normal(size=shape), np.ones(shape), np.ones(shape), np.ones(shape), logits)
+  observation, reward, discount, acted, mask, logits = map(np.float32, real)
+  action = rng.integers(nets.kind.size, size=shape)
+  extras = {"logits": logits}
+  data = types.Sequence(observation, action, reward, discount, np.zeros(shape, bool), mask, extras, acted, core=())
+
+  def summed(params):
+    policy, values, _ = nets.unroll.apply(params, observation, data.start_of_episode, ())
+    log_pi, log_mu = nets.kind.log_probs(policy, data)
+    arrays = (log_pi, policy.entropy(), values, np.clip(reward, -1, 1), 0.99 * discount, log_mu, acted)
+    sums = jax.tree.map(lambda x: x.sum(), jax.vmap(losses.actor_critic)(*arrays))
+    return sums.policy + 0.5 * 0.5 * sums.baseline - 0.01 * sums.entropy
+
+  gradient, unravel = jax.flatten_util.ravel_pytree(jax.jit(jax.grad(summed))(state.params))
+  assert np.linalg.norm(gradient) > 40
+  gradient *= 40 / np.linalg.norm(gradient)
+  expected = -6e-4 * gradient / np.sqrt(0.01 * gradient**2 + 0.01)
+  new, _, _ = jax.jit(learning.make_update(nets, config))(state, replay.Sample(data, (), np.ones(batch), ()))
+  for name in state.params:
+    for leaf, value in unravel(expected)[name].items():
+      moved = new.params[name][leaf] - state.params[name][leaf]
+      np.testing.assert_allclose(moved, value, rtol=1e-3, atol=1e-6, err_msg=f"{name}/{leaf}")
 
 
 def steps_of(params, config, data):

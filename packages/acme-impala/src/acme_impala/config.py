@@ -23,7 +23,8 @@ class IMPALAConfig(configs.Config):
   reward_scale: Positive = 1.0
   """What rewards are then multiplied by, so that values are of a size that a network is quick to learn, some 10."""
   baseline_cost: NonNegative = 0.5
-  """The weight of the value's loss, the squared error of V-trace's target. 1802.01561, table G.1."""
+  """The weight of the value's loss, the squared error of V-trace's target. 1802.01561, table G.1, has 0.5 for half of
+  it: 0.25 in `atari()`."""
   entropy_cost: NonNegative = 0.01
   """The weight of the policy's entropy, in nats, which keeps it from settling early. 1802.01561, table G.1."""
 
@@ -33,7 +34,7 @@ class IMPALAConfig(configs.Config):
   core: Literal["lstm", "gru"] | None = None
   """What remembers earlier observations, after these layers; None for a policy of the newest observation alone."""
   core_size: PositiveInt = 64
-  """With `core`: its units; 256 in 1802.01561, table G.1."""
+  """With `core`: its units; 256 in 1802.01561, figure 3."""
   head_hidden_sizes: tuple[PositiveInt, ...] = (64, 64)
   """Units of the layers, with tanh, that policy and value each have of their own, last."""
   initial_stddev: Positive = 0.7
@@ -49,15 +50,17 @@ class IMPALAConfig(configs.Config):
   learning_rate_steps: PositiveInt | None = None
   """SGD steps in which it falls to 0 in a straight line, as in the paper; None leaves it as it is."""
   rmsprop_decay: Fraction = 0.99
-  """With `optimizer` "rmsprop": the decay of the mean square. 1802.01561, table G.1."""
+  """With `optimizer` "rmsprop": the decay of the mean square. The paper's published code."""
   rmsprop_epsilon: Positive = 1e-6
-  """With `optimizer` "rmsprop": added to the mean square, within the root."""
+  """With `optimizer` "rmsprop": added to the mean square, within the root. 1802.01561, table G.1, has 0.01 for
+  sums: see `atari()`."""
   max_gradient_norm: Positive | None = 40.0
   """Gradients are scaled down to this global norm; None leaves them. 1802.01561, table G.1."""
 
   # Experience.
   sequence_length: PositiveInt = 6
-  """L, steps of a sequence, the one to bootstrap from included; 2 or more. 20 in 1802.01561, table G.1."""
+  """L, steps of a sequence, the one to bootstrap from included; 2 or more. 1802.01561, table G.1, has 20 before that
+  one: 21 in `atari()`."""
   batch_size: PositiveInt = 16
   """Sequences in an SGD step; 32 in 1802.01561, table G.1."""
   max_queue_size: PositiveInt = 1_000
@@ -105,23 +108,23 @@ class IMPALAConfig(configs.Config):
 
   @classmethod
   def atari(cls) -> "IMPALAConfig":
-    """The paper's numbers for Atari (1802.01561, table G.1) and its LSTM, with this package's convolutions.
+    """The paper's numbers for Atari (1802.01561, table G.1), feed-forward as there, with this package's convolutions.
 
-    The paper sums its loss over the 19 · 32 steps of a batch, which is here a mean: the gradients' norm and RMSProp's ε
-    are those that come to the same steps.
+    The paper sums its loss over the 20 · 32 steps of a batch, which is here a mean, and halves the value's: the
+    gradients' norm, RMSProp's ε and the value's weight are those that come to the same steps. Its rate falls to 0 over
+    the whole run: `learning_rate_steps`.
     """
-    steps = 19 * 32
+    steps = 20 * 32
     return cls(
       max_abs_reward=1.0,
+      baseline_cost=0.25,
       hidden_sizes=(256,),
-      core="lstm",
-      core_size=256,
       head_hidden_sizes=(),
       optimizer="rmsprop",
       learning_rate=6e-4,
       rmsprop_epsilon=0.01 / steps**2,
       max_gradient_norm=40.0 / steps,
-      sequence_length=20,
+      sequence_length=21,
       batch_size=32,
     )
 

@@ -31,7 +31,7 @@ def rmsprop(
   epsilon: float = 0.1,
   max_gradient_norm: float | None = None,
 ) -> optax.GradientTransformation:
-  """RMSProp without momentum; the defaults are IMPALA's (Espeholt et al. 2018, 1802.01561, appendix G).
+  """RMSProp without momentum; the defaults are those of IMPALA's published code (Espeholt et al. 2018, 1802.01561).
 
   Args:
     learning_rate: a number, or a function of the step.

@@ -237,7 +237,7 @@ def rmsprop(
 ) -> snt.optimizers.RMSProp:
   """Makes RMSProp without momentum, with its slots for `parameters`, all zero; `epsilon` is within the root.
 
-  The defaults are IMPALA's (Espeholt et al. 2018, 1802.01561, appendix G).
+  The defaults are those of IMPALA's published code (Espeholt et al. 2018, 1802.01561).
   """
   optimizer = snt.optimizers.RMSProp(learning_rate, decay=decay, epsilon=epsilon)
   optimizer.apply([tf.zeros_like(parameter) for parameter in parameters], parameters)  # Changes nothing.

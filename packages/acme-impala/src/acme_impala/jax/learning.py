@@ -7,8 +7,8 @@ the mean over all steps of a batch at which there was an action, with targets v 
 state that acted at the sequence's first step.
 
 Reference: Espeholt et al. 2018 (1802.01561).
-Deviations: means over steps, where the paper has sums; the network does not see the last action and reward; by default
-a constant learning rate, and Adam.
+Deviations: means over steps, where the paper has sums, and no ½ before the squared error; the network does not see the
+last action and reward; by default a constant learning rate, and Adam.
 
 Shapes: B batch, L steps.
 """
