@@ -71,6 +71,22 @@ def test_noise_is_read_in_order_and_begins_anew_with_an_episode():
   np.testing.assert_allclose(actions[:, 1], 0.1 * began[1].T[:9], rtol=1e-5)
 
 
+def test_ornstein_uhlenbeck_loses_theta_and_gains_sigma_in_a_step():
+  """x_t − (1 − θ) x_{t−1} is σ ε_t with ε ~ N(0, I) anew; where an episode begins x was 0 before."""
+  explore = exploration.OrnsteinUhlenbeck(sigma=0.2, theta=0.15, size=2)
+  first = lambda t: np.arange(1000) < 500 if t == 4 else t == 0  # noqa: E731
+  actions, found = states(explore, num_envs=1000, steps=7, first=first)
+  x = np.array(found)  # [T, N, D]
+  before = np.concatenate([np.zeros((1, 1000, 2)), x[:-1]])
+  before[4, :500] = 0
+  noise = (x - 0.85 * before) / 0.2
+  np.testing.assert_allclose(actions, np.clip(x, -1, 1), rtol=1e-6)
+  np.testing.assert_allclose(np.corrcoef(np.moveaxis(noise, 1, 2).reshape(14, -1)), np.eye(14), atol=0.12)
+  np.testing.assert_allclose(np.std(noise, axis=1), 1, atol=0.08)
+  np.testing.assert_allclose(np.mean(noise, axis=1), 0, atol=0.12)
+  assert np.std(x[3]) > 0.3 > 0.25 > np.std(x[4, :500])
+
+
 @pytest.mark.parametrize(
   "explore",
   [colored(random_steps=4000), exploration.OrnsteinUhlenbeck(sigma=0.3, theta=0.15, size=2, random_steps=4000)],
