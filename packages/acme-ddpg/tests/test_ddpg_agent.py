@@ -50,7 +50,11 @@ def test_actions_keep_their_spec(backend, actions, noise, num_envs):
 
 @pytest.mark.parametrize(
   ("actions", "message"),
-  [(DiscreteArray(3), "DDPG needs continuous actions"), (Array((2,), np.float32), "finite bounds")],
+  [
+    (DiscreteArray(3), "DDPG needs continuous actions"),
+    (Array((2,), np.float32), "finite bounds"),
+    (BoundedArray((0,), np.float32, 0, 1), "Expected an action of one number or more"),
+  ],
 )
 def test_wrong_actions(backend, actions, message):
   with pytest.raises(ValueError, match=message):

@@ -205,7 +205,7 @@ def test_experience_and_record():
 
 @pytest.mark.parametrize(
   ("actions", "message"),
-  [(Array((2,), np.float32), "finite bounds"), ({"a": DiscreteArray(3)}, "IMPALA needs continuous actions")],
+  [(Array((2,), np.float32), "finite bounds"), ({"a": DiscreteArray(3)}, "IMPALA takes either.")],
 )
 def test_wrong_actions(actions, message):
   with pytest.raises(ValueError, match=message):

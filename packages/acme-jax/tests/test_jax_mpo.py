@@ -320,7 +320,7 @@ def test_networks(actions):
   [
     ({"a": specs.DiscreteArray(2), "b": specs.DiscreteArray(3)}, "MPO takes one discrete action, or a nest with"),
     ({"a": specs.DiscreteArray(2), "b": specs.Array((), float)}, "Expected finite bounds on every action"),
-    ({"a": specs.DiscreteArray(2), "b": specs.BoundedArray((), int, 0, 2)}, "MPO needs continuous actions"),
+    ({"a": specs.DiscreteArray(2), "b": specs.BoundedArray((), int, 0, 2)}, "MPO takes either, and both in a nest"),
   ],
 )
 def test_nests_of_actions_that_are_refused(actions, message):

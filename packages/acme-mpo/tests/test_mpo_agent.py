@@ -133,7 +133,10 @@ def _made(config):
   ("actions", "message"),
   [
     (Array((2,), np.float32), "finite bounds"),
-    (BoundedArray((1,), np.int32, 0, 3), "MPO needs continuous actions"),
+    (BoundedArray((1,), np.int32, 0, 3), "MPO takes either, and both in a nest"),
+    ({"a": DiscreteArray(3), "b": BoundedArray((1,), np.int32, 0, 3)}, "MPO takes either, and both in a nest"),
+    (BoundedArray((0,), np.float32, 0, 1), r"Expected an action of one number or more, got BoundedArray\(shape=\(0,\)"),
+    ({}, "Expected an action of one number or more, got {}"),
     ({"a": DiscreteArray(3), "b": DiscreteArray(2)}, "MPO takes one discrete action, or a nest with continuous ones"),
   ],
 )

@@ -3,6 +3,7 @@
 import functools
 import math
 
+import dm_env
 import numpy as np
 import pytest
 import sonnet as snt
@@ -76,6 +77,14 @@ def test_images_whose_height_is_unknown_are_refused(shape):
   with pytest.raises(ValueError, match=r"'camera' of uint8 \[.*two neighbouring axes of 36 or more"):
     networks.is_image(specs.Array(shape, np.uint8, "camera"))
   assert not networks.is_image(specs.Array(shape, np.float32))
+
+
+def test_observations_without_numbers_are_refused():
+  text = {"mission": dm_env.specs.StringArray(()), "view": specs.Array((3,), np.float32)}
+  with pytest.raises(ValueError, match=r"Expected arrays of numbers, got .*StringArray.*: wrap the environment"):
+    networks.zeros(text)
+  with pytest.raises(ValueError, match="Expected observations of one array or more, got {}"):
+    networks.flatten({}, {})
 
 
 @pytest.mark.parametrize("shape", [(128,), (35, 84, 3), (84, 16, 3), (4, 16, 84), (35, 35), ()])

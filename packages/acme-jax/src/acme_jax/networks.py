@@ -51,7 +51,15 @@ def _height_axis(spec: specs.Array) -> int | None:
 
 
 def zeros(spec: types.NestedSpec, batch: int = 1) -> types.NestedArray:
-  """Zeros [batch, …] that fit a nest of specs, to initialise a network with."""
+  """Zeros [batch, …] that fit a nest of specs, to initialise a network with.
+
+  Raises:
+    ValueError: a leaf is of something else than numbers, such as text.
+  """
+  if not all(leaf.dtype.kind in "biuf" for leaf in tree.flatten(spec)):
+    raise ValueError(
+      f"Expected arrays of numbers, got {specs.describe(spec)}: wrap the environment to leave out the rest."
+    )
   return tree.map_structure(lambda leaf: np.zeros((batch, *leaf.shape), leaf.dtype), spec)
 
 
@@ -65,6 +73,8 @@ def channels_last(spec: specs.Array, image: jax.Array) -> jax.Array:
 
 def flatten(spec: types.NestedSpec, value: types.NestedArray) -> jax.Array:
   """A nest [B, …] as features [B, D]: a discrete leaf one-hot, bytes divided by 255, the rest as float32."""
+  if not tree.flatten(spec):
+    raise ValueError(f"Expected observations of one array or more, got {specs.describe(spec)}.")
   features = [_flatten_leaf(s, leaf) for s, leaf in zip(tree.flatten(spec), tree.flatten(value), strict=True)]
   return features[0] if len(features) == 1 else jnp.concatenate(features, axis=-1)
 

@@ -3,6 +3,7 @@
 Shapes: B batch, D numbers in an action (all leaves of its nest, flattened).
 """
 
+import math
 from typing import Any, Literal, Protocol, overload
 
 import jax
@@ -44,6 +45,8 @@ class Continuous:
     """Reads the bounds; `acme.specs.require_continuous` has checked that they are finite."""
     self._spec = spec
     self._leaves: list[specs.BoundedArray] = tree.flatten(spec)
+    if not sum(math.prod(leaf.shape) for leaf in self._leaves):
+      raise ValueError(f"Expected an action of one number or more, got {specs.describe(spec)}.")
     shapes = [leaf.shape for leaf in self._leaves]
     self._splits = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1].tolist()
     # Rounded to within the bounds, so that no float32 lies outside those of a float64 spec.
@@ -130,11 +133,19 @@ def make(spec: specs.EnvironmentSpec, agent: str, *kinds: str) -> Discrete | Con
   Raises:
     ValueError: they are of none of these kinds; the message says what to use instead.
   """
-  floats = [leaf for leaf in tree.flatten(spec.actions) if not isinstance(leaf, specs.DiscreteArray)]
-  if "mixed" in kinds and 0 < len(floats) < len(tree.flatten(spec.actions)):
-    specs.require_continuous(spec._replace(actions=floats), agent)
+  leaves, single = tree.flatten(spec.actions), isinstance(spec.actions, specs.DiscreteArray)
+  others = [leaf for leaf in leaves if not isinstance(leaf, specs.DiscreteArray)]
+  mixes = "mixed" in kinds and 0 < len(others) < len(leaves)
+  floats = all(np.issubdtype(leaf.dtype, np.floating) for leaf in others)
+  if len(kinds) > 1 and not (floats and (single or mixes or len(others) == len(leaves))):
+    raise ValueError(
+      "Expected one discrete action (dm_env DiscreteArray) or floats (dm_env BoundedArray), got "
+      f"{specs.describe(spec.actions)}: {agent} takes either{', and both in a nest' if 'mixed' in kinds else ''}."
+    )
+  if mixes:
+    specs.require_continuous(spec._replace(actions=others), agent)
     return Mixed(spec.actions)
-  if "continuous" not in kinds or ("discrete" in kinds and isinstance(spec.actions, specs.DiscreteArray)):
+  if "continuous" not in kinds or ("discrete" in kinds and single):
     return Discrete(specs.require_discrete(spec, agent))
   return Continuous(specs.require_continuous(spec, agent))
 
