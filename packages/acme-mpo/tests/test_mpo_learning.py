@@ -207,7 +207,7 @@ def test_gradients_are_clipped_for_each_network_and_not_for_multipliers():
   np.testing.assert_allclose(updates.duals["temperature"], -1e-2, rtol=1e-5)
 
 
-def test_retrace_lambda_and_n_step_go_with_their_kinds():
+def test_retrace_lambda_is_read():
   spec = fakes.make_spec("vector", "discrete")
   assert isinstance(spec.actions, specs.DiscreteArray)
   nets, state = make(spec, SMALL)

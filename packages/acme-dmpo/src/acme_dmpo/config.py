@@ -10,7 +10,7 @@ from acme.configs import Positive, PositiveInt
 class DMPOConfig(configs.CategoricalConfig, configs.ObservationConfig):
   """DMPO's hyper-parameters: those of MPO (Abdolmaleki et al. 2018, 1812.02256) and of a categorical critic.
 
-  The defaults are a recipe that learns small tasks on a laptop; `published()` has the networks, samples and rates that
+  The defaults are a recipe that learns small tasks on a laptop; `published()` has the networks, batches and rates that
   are published for the control suite. An SGD step is one gradient step on one batch.
   """
 
