@@ -24,7 +24,7 @@ def test_extras_have_names_that_every_pip_takes():
   named = re.findall(r'import_extra\(\s*f?"[^"]*", "([^"]*)"', "".join(map(read, (PACKAGE / "src").rglob("*.py"))))
   assert len(named) > 5 and set(named) <= set(extras)
   table = re.findall(r"^\| `[a-z_]+:[^|]*\| `([^`]*)` \|", read(PACKAGE / "README.md"), re.MULTILINE)
-  assert len(table) == len(acme_envs.SUITES) + 1 and set(table) <= set(extras)  # Box2D's are Gymnasium's, too.
+  assert len(table) == len(acme_envs.SUITES) + 2 and set(table) <= set(extras)  # Box2D's and POPGym's are Gymnasium's.
   with pytest.raises(errors.MissingExtraError, match=r"pip install 'acme-envs\[dm-control\]'"):
     errors.import_extra("no_such_module", "dm-control")
 

@@ -52,6 +52,20 @@ def test_box2d_is_an_extra():
   environment.close()
 
 
+def test_popgym_is_an_extra():
+  pytest.importorskip("gymnasium")
+  name = "gym:popgym-RepeatPreviousEasy-v0"
+  if importlib.util.find_spec("popgym") is None:
+    with pytest.raises(acme_envs.MissingExtraError, match=r"pip install 'acme-envs\[popgym\]'"):
+      make(name)
+    pytest.skip("popgym is not installed")
+  environment = make(name, seed=0)
+  assert environment.action_spec().num_values == environment.observation_spec().num_values == 4
+  findings = acme_envs.check_environment(environment, num_episodes=2)
+  assert not [finding for finding in findings if finding.severity == "error"]
+  environment.close()
+
+
 @pytest.mark.parametrize(("name", "bounds"), [("cartpole:swingup", (0, 1)), ("lqr:lqr_2_1", None)])
 def test_rewards_of_the_control_suite_have_their_bounds(name, bounds):
   spec = make(f"dm_control:{name}").reward_spec()

@@ -25,6 +25,7 @@ _PACKAGES = {
   "intersection-": ("highway_env", "highway-env"),
   "merge-": ("highway_env", "highway-env"),
   "parking-": ("highway_env", "highway-env"),
+  "popgym-": ("popgym", "'acme-envs[popgym]'"),
   "racetrack-": ("highway_env", "highway-env"),
   "roundabout-": ("highway_env", "highway-env"),
 }
