@@ -100,8 +100,10 @@ def test_observations_without_numbers_are_refused():
   text = {"mission": dm_env.specs.StringArray(()), "view": specs.Array((3,), np.float32)}
   with pytest.raises(ValueError, match=r"Expected arrays of numbers, got .*StringArray.*: wrap the environment"):
     networks.zeros(text)
-  with pytest.raises(ValueError, match="Expected observations of one array or more, got {}"):
-    networks.flatten({}, {})
+  torso = hk.transform(lambda x: networks.ObservationTorso({})(x))
+  for call in (lambda: networks.flatten({}, {}), lambda: torso.init(jax.random.PRNGKey(0), {})):
+    with pytest.raises(ValueError, match="Expected observations of one array or more, got {}"):
+      call()
 
 
 @pytest.mark.parametrize("shape", [(128,), (35, 84, 3), (84, 16, 3), (4, 16, 84), (35, 35), ()])

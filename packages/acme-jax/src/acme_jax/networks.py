@@ -73,9 +73,14 @@ def channels_last(spec: specs.Array, image: jax.Array) -> jax.Array:
 
 def flatten(spec: types.NestedSpec, value: types.NestedArray) -> jax.Array:
   """A nest [B, …] as features [B, D]: a discrete leaf one-hot, bytes divided by 255, the rest as float32."""
-  if not tree.flatten(spec):
-    raise ValueError(f"Expected observations of one array or more, got {specs.describe(spec)}.")
   features = [_flatten_leaf(s, leaf) for s, leaf in zip(tree.flatten(spec), tree.flatten(value), strict=True)]
+  return _joined(spec, features)
+
+
+def _joined(spec: types.NestedSpec, features: list[jax.Array]) -> jax.Array:
+  """The features [B, D] of all leaves; raises ValueError where there is none."""
+  if not features:
+    raise ValueError(f"Expected observations of one array or more, got {specs.describe(spec)}.")
   return features[0] if len(features) == 1 else jnp.concatenate(features, axis=-1)
 
 
@@ -100,7 +105,7 @@ class ObservationTorso(hk.Module):
   def __call__(self, observation: types.NestedArray) -> jax.Array:
     leaves = zip(tree.flatten(self._spec), tree.flatten(observation), strict=True)
     features = [self._features(spec, leaf) for spec, leaf in leaves]
-    return features[0] if len(features) == 1 else jnp.concatenate(features, axis=-1)
+    return _joined(self._spec, features)
 
   def _features(self, spec: specs.Array, leaf: jax.Array) -> jax.Array:
     if is_image(spec):

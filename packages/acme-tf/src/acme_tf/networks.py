@@ -77,9 +77,14 @@ def channels_last(spec: specs.Array, image: tf.Tensor) -> tf.Tensor:
 
 def flatten(spec: types.NestedSpec, value: types.NestedArray) -> tf.Tensor:
   """A nest [B, …] as features [B, D]: a discrete leaf one-hot, bytes divided by 255, the rest as float32."""
-  if not tree.flatten(spec):
-    raise ValueError(f"Expected observations of one array or more, got {specs.describe(spec)}.")
   features = [_flatten_leaf(s, leaf) for s, leaf in zip(tree.flatten(spec), tree.flatten(value), strict=True)]
+  return _joined(spec, features)
+
+
+def _joined(spec: types.NestedSpec, features: list[tf.Tensor]) -> tf.Tensor:
+  """The features [B, D] of all leaves; raises ValueError where there is none."""
+  if not features:
+    raise ValueError(f"Expected observations of one array or more, got {specs.describe(spec)}.")
   return features[0] if len(features) == 1 else tf.concat(features, axis=-1)
 
 
@@ -109,7 +114,7 @@ class ObservationTorso(snt.Module):
     features = [
       next(torsos)(channels_last(spec, leaf)) if is_image(spec) else _flatten_leaf(spec, leaf) for spec, leaf in leaves
     ]
-    return features[0] if len(features) == 1 else tf.concat(features, axis=-1)
+    return _joined(self._spec, features)
 
 
 class AtariTorso(snt.Module):
