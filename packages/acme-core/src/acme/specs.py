@@ -54,8 +54,8 @@ def require_discrete(spec: EnvironmentSpec, agent: str) -> DiscreteArray:
   if isinstance(actions, DiscreteArray):
     return actions
   raise ValueError(
-    f"Expected a discrete action spec (dm_env DiscreteArray), got {describe(actions)}: {agent} needs discrete actions; "
-    "for continuous ones use acme-d4pg."
+    f"Expected a discrete action spec (dm_env DiscreteArray), got {describe(actions)}: {agent} needs discrete actions, "
+    "one a step; for continuous ones use acme-d4pg."
   )
 
 
@@ -70,7 +70,7 @@ def require_continuous(spec: EnvironmentSpec, agent: str) -> types.NestedSpec:
     if isinstance(leaf, DiscreteArray) or not np.issubdtype(leaf.dtype, np.floating):
       raise ValueError(
         f"Expected a continuous action spec (dm_env BoundedArray of floats), got {describe(spec.actions)}: {agent} "
-        "needs continuous actions; for discrete ones use acme-dqn."
+        "needs continuous actions; for a discrete one use acme-dqn."
       )
     bounded = isinstance(leaf, BoundedArray) and np.all(np.isfinite(leaf.minimum)) and np.all(np.isfinite(leaf.maximum))
     if not bounded:
