@@ -6,7 +6,7 @@
 where R_t and D_t are n-step sums (acme.types.Transition).
 
 References: Barth-Maron et al. 2018 (1804.08617), algorithm 1; Bellemare et al. 2017 (1707.06887).
-Deviations: the target networks are copied, as published for the control suite, not moved slowly.
+Deviations: by default dq/da is clipped; replay is uniform unless `prioritized`.
 
 Shapes: B batch, D numbers in an action, K atoms.
 """
