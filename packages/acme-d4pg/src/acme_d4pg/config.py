@@ -10,8 +10,8 @@ from acme.configs import Positive, PositiveInt
 class D4PGConfig(configs.NoiseConfig, configs.TransitionConfig, configs.CategoricalConfig, configs.ObservationConfig):
   """D4PG's hyper-parameters (Barth-Maron et al. 2018, 1804.08617).
 
-  The defaults are a recipe for small control tasks; `paper()` has the networks and rates published for the control suite.
-  An SGD step is one gradient step of critic and policy on one batch.
+  The defaults are a recipe for small control tasks; `paper()` has the networks and rates published for the control
+  suite. An SGD step is one gradient step of critic and policy on one batch.
   """
 
   # What is learned; the critic's atoms are in `acme.configs.CategoricalConfig`.
