@@ -56,7 +56,7 @@ def zeros(spec: types.NestedSpec, batch: int = 1) -> types.NestedArray:
   Raises:
     ValueError: a leaf is of something else than numbers, such as text.
   """
-  if not all(leaf.dtype.kind in "biuf" for leaf in tree.flatten(spec)):
+  if any(leaf.dtype.kind in "OSU" for leaf in tree.flatten(spec)):
     raise ValueError(
       f"Expected arrays of numbers, got {specs.describe(spec)}: wrap the environment to leave out the rest."
     )
