@@ -46,9 +46,10 @@ HEAD = """# Results
 Written by `nox -s results`, which trains what [tasks.toml](../benchmarks/tasks.toml) lists; the numbers
 of every seed are in `benchmarks/results/tasks`. A return is the mean over greedy episodes after the last step, on the
 same starts for every seed and agent: `acme evaluate DIR --episodes N --seed 2026`. No seed is left out. Settings were
-found on seeds from 100 on; MPO and IMPALA on Pendulum ran twice on the seeds shown, as theirs changed after a miss. IQM is the mean of the middle half of the seeds, with a bootstrap interval of 95 % over seeds. On `jax:` tasks
-all seeds train at once in one jitted program on the CPU; minutes are those of all seeds together, on a machine of two
-cores that others used, too.
+found on seeds from 100 on; MPO, and IMPALA on Pendulum, ran twice on the seeds shown, since theirs changed after a
+miss. IQM is the mean of the middle half of the seeds, with a bootstrap interval of 95 % over seeds. On `jax:` tasks all
+seeds train at once in one jitted program on the CPU; minutes are those of all seeds together, on a machine of two cores
+that others used, too.
 
 Elsewhere: [BC beside the experts](../benchmarks/results/bc.md) that it clones, by `python benchmarks/bc.py`, and agents
 through [bsuite](howto/bsuite.md), by `python benchmarks/bsuite_scores.py`.
