@@ -120,18 +120,26 @@ class DQNConfig(configs.TransitionConfig):
 
   @classmethod
   def mountain_car(cls) -> "DQNConfig":
-    """For MountainCar-v0: −122 after 120,000 steps, the mean of seeds 100 to 103.
+    """For MountainCar-v0: −105.6 after 120,000 steps, the mean of seeds 100 to 103; longer ones raise both schedules.
 
-    Random actions find the first reward, so ε falls slowly; targets of one step and a nearer horizon were slower.
+    Random actions find the first reward, so ε falls slowly. Eight SGD steps each 16 environment steps, as the zoo of
+    Stable-Baselines3 has them, on all there is: of the newest 10,000 steps one seed of four was at −149. At a rate that
+    does not fall seeds go up and down to the end, and targets of three steps are worse (−158).
     """
     return cls(
       dueling=False,
       prioritized=False,
-      hidden_sizes=(64, 64),
-      batch_size=64,
-      samples_per_insert=16.0,
+      n_step=1,
+      discount=0.98,
+      hidden_sizes=(128, 128),
+      learning_rate=2e-3,
+      learning_rate_steps=60_000,
+      max_gradient_norm=10.0,
+      batch_size=128,
+      samples_per_insert=64.0,
       target_update_period=300,
-      epsilon_decay_steps=14_400,
+      epsilon=0.07,
+      epsilon_decay_steps=24_000,
       max_replay_size=100_000,
     )
 
