@@ -1,15 +1,18 @@
 """`acme sweep` on the device: trials that differ in numbers are one program, each as if it were alone."""
 
+import copy
 import csv
 import dataclasses
 import functools
 import json
+import shutil
 
 import jax
 import numpy as np
 import pytest
 
 import acme_dqn
+import acme_dqn.jax
 import acme_experiments
 from acme_anakin import environments, loop, runner
 from acme_experiments import RunDirectory, cli, saving, sweep, together
@@ -112,6 +115,34 @@ def test_what_is_learned_from_may_not_depend_on_a_traced_field(cartpole):
   variants = loop.Variants({"learning_rate": [1e-3, 1e-2]}, make)
   with pytest.raises((TypeError, ValueError)):
     loop.Loop(make(config), cartpole, steps=400, seeds=(0, 1), variants=variants)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Derived(acme_dqn.DQNConfig):
+  """With a number that follows from others, once it was asked for."""
+
+  @functools.cached_property
+  def rate(self):
+    return 2 * self.learning_rate
+
+
+def _with_rate(config):
+  """A builder whose optimizer has that rate."""
+  builder = make_builder(config)
+  rated = copy.copy(config)
+  object.__setattr__(rated, "learning_rate", config.rate)
+  builder._make_program = functools.partial(acme_dqn.jax.make_program, config=rated, network=None)
+  return builder
+
+
+def test_what_a_config_has_computed_once_is_computed_for_each(cartpole):
+  config = Derived(**SMALL)
+  assert config.rate == 2e-3  # The first one's, now in its __dict__.
+  variants = loop.Variants({"learning_rate": [1e-3, 1e-2]}, _with_rate)
+  made = loop.Loop(_with_rate(config), cartpole, steps=400, seeds=(3, 3), variants=variants)
+  made.run(60)
+  (params,) = made.get_variables(["params"])
+  assert all((leaf[0] != leaf[1]).any() for leaf in jax.tree.leaves(params) if leaf.any())
 
 
 def experiments(*changes, **others):
@@ -281,6 +312,27 @@ def test_a_trial_that_diverges_fails_alone(whole, here, monkeypatch, capsys):
   with (whole / "results.csv").open(newline="") as file:
     sound = {row["trial"]: row for row in csv.DictReader(file)}["trial-000"]
   assert rows["trial-000"] == sound  # The others are what they would be.
+  code, text, error = call("resume tried/trial-001", capsys)
+  assert code == 1 and "Of 3 runs 2 diverged, or a seed of theirs: trial-001, trial-002." in error
+  assert "trial-001: no result" in text and "trial-000: evaluation return" in text
+
+
+def test_a_program_that_fails_says_so_in_each_trial(here, monkeypatch, capsys):
+  (here / "try.toml").write_text(RATES)
+  monkeypatch.setattr(loop.Loop, "advance", lambda self, steps: 1 / 0)
+  assert call("sweep try.toml --out tried", capsys)[0] == 1
+  assert all("ZeroDivisionError" in (here / "tried" / f"trial-00{i}" / "error.txt").read_text() for i in range(3))
+
+
+def test_no_checkpoint_goes_where_those_of_one_trial_are_lost(whole, here, capsys):
+  tried = shutil.copytree(whole, here / "tried")
+  for i in range(3):
+    (tried / f"trial-00{i}" / "summary.json").unlink()
+  shutil.rmtree(tried / "trial-001" / "checkpoints")
+  (tried / "trial-001" / "saved.json").unlink()
+  code, _, error = call("resume tried/trial-000", capsys)
+  assert code == 1 and "no whole checkpoints of one step" in error
+  assert len(list(tried.glob("trial-00[02]/checkpoints/step-*"))) == 4
 
 
 def test_damage_is_a_clear_line(here, capsys):
@@ -294,6 +346,10 @@ def test_damage_is_a_clear_line(here, capsys):
     code, _, error = call("resume tried", capsys)
     assert code == 2 and error.count("\n") == 1 and "expected names of runs at 'together'" in error
   config.write_text(json.dumps(content))
+  other = made / "trial-001" / "config.json"
+  other.write_text(other.read_text().replace('"seeds": [', '"seeds": [\n   7,'))  # Or rows of one would be another's.
+  code, _, error = call("resume tried/trial-001", capsys)
+  assert code == 2 and error.count("\n") == 1 and "trial-001/config.json" in error and "one program" in error
   (made / "trial-002" / "config.json").unlink()
   code, _, error = call("resume tried", capsys)
   assert code == 2 and "trial-002 holds no run" in error

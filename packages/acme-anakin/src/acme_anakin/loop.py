@@ -6,7 +6,7 @@ Acting, stepping with resets, items, sampling and updates are one compiled loop 
 Shapes: S seeds, N environments each, B batch, E episodes.
 """
 
-import copy
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -168,9 +168,10 @@ class Loop(core.Saveable):
     """A seed's program. Raises ValueError where what its config differs in decides what items there are."""
     if self._variants is None:
       return self._shared
-    config, spec = copy.copy(self._config), self._environment.spec
-    for name, value in keys.values.items():
-      object.__setattr__(config, name, value)  # As a traced number cannot be validated.
+    # Nothing that was computed from the numbers comes along, and no traced one is validated, which cannot be.
+    config, spec = object.__new__(type(self._config)), self._environment.spec
+    for field in dataclasses.fields(self._config):
+      object.__setattr__(config, field.name, keys.values.get(field.name, getattr(self._config, field.name)))
     builder = self._variants.make_builder(config)
     program: Program[Any, Any, Any] = builder.make_program(spec)
     if builder.make_experience(spec, program) != self.experience:

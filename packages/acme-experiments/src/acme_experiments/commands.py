@@ -186,7 +186,8 @@ def _try_all(path: pathlib.Path, quiet: bool, jobs: int) -> None:
   print(f"all {len(rows)} trials: {path / 'results.csv'}")
   if failed := [row["trial"] for row in rows if row["failed"]]:
     raise Failed(
-      f"Of {len(rows)} trials {len(failed)} failed: {', '.join(failed)}. output.txt or error.txt in each says why."
+      f"Of {len(rows)} trials {len(failed)} failed: {', '.join(failed)}. output.txt or error.txt in each, or in the "
+      "first of its program, says why."
     )
 
 

@@ -67,23 +67,21 @@ def run(directory: RunDirectory, display: progress.Progress | None = None) -> di
     display: is told how it goes; None for silence.
 
   Returns:
-    The summary, as in summary.json; `diverged` in it are the SGD steps at which losses of seeds were not finite.
+    The summary, as in summary.json; `diverged` in it are the SGD steps at which losses of seeds were not finite. Of a
+    run all of whose seeds diverged, which has none, that of another in the program.
 
   Raises:
-    FloatingPointError: no seed of the run has a finite loss any more.
+    FloatingPointError: no seed has a finite loss any more.
     Stopped, UsageError, CheckpointError: as `runner.run`.
   """
-  first, *others = together = directory.together()
-  with contextlib.ExitStack() as stack:
-    stack.enter_context(placement.on(directory.read_experiment().device))
-    _allow_files(len(others))
-    for each in others:
-      stack.enter_context(each.lock())
-    runner.attempt(first, lambda stop: _Run(together, display or progress.Progress(), stop))
-  summary = directory.read_summary()
-  if summary is None:
+  together = directory.together()
+  _allow_files(len(together))
+  with placement.on(directory.read_experiment().device):
+    runner.attempt(together, lambda stop: _Run(together, display or progress.Progress(), stop))
+  found = [summary for each in (directory, *together) if (summary := each.read_summary()) is not None]
+  if not found:
     raise FloatingPointError(parts.ALL_DIVERGED)
-  return summary
+  return found[0]
 
 
 def evaluate(
@@ -154,7 +152,8 @@ class _Run:
     """Builds everything, and restores the newest checkpoint if there is one."""
     self._display, self._stop = display, stop
     self._parts = [parts.Part(directory, i, len(directories)) for i, directory in enumerate(directories)]
-    self._experiment = experiment = self._parts[0].experiment  # All have the same schedule.
+    parts.check_together(self._parts)
+    self._experiment = experiment = self._parts[0].experiment
     assert experiment.steps is not None  # As `Experiment` has seen to.
     self._goal, self._every = experiment.steps, experiment.eval_every or max(1, experiment.steps // _ROWS)
     self._schedule = dataclasses.replace(experiment, eval_every=self._every)

@@ -26,7 +26,7 @@ def run(directory: RunDirectory, display: progress.Progress | None = None) -> di
   Raises:
     NodeFailed: a node fails again and again; its traceback is in the message.
   """
-  return runner.attempt(directory, lambda stop: _Run(directory, display or progress.Progress(), stop))
+  return runner.attempt([directory], lambda stop: _Run(directory, display or progress.Progress(), stop))
 
 
 class _Run:

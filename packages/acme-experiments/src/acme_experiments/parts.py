@@ -4,15 +4,18 @@ Shapes: S seeds, E episodes.
 """
 
 import contextlib
+import dataclasses
+import json
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from acme import checkpointing, types
 from acme_experiments import components, evaluation, records, rundir, saving
+from acme_experiments.experiment import Experiment, UsageError
 from acme_experiments.rundir import RunDirectory
 
 ALL_DIVERGED = "The losses of all seeds are not finite: training has diverged. Lower the learning rate."
@@ -93,6 +96,23 @@ class Part:
     if checkpoint is not None:
       self.episodes, self.diverged = list(saved["episodes"]), dict(saved["diverged"])
       self.highest = saved.get("highest", -math.inf)
+
+
+def shape(experiment: Experiment) -> str:
+  """What must be the same of runs that are one program: all but the numbers in their configs."""
+  config = {name: float if type(value) is float else value for name, value in experiment.config.items()}
+  return json.dumps(dataclasses.asdict(experiment) | {"config": config}, default=repr)
+
+
+def check_together(parts: Sequence[Part]) -> None:
+  """Raises UsageError where runs are no program, as a config.json was altered: one would be taken for another."""
+  first = parts[0]
+  for each in parts[1:]:
+    if shape(each.experiment) != shape(first.experiment):
+      raise UsageError(
+        f"{each.directory.config} and {first.directory.config} are of one program, and may differ in numbers of the "
+        "agent's config alone: put the one that was altered back from a copy."
+      )
 
 
 def open_records(directory: RunDirectory) -> Any:

@@ -12,7 +12,7 @@ import pathlib
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import acme
@@ -43,14 +43,18 @@ def run(directory: RunDirectory, display: progress.Progress | None = None) -> di
     UsageError: another process runs in the directory, or its agent or environment cannot be made.
     CheckpointError: the checkpoints are of another agent, version or environment, or the disk is full.
   """
-  return attempt(directory, lambda stop: _Run(directory, display or progress.Progress(), stop))
+  return attempt([directory], lambda stop: _Run(directory, display or progress.Progress(), stop))
 
 
-def attempt(directory: RunDirectory, make: Callable[[stopping.StopRequest], Any]) -> dict[str, Any]:
-  """Holds a directory, runs what `make` makes, and keeps the traceback where that fails."""
+def attempt(directories: Sequence[RunDirectory], make: Callable[[stopping.StopRequest], Any]) -> dict[str, Any]:
+  """Holds directories, runs what `make` makes of them, and keeps the traceback in each where that fails."""
   stop = stopping.StopRequest()
-  with directory.lock(), stop.installed():
-    directory.error.unlink(missing_ok=True)
+  with contextlib.ExitStack() as stack:
+    for each in directories:
+      stack.enter_context(each.lock())
+    stack.enter_context(stop.installed())
+    for each in directories:
+      each.error.unlink(missing_ok=True)
     try:
       with _no_exit(), contextlib.closing(make(stop)) as this:
         summary: dict[str, Any] = this.run()
@@ -58,8 +62,9 @@ def attempt(directory: RunDirectory, make: Callable[[stopping.StopRequest], Any]
     except (Stopped, UsageError, KeyboardInterrupt):
       raise
     except BaseException:
-      with contextlib.suppress(OSError):  # The disk may be what failed.
-        directory.error.write_text(traceback.format_exc())
+      for each in directories:
+        with contextlib.suppress(OSError):  # The disk may be what failed.
+          each.error.write_text(traceback.format_exc())
       raise
 
 

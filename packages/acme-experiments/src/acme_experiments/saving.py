@@ -133,7 +133,7 @@ def load_together(savers: Sequence[Saver]) -> list[checkpointing.Checkpoint] | N
   What is newer, of runs that had saved when they were killed, goes: it comes again.
 
   Raises:
-    CheckpointError: there are some, and none of one step.
+    CheckpointError: there are some, and none of one step, but for those of a first save that was killed.
   """
   steps = [set(saver.steps()) for saver in savers]
   for step in sorted(set.intersection(*steps), reverse=True):
@@ -147,8 +147,12 @@ def load_together(savers: Sequence[Saver]) -> list[checkpointing.Checkpoint] | N
     for saver in savers:
       saver.forget_after(step)
     return found
-  if all(steps):
-    raise checkpointing.CheckpointError("The runs of one program have no whole checkpoints of one step.")
+  begun = [each for each in steps if each]  # By the first save, where these are the first runs, with one each.
+  if len(begun) == len(steps) or steps[: len(begun)] != begun or any(len(each) > 1 for each in begun):
+    raise checkpointing.CheckpointError(
+      "The runs of one program have no whole checkpoints of one step: put those that are lost back from a copy. "
+      "Nothing was changed."
+    )
   for saver in savers:
     saver.forget_after(-1)
   return None

@@ -234,7 +234,8 @@ def _run(path: pathlib.Path, display: progress.Progress, jobs: int) -> list[Valu
       programs = _programs(directory for _, directory in trials.values())
       if len(programs) < len(trials):
         most = max(map(len, programs.values()))
-        display.message(f"{len(trials)} trials in {len(programs)} programs on the device, of {most} trials at most")
+        number = "one program" if len(programs) == 1 else f"{len(programs)} programs"
+        display.message(f"{len(trials)} trials in {number} on the device, of {most} trials at most")
       pool = processes.Pool({name: together[0] for name, together in programs.items()}, jobs, display.message)
       pool.run(stop, lambda: None)
   rows = [result_of(name, values, directory) for name, (values, directory) in trials.items()]

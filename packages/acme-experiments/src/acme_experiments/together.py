@@ -4,13 +4,11 @@ Which these are is found by trying: a field that decides a size, a branch in Pyt
 apart; so does whatever is no number, and everything that is no device's.
 """
 
-import dataclasses
-import json
 import math
 from collections.abc import Sequence
 from typing import Any
 
-from acme_experiments import device
+from acme_experiments import device, parts
 from acme_experiments.experiment import Experiment
 
 _MOST = 256  # Seeds in one program: more are hardly quicker, and all are waited for, and saved, together.
@@ -22,18 +20,17 @@ def programs(experiments: Sequence[Experiment], jobs: int) -> list[list[int]]:
   One takes as many seeds as its share of memory has room for, 256 at most, and leaves work for all `jobs` of them.
   """
   return sorted(
-    part
-    for numbers in _sets(range(len(experiments)), [_shape(each) for each in experiments])
-    for part in _divide(numbers, experiments, jobs)
+    program
+    for numbers in _sets(range(len(experiments)), [_key(each) for each in experiments])
+    for program in _divide(numbers, experiments, jobs)
   )
 
 
-def _shape(experiment: Experiment) -> Any:
+def _key(experiment: Experiment) -> Any:
   """What must be the same of all in a program, before their numbers are looked at; None for one that is alone."""
   if experiment.loop != "device" or experiment.stop_at is not None:  # Which ends each at a step of its own.
     return None
-  config = {name: float if type(value) is float else value for name, value in experiment.config.items()}
-  return json.dumps(dataclasses.asdict(experiment) | {"config": config}, default=repr)
+  return parts.shape(experiment)
 
 
 def _sets(numbers: Sequence[int], keys: Sequence[Any]) -> list[list[int]]:
