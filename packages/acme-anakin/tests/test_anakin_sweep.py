@@ -15,7 +15,7 @@ import acme_dqn
 import acme_dqn.jax
 import acme_experiments
 from acme_anakin import environments, loop, runner
-from acme_experiments import RunDirectory, cli, saving, sweep, together
+from acme_experiments import RunDirectory, cli, device, saving, sweep, together
 from acme_experiments.experiment import Experiment
 
 SMALL = {"hidden_sizes": (4,), "batch_size": 4, "min_replay_size": 20, "max_replay_size": 64, "samples_per_insert": 2.0}
@@ -169,6 +169,18 @@ def test_trials_are_together_where_their_numbers_may_be_traced(monkeypatch):
   assert max(map(len, together.programs(experiments(*({"learning_rate": 0.1 * i} for i in range(1, 9))), jobs=1))) < 8
   monkeypatch.setattr(runner, "device_memory", lambda: 0)
   assert together.programs(experiments(*three, *three), jobs=1) == [[i] for i in range(6)]
+
+
+def test_trials_are_looked_at_on_the_cpu(monkeypatch):
+  """Or the sweep would keep most of a GPU's memory from them, as long as they run."""
+  where = []
+  for name, answer in (("fits", None), ("room", 8)):
+    monkeypatch.setattr(
+      runner, name, lambda *given, answer=answer, **others: where.append(jax.config.jax_default_device) or answer
+    )
+  made = experiments({}, {"learning_rate": 0.1})
+  assert device.find_reason(made[0]) is None and together.programs(made, jobs=1) == [[0, 1]]
+  assert where == [jax.local_devices(backend="cpu")[0]] * 2
 
 
 def call(line, capsys=None):

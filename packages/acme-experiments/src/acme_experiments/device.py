@@ -41,7 +41,7 @@ def find_reason(experiment: Experiment) -> str | None:
     return f"Nothing installed runs {experiment.environment} there: acme-anakin does what is called jax:NAME."
   if experiment.needs_host is not None:
     return experiment.needs_host
-  with _complaints():
+  with _complaints(), placement.looking():
     reason: str | None = found.fits(_make_builder(experiment), name, **_wrap(experiment))
     return reason
 
@@ -52,7 +52,7 @@ def room(experiment: Experiment, fields: Sequence[str]) -> int:
   if not hasattr(found, "room"):
     return 0
   make, config = _builder_maker(experiment)
-  with placement.on(experiment.device):
+  with placement.looking():
     number: int = found.room(
       make, config, name, fields, steps=experiment.steps, num_envs=experiment.envs, **_wrap(experiment)
     )

@@ -130,6 +130,16 @@ def on(device: Device) -> Iterator[None]:
     yield
 
 
+@contextlib.contextmanager
+def looking() -> Iterator[None]:
+  """Has JAX make arrays on the CPU meanwhile: for the first one on a GPU it takes most of the memory there.
+
+  So that a process that looks at runs, and lives beside those in which they run, leaves it to them.
+  """
+  with on("cpu") if "cpu" in _placements(AUTO) else contextlib.nullcontext():
+    yield
+
+
 def _placements(device: Device) -> dict[str, Any]:
   """What placements there are, by name, none without acme-jax. Raises UsageError where `device` is not among them."""
   if importlib.util.find_spec("acme_jax") is None:
