@@ -85,6 +85,21 @@ def test_core_is_small():
   assert total <= 3000, total
 
 
+def test_anakin_is_small():
+  """1,000 lines of code at the most without its environments, where docstrings and comments are none."""
+  total = sum(_code_lines(path) for path in (ROOT / "packages/acme-anakin/src/acme_anakin").glob("*.py"))
+  assert 0 < total <= 1000, total
+
+
+def _code_lines(path: pathlib.Path) -> int:
+  text = path.read_text()
+  kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
+  documented = [node for node in ast.walk(ast.parse(text)) if isinstance(node, kinds) and ast.get_docstring(node)]
+  docstrings = {i for node in documented for i in range(node.body[0].lineno, node.body[0].end_lineno + 1)}
+  lines = enumerate(map(str.strip, text.splitlines()), 1)
+  return sum(i not in docstrings and line != "" and not line.startswith("#") for i, line in lines)
+
+
 def test_agents_share_no_code():
   """No run of 8 lines in two agent packages: what two agents write alike belongs below them."""
   seen: dict[tuple[str, ...], tuple[str, str]] = {}

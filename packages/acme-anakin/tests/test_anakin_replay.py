@@ -140,6 +140,14 @@ def test_one_stream_and_blocks(monkeypatch):
   same(next(host.dataset()), next(device.dataset()))
 
 
+def test_rows_are_read_wherever_they_are():
+  column = replay.DeviceColumn("column", specs.Array((), np.float32), 8)
+  column.write(slice(0, 2), np.array([1, 2], np.float32))
+  column.take(np.array([0]))  # What waits goes to the device.
+  column.write(2, np.float32(3))
+  np.testing.assert_array_equal(column.read(np.array([1, 2])), [2, 3])
+
+
 def test_an_agent_learns_the_same_from_it():
   spec = specs.EnvironmentSpec(specs.Array((3,), np.float32), specs.DiscreteArray(2), SCALAR, SCALAR)
   config = acme_dqn.DQNConfig(hidden_sizes=(8,), batch_size=4, min_replay_size=10, samples_per_insert=4.0)

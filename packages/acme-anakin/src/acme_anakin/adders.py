@@ -6,7 +6,7 @@ complete are computed, and a mask says which of them there are.
 Shapes: N streams, n steps, L steps of a sequence, W rows of a window.
 """
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from acme import experience, types
 
 Array = jax.Array
+Nest = TypeVar("Nest")
 
 
 class Tick(NamedTuple):
@@ -50,10 +51,7 @@ def make(items: experience.Items) -> Adder:
 class OpenTransitions(NamedTuple):
   """The transitions of N streams that are not complete, in n slots used in turn; see `acme_replay.returns`."""
 
-  observation: types.NestedArray  # [n, N, …] o_t
-  action: types.NestedArray  # [n, N, …] a_t
-  extras: types.NestedArray  # [n, N, …]
-  one_step: Any  # [n, N, …]
+  content: Any  # [n, N, …] o_t, a_t, extras and `one_step`
   reward: Array  # [n, N] R
   discount: Array  # [n, N] D
   factor: Array  # [n, N] P
@@ -70,23 +68,10 @@ class Transitions:
   def init(self, example: Tick) -> Any:
     if self._items.n_step == 1:
       return ()
-    content = (example.before.observation, example.action, example.extras, self._one_step(example))
-    observation, action, extras, one_step = jax.tree.map(
-      lambda x: jnp.zeros((self._items.n_step, *x.shape), x.dtype), content
+    content, zeros = jax.tree.map(
+      lambda x: jnp.zeros((self._items.n_step, *x.shape), x.dtype), (self._content(example), example.reward)
     )
-    zeros = jnp.zeros((self._items.n_step, *example.reward.shape), example.reward.dtype)
-    length = jnp.zeros(len(example.reward), jnp.int32)
-    return OpenTransitions(
-      observation,
-      action,
-      extras,
-      one_step,
-      reward=zeros,
-      discount=zeros,
-      factor=zeros,
-      length=length,
-      newest=jnp.int32(0),
-    )
+    return OpenTransitions(content, zeros, zeros, zeros, jnp.zeros(len(example.reward), jnp.int32), jnp.int32(0))
 
   def add(self, state: Any, tick: Tick) -> tuple[Any, types.Transition, Array]:
     limit = self._items.max_abs_reward
@@ -94,23 +79,22 @@ class Transitions:
       tick = tick._replace(reward=jnp.clip(tick.reward, -limit, limit))
     if self._items.n_step > 1:
       return self._add_many(state, tick)
-    before, one_step = tick.before.observation, self._one_step(tick)
-    item = types.Transition(before, tick.action, tick.reward, tick.discount, tick.observation, tick.extras, one_step)
+    observation, action, *others = self._content(tick)
+    item = types.Transition(observation, action, tick.reward, tick.discount, tick.observation, *others)
     return state, item, jnp.ones(tick.last.shape, bool)
 
-  def _one_step(self, tick: Tick) -> Any:
-    return types.OneStep(tick.reward, tick.discount, tick.observation) if self._items.one_step else ()
+  def _content(self, tick: Tick) -> Any:
+    one_step = types.OneStep(tick.reward, tick.discount, tick.observation) if self._items.one_step else ()
+    return tick.before.observation, tick.action, tick.extras, one_step
 
   def _add_many(self, state: OpenTransitions, tick: Tick) -> tuple[OpenTransitions, types.Transition, Array]:
     n, gamma = self._items.n_step, self._items.discount
     slot = (state.newest + 1) % n
-    new = (tick.before.observation, tick.action, tick.extras, self._one_step(tick))
-    opened = jax.tree.map(
+    content, reward, factor = jax.tree.map(
       lambda slots, x: jax.lax.dynamic_update_index_in_dim(slots, x, slot, 0),
-      (*state[:4], state.reward, state.factor),
-      (*new, jnp.zeros_like(tick.reward), jnp.ones_like(tick.reward)),
+      (state.content, state.reward, state.factor),
+      (self._content(tick), jnp.zeros_like(tick.reward), jnp.ones_like(tick.reward)),
     )
-    *content, reward, factor = opened
     reward = reward + factor * tick.reward  # [n, N]
     discount = factor * tick.discount
     length = jnp.minimum(state.length + 1, n)  # [N]
@@ -119,16 +103,14 @@ class Transitions:
     steps = jnp.concatenate([length[None], jnp.broadcast_to(jnp.arange(n - 1, 0, -1)[:, None], (n - 1, len(length)))])
     exists = (jnp.arange(n)[:, None] == 0) | (tick.last & (steps < length))  # [n, N]
     where = (slot - steps + 1) % n  # [n, N]
-    observation, action, extras, one_step, total, product = jax.tree.map(
-      lambda x: x[where, jnp.arange(len(length))], (*content, reward, discount)
+    (observation, action, *others), total, product = jax.tree.map(
+      lambda x: x[where, jnp.arange(len(length))], (content, reward, discount)
     )
     target = jax.tree.map(lambda x: jnp.broadcast_to(x, (n, *x.shape)), tick.observation)
-    items = types.Transition(observation, action, total, product, target, extras, one_step)
+    items = types.Transition(observation, action, total, product, target, *others)
     items = jax.tree.map(lambda x: jnp.reshape(x, (-1, *x.shape[2:])), items)  # [n · N, …]
     length = jnp.where(tick.last, 0, length)
-    state = OpenTransitions(
-      content[0], content[1], content[2], content[3], reward, discount, gamma * discount, length, slot
-    )
+    state = OpenTransitions(content, reward, discount, gamma * discount, length, slot)
     return state, items, jnp.reshape(exists, (-1,))
 
 
@@ -169,7 +151,6 @@ class Sequences:
 
   def add(self, state: Window, tick: Tick) -> tuple[Window, types.Sequence, Array]:
     length, period, continues = self._items.length, self._items.period, self._items.end_of_episode == "continue"
-    every = jnp.arange(len(tick.last))
 
     def due(steps: Array) -> Array:
       return (steps >= length) & ((steps - length) % period == 0)
@@ -181,21 +162,19 @@ class Sequences:
     state = self._append(self._keep(state, tick), final, True)
     state = self._keep(state, tick)  # No action follows: what is kept there only must be something.
     steps = state.steps
-    full = tick.last & due(steps)
-    if continues:
-      rest, lengths = full, jnp.full_like(steps, length)
-    elif self._items.end_of_episode == "write":
-      rest, lengths = tick.last & (steps >= length), jnp.full_like(steps, length)
-    else:  # What no sequence has yet, from where the next one would begin.
+    rest, lengths = tick.last & due(steps), jnp.full_like(steps, length)
+    if self._items.end_of_episode == "write":
+      rest = tick.last & (steps >= length)
+    elif not continues:  # What no sequence has yet, from where the next one would begin.
       start = jnp.where(steps < length, 0, (steps - length) // period * period + period)
-      lengths = jnp.where(full, length, steps - start)
+      lengths = jnp.where(rest, length, steps - start)
       rest = tick.last & (lengths > 0)
     rest_end = state.total
     begun = self._append(state, self._with_extras(tick.after, tick), tick.last)
     state = begun if continues else begun._replace(steps=jnp.where(tick.last, 1, steps))
 
     ends, lengths = jnp.concatenate([whole_end, rest_end]), jnp.concatenate([jnp.full_like(steps, length), lengths])
-    items = self._read(state, jnp.tile(every, 2), ends - lengths, lengths)
+    items = self._read(state, jnp.tile(jnp.arange(len(steps)), 2), ends - lengths, lengths)
     return state, items, jnp.concatenate([whole, rest])
 
   def _keep(self, state: Window, tick: Tick) -> Window:
@@ -208,7 +187,7 @@ class Sequences:
     every = jnp.arange(len(state.total))
     place = jnp.where(which, state.total % self._width, self._width)  # Outside where there is none.
     rows = jax.tree.map(lambda kept, x: kept.at[every, place].set(x, mode="drop"), state.rows, row)
-    more = jnp.int32(1) if which is True else jnp.asarray(which, jnp.int32)
+    more = jnp.asarray(which, jnp.int32)
     return state._replace(rows=rows, total=state.total + more, steps=state.steps + more)
 
   def _read(self, state: Window, stream: Array, first: Array, length: Array) -> types.Sequence:
@@ -220,23 +199,22 @@ class Sequences:
     here, after = (jax.tree.map(lambda x, s=part: x[:, s], rows) for part in (slice(None, -1), slice(1, None)))
     exists = number[:, 1:] < state.total[stream][:, None]
     acted = mask & exists & ~after.start_of_episode
-    zero = zero_unless
     return types.Sequence(
-      observation=zero(mask, here.observation),
-      action=zero(acted, after.action),
-      reward=zero(acted, after.reward),
-      discount=zero(acted, after.discount),
+      observation=zero_unless(mask, here.observation),
+      action=zero_unless(acted, after.action),
+      reward=zero_unless(acted, after.reward),
+      discount=zero_unless(acted, after.discount),
       start_of_episode=here.start_of_episode & mask,
       mask=mask.astype(jnp.float32),
-      extras=zero(acted, after.extras),
+      extras=zero_unless(acted, after.extras),
       acted=acted.astype(jnp.float32),
-      previous_action=zero(mask, here.action),
-      previous_reward=zero(mask, here.reward),
+      previous_action=zero_unless(mask, here.action),
+      previous_reward=zero_unless(mask, here.reward),
       core=core,
     )
 
 
-def zero_unless(mask: Array, nest: Any) -> Any:
+def zero_unless(mask: Array, nest: Nest) -> Nest:
   """Leaves [*mask.shape, …], zeros where not `mask`."""
   return jax.tree.map(
     lambda x: jnp.where(mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim)), x, jnp.zeros_like(x)), nest

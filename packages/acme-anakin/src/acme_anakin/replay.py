@@ -53,20 +53,16 @@ class DeviceColumn(LeafColumn):
     self._waiting: dict[int, np.ndarray] = {}  # By row.
 
   def write(self, rows: Rows, value: Any) -> None:
-    if isinstance(rows, slice):
-      rows = range(rows.start, rows.stop)
-    if np.ndim(rows) == 0:
-      self._waiting[int(rows)] = np.array(value, self._dtype)
-    else:
-      block = np.array(value, self._dtype)  # Nothing that the environment may change in place.
-      self._waiting.update(zip(map(int, rows), block, strict=True))
+    rows = range(rows.start, rows.stop) if isinstance(rows, slice) else np.ravel(rows)
+    block = np.array(value, self._dtype).reshape(-1, *self._shape)  # Nothing that the environment may change in place.
+    self._waiting.update(zip(map(int, rows), block, strict=True))
     if len(self._waiting) >= _BLOCK:
       self._flush()
 
   def read(self, rows: np.ndarray) -> np.ndarray:
     waiting = [self._waiting.get(int(row)) for row in rows]
     if any(row is None for row in waiting):
-      return np.asarray(_gather(self._device_array, rows.astype(np.int32)))
+      return np.asarray(self.take(rows))
     return np.stack(waiting)  # type: ignore[arg-type]
 
   def take(self, rows: np.ndarray, where: np.ndarray | None = None) -> jax.Array:
@@ -108,11 +104,7 @@ def _write(array: jax.Array, rows: jax.Array, block: jax.Array) -> jax.Array:
 @jax.jit
 def _gather(array: jax.Array, rows: jax.Array, where: jax.Array | None = None) -> jax.Array:
   """Rows of [C, …], zeros where not `where`."""
-  values = array[rows]
-  if where is None:
-    return values
-  zeroed: jax.Array = zero_unless(where, values)
-  return zeroed
+  return array[rows] if where is None else zero_unless(where, array[rows])
 
 
 @jax.jit

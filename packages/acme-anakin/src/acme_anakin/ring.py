@@ -29,12 +29,12 @@ def make_ring(capacity: int, example: Any) -> Ring:
 
 def size(ring: Ring) -> Array:
   """[] int32, how many items there are."""
-  return jnp.minimum(ring.inserts, capacity(ring))
+  return jnp.minimum(ring.inserts, length(ring.data))
 
 
-def capacity(ring: Ring) -> int:
-  """C."""
-  return int(jax.tree.leaves(ring.data)[0].shape[0])
+def length(items: Any) -> int:
+  """K of items [K, …], or C of those in a ring."""
+  return int(jax.tree.leaves(items)[0].shape[0])
 
 
 def insert(ring: Ring, items: Any, exists: Array, always: bool) -> tuple[Ring, Array]:
@@ -48,11 +48,11 @@ def insert(ring: Ring, items: Any, exists: Array, always: bool) -> tuple[Ring, A
   """
   if always:
     count: int | Array = exists.shape[0]
-    place = (ring.inserts + jnp.arange(exists.shape[0])) % capacity(ring)
+    place = (ring.inserts + jnp.arange(exists.shape[0])) % length(ring.data)
   else:
     number = jnp.cumsum(exists, dtype=jnp.int32)
     count = number[-1]
-    place = jnp.where(exists, (ring.inserts + number - 1) % capacity(ring), NOWHERE)
+    place = jnp.where(exists, (ring.inserts + number - 1) % length(ring.data), NOWHERE)
   data = jax.tree.map(lambda kept, x: kept.at[place].set(x, mode="drop"), ring.data, items)
   return Ring(data, ring.inserts + count), place
 
@@ -67,16 +67,17 @@ class Tree(NamedTuple):
   largest: Array  # [] the largest priority so far, at first 1
 
 
-def make_tree(capacity: int) -> Tree:
-  """A tree of zeros."""
-  sizes = [_whole(capacity)]
-  while sizes[-1] > _TOP:
-    sizes.append(_whole(sizes[-1] // _FAN_OUT))
-  return Tree(tuple(jnp.zeros(s, jnp.float32) for s in sizes), jnp.float32(1))
+def make_tree(capacity: int, ones: int = 0) -> Tree:
+  """A tree of zeros, but for so many ones at its beginning."""
+  levels = [(jnp.arange(_whole(capacity)) < ones).astype(jnp.float32)]
+  while len(levels[-1]) > _TOP:
+    sums = jnp.sum(jnp.reshape(levels[-1], (-1, _FAN_OUT)), axis=-1)
+    levels.append(jnp.pad(sums, (0, _whole(len(sums)) - len(sums))))
+  return Tree(tuple(levels), jnp.float32(1))
 
 
-def _whole(length: int) -> int:
-  return -(-length // _FAN_OUT) * _FAN_OUT
+def _whole(number: int) -> int:
+  return -(-number // _FAN_OUT) * _FAN_OUT
 
 
 def put(levels: tuple[Array, ...], place: Array, value: Array) -> tuple[Array, ...]:
@@ -124,12 +125,3 @@ def _child(children: Array, target: Array) -> tuple[Array, Array]:
   child = jnp.where(jnp.any(above, axis=-1), jnp.argmax(above, axis=-1), last)
   before = jnp.take_along_axis(sums - children, child[:, None], -1)[:, 0]
   return child, jnp.maximum(target - before, 0)
-
-
-def put_all(levels: tuple[Array, ...], count: int) -> tuple[Array, ...]:
-  """Sets the first `count` leaves to 1."""
-  result = [(jnp.arange(levels[0].shape[0]) < count).astype(jnp.float32)]
-  for level in levels[1:]:
-    sums = jnp.sum(jnp.reshape(result[-1], (-1, _FAN_OUT)), axis=-1)
-    result.append(jnp.zeros_like(level).at[: sums.shape[0]].set(sums))
-  return tuple(result)

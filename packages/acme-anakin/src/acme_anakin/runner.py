@@ -32,12 +32,9 @@ def fits(builder: builders.Builder[Any, Any], name: str, wrap: Sequence[str] = (
   return None
 
 
-def make(
-  builder: builders.Builder[Any, Any], name: str, *, wrap: Sequence[str] = (), variants: Any = None, **options: Any
-) -> loop.Loop:
-  """The run of all seeds; options and errors are those of `loop.Loop`, whose `variants` may be a plain tuple here."""
-  differing = None if variants is None else loop.Variants(*variants)
-  return loop.Loop(builder, environments.make(name, wrap), variants=differing, **options)
+def make(builder: builders.Builder[Any, Any], name: str, *, wrap: Sequence[str] = (), **options: Any) -> loop.Loop:
+  """The run of all seeds; options and errors are those of `loop.Loop`, whose `variants` may be a plain tuple."""
+  return loop.Loop(builder, environments.make(name, wrap), **options)
 
 
 def room(make_builder: loop.MakeBuilder, config: Any, name: str, fields: Sequence[str], **options: Any) -> int:

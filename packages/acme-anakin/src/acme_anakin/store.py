@@ -67,23 +67,29 @@ class Store:
       ValueError: a queue is too small, or too many may be sampled at once for an int32.
     """
     self._description = description
-    self._parts = dict(description.parts) if isinstance(description, experience.Mixed) else {"replay": description}
+    self._parts = _parts(description)
     self._names = list(self._parts)
     self.online = next((name for name, items in self._parts.items() if items.dataset is None), None)
     self._batch_size = description.batch_size
     self._num_envs = num_envs
-    ratio = description.samples_per_insert
     self._queue = isinstance(description, experience.Queue)
-    self._ratio: Fraction | None = None if ratio is None else exact(ratio)
+    self._free = description.samples_per_insert is None
+    ratio = Fraction(1) if description.samples_per_insert is None else exact(description.samples_per_insert)
+    self._cost, self._per_insert = self._batch_size * ratio.denominator, ratio.numerator
+    if self._cost + self._per_insert * 8 * num_envs >= 2**31:
+      raise ValueError(
+        f"samples_per_insert: expected a ratio that is exact in 32 bits, got {ratio} with batches of "
+        f"{self._batch_size}: give fewer digits."
+      )
     self._shares = None
     if isinstance(description, experience.Mixed) and not isinstance(description.share, str):
       self._shares = _shares(description.share, description.online, description.batch_size)
-    if self.online is not None:
-      items = self._parts[self.online]
+    self._items = items = None if self.online is None else self._parts[self.online]  # What actors add.
+    self._one_each = isinstance(items, experience.Transitions) and items.n_step == 1  # Of each step an item.
+    if items is not None:
       self._adder = adders.make(items)
       self._capacity = self._places(items, steps)
       self._min_size = 0 if self._queue else items.min_size
-    self._check_counts()
 
   def _places(self, items: experience.Items, steps: int) -> int:
     """C: as many as the description asks for, and no more than a run fills."""
@@ -100,29 +106,10 @@ class Store:
       return min(items.max_size, most + at_once)
     return max(min(items.max_size, 2 * steps + at_once), at_once)
 
-  def _check_counts(self) -> None:
-    most = self._cost + (0 if self._ratio is None else self._per_insert * 8 * self._num_envs)
-    if most >= 2**31:
-      raise ValueError(
-        f"samples_per_insert: expected a ratio that is exact in 32 bits, got {self._ratio} with batches of "
-        f"{self._batch_size}: give fewer digits."
-      )
-
-  @property
-  def _cost(self) -> int:
-    """What a batch costs."""
-    return self._batch_size * (1 if self._ratio is None else self._ratio.denominator)
-
-  @property
-  def _per_insert(self) -> int:
-    """What an insert gives."""
-    return 1 if self._ratio is None else self._ratio.numerator
-
   @property
   def same_for_all(self) -> bool:
     """Whether all seeds learn at the same times, as one item comes of each step of each."""
-    items = None if self.online is None else self._parts[self.online]
-    return isinstance(items, experience.Transitions) and items.n_step == 1 and items.priority_bonus > 0
+    return self._one_each and self._items is not None and self._items.priority_bonus > 0
 
   @property
   def learns_every(self) -> int:
@@ -131,10 +118,9 @@ class Store:
     Seeds differ in when a batch is due, by the items that their episodes' ends make. Taken at once, each would have all
     seeds compute, and most of them discard; so what has come due waits, no longer than a batch takes.
     """
-    items = None if self.online is None else self._parts[self.online]
-    if items is None or self._ratio is None or self._queue or self.same_for_all:
+    if self._items is None or self._free or self._queue or self.same_for_all:
       return 1
-    steps = items.period if isinstance(items, experience.Sequences) else 1  # For an item.
+    steps = self._items.period if isinstance(self._items, experience.Sequences) else 1  # For an item.
     return max(1, self._cost * steps // (self._per_insert * self._num_envs))
 
   # Adding.
@@ -144,11 +130,8 @@ class Store:
     trees = {}
     for name, items in self._parts.items():
       if items.prioritized:
-        places = self._capacity if name == self.online else _length(datasets[name])
-        trees[name] = ring.make_tree(places)
-        if name != self.online:  # All at the largest priority.
-          levels = ring.put_all(trees[name].levels, places)
-          trees[name] = ring.Tree(levels, jnp.float32(1))
+        places = 0 if name == self.online else ring.length(datasets[name])  # All at the largest priority.
+        trees[name] = ring.make_tree(places or self._capacity, ones=places)
     zero = jnp.int32(0)
     sampling = Sampling(trees, zero, zero, jnp.zeros(len(self._parts), jnp.int32))
     if self.online is None:
@@ -163,31 +146,23 @@ class Store:
     assert state.ring is not None and self.online is not None
     adder, items, exists = self._adder.add(state.adder, tick)
     before = state.ring.inserts
-    after, place = ring.insert(state.ring, items, exists, always=self._always)
-    tree = sampling.trees.get(self.online)
-    if tree is not None:
-      value = jnp.broadcast_to(tree.largest ** self._exponent(self.online), place.shape)
-      sampling = self._with_tree(sampling, self.online, tree._replace(levels=ring.put(tree.levels, place, value)))
-    started = jnp.maximum(after.inserts - self._min_size, 0)
-    if self._ratio is None and not self._queue:  # One batch a tick.
+    after, place = ring.insert(state.ring, items, exists, always=self._one_each)
+    if self.online in sampling.trees:
+      largest = sampling.trees[self.online].largest
+      sampling = self._prioritize(sampling, self.online, place, jnp.broadcast_to(largest, place.shape), largest)
+    if self._free and not self._queue:  # One batch a tick.
       credit = jnp.where(after.inserts >= self._min_size, self._cost, 0)
     else:
-      new = started - jnp.maximum(before - self._min_size, 0)
+      new = jnp.maximum(after.inserts - self._min_size, 0) - jnp.maximum(before - self._min_size, 0)
       credit = sampling.credit + new * self._per_insert
     return State(adder, after, state.cores), sampling._replace(credit=credit)
-
-  @property
-  def _always(self) -> bool:
-    items = self._parts[self.online]  # type: ignore[index]
-    return isinstance(items, experience.Transitions) and items.n_step == 1
 
   # Sampling.
 
   def due(self, sampling: Sampling) -> Array:
     """[] bool, whether a batch is to be sampled now."""
     due = sampling.credit >= self._cost
-    items = None if self.online is None else self._parts[self.online]
-    if items is not None and items.prioritized and items.priority_bonus == 0:
+    if self._items is not None and self._items.prioritized and self._items.priority_bonus == 0:
       due &= ring.total(sampling.trees[self.online].levels) > 0  # type: ignore[index]
     return due
 
@@ -206,9 +181,14 @@ class Store:
       ((data, place, probabilities, _),) = drawn
       zeros = jnp.zeros(self._batch_size, jnp.int32)
       return sampling, Batch(replay.Sample(data, (), probabilities, ()), zeros, place)  # type: ignore[arg-type]
-    which, chances, sampling = self._choose_parts(names, drawn, sampling, chosen_key)
-    data, place, probabilities = _pick(which, [(d, p, q * c) for (d, p, q, _), c in zip(drawn, chances, strict=True)])
-    part = jnp.asarray([self._names.index(name) for name in names], jnp.int32)[which]
+    # Of each item of the batch one part is chosen, and what that one drew there is taken.
+    numbers = jnp.asarray([self._names.index(name) for name in names], jnp.int32)
+    which, chances, sampling = self._choose_parts(names, numbers, drawn, sampling, chosen_key)
+    data, place, probabilities = jax.tree.map(
+      lambda *leaves: jnp.stack(leaves)[which, jnp.arange(self._batch_size)],
+      *[(data, place, chance * p) for (data, place, p, _), chance in zip(drawn, chances, strict=True)],
+    )
+    part = numbers[which]
     return sampling, Batch(replay.Sample(data, (), probabilities, (), part), part, place)  # type: ignore[arg-type]
 
   def _draw(
@@ -224,7 +204,7 @@ class Store:
       place, probabilities = ring.choose(levels, key, self._batch_size)
       mass = ring.total(levels)
     else:
-      size = ring.size(state.ring) if online else jnp.int32(_length(data))  # type: ignore[arg-type]
+      size = ring.size(state.ring) if online else jnp.int32(ring.length(data))  # type: ignore[arg-type]
       if self._queue:
         place = (sampling.taken + jnp.arange(self._batch_size)) % self._capacity
       else:
@@ -234,7 +214,7 @@ class Store:
     return jax.tree.map(lambda x: x[place], data), place, probabilities, mass
 
   def _choose_parts(
-    self, names: list[str], drawn: list[Any], sampling: Sampling, key: Array
+    self, names: list[str], numbers: Array, drawn: list[Any], sampling: Sampling, key: Array
   ) -> tuple[Array, Array, Sampling]:
     """Which part each item of the batch is from [B], and the probability of each part."""
     if self._shares is None:  # In proportion to all priorities together.
@@ -242,14 +222,11 @@ class Store:
       return jax.random.categorical(key, jnp.log(mass), shape=(self._batch_size,)), mass / jnp.sum(mass), sampling
     unit, shares = self._shares
     mine = [shares[name] for name in names]
-    scale, total = unit // sum(mine), unit
-    owed = sampling.owed[jnp.asarray([self._names.index(name) for name in names])]
-    owed = owed + self._batch_size * scale * jnp.asarray(mine, jnp.int32)
-    counts = owed[:-1] // total
+    owed = sampling.owed[numbers] + self._batch_size * (unit // sum(mine)) * jnp.asarray(mine, jnp.int32)
+    counts = owed[:-1] // unit
     counts = jnp.append(counts, self._batch_size - jnp.sum(counts, dtype=jnp.int32))
-    left = jnp.append(owed[:-1] - counts[:-1] * total, 0)
-    index = jnp.asarray([self._names.index(name) for name in names])
-    sampling = sampling._replace(owed=sampling.owed.at[index].set(left))
+    left = jnp.append(owed[:-1] - counts[:-1] * unit, 0)
+    sampling = sampling._replace(owed=sampling.owed.at[numbers].set(left))
     # Each stretch of the batch has its share of each part: the k-th of n lies at (k + ½) / n.
     ends = jnp.cumsum(counts)
     part = jnp.searchsorted(ends, jnp.arange(self._batch_size), side="right")
@@ -262,26 +239,24 @@ class Store:
     for number, name in enumerate(self._names):
       if name not in sampling.trees:
         continue
-      items, tree = self._parts[name], sampling.trees[name]
       mine = batch.part == number
-      priority = priorities.astype(jnp.float32) + items.priority_bonus
+      priority = priorities.astype(jnp.float32) + self._parts[name].priority_bonus
+      largest = jnp.maximum(sampling.trees[name].largest, jnp.max(jnp.where(mine, priority, 0)))
       place = jnp.where(mine, batch.place, ring.NOWHERE)
-      levels = ring.put(tree.levels, place, priority ** self._exponent(name))
-      largest = jnp.maximum(tree.largest, jnp.max(jnp.where(mine, priority, 0)))
-      sampling = self._with_tree(sampling, name, ring.Tree(levels, largest))
+      sampling = self._prioritize(sampling, name, place, priority, largest)
     return sampling
 
-  def _exponent(self, name: str) -> float:
+  def _prioritize(self, sampling: Sampling, name: str, place: Array, priority: Array, largest: Array) -> Sampling:
+    """Sets the priorities [K] of some places [K] of a part, and its largest one."""
     exponent = self._parts[name].priority_exponent
     assert exponent is not None
-    return exponent
-
-  def _with_tree(self, sampling: Sampling, name: str, tree: ring.Tree) -> Sampling:
+    tree = ring.Tree(ring.put(sampling.trees[name].levels, place, priority**exponent), largest)
     return sampling._replace(trees={**sampling.trees, name: tree})
 
 
-def _length(data: Any) -> int:
-  return int(jax.tree.leaves(data)[0].shape[0])
+def _parts(description: experience.Experience) -> dict[str, experience.Items]:
+  """The parts of an experience by name; one that is no mixture is all of it."""
+  return dict(description.parts) if isinstance(description, experience.Mixed) else {"replay": description}
 
 
 def _shares(share: Mapping[str, float], online: str | None, batch_size: int) -> tuple[int, dict[str, int]]:
@@ -295,15 +270,6 @@ def _shares(share: Mapping[str, float], online: str | None, batch_size: int) -> 
   if unit * (batch_size + 1) >= 2**31:
     raise ValueError(f"Mixed.share: expected shares that are exact in 32 bits, got {share}: give fewer digits.")
   return unit, whole
-
-
-def _pick(which: Array, drawn: list[Any]) -> Any:
-  """The i-th item of the drawn [B, …] that `which` [B] names."""
-
-  def pick(*leaves: Array) -> Array:
-    return jnp.stack(leaves)[which, jnp.arange(len(which))]
-
-  return jax.tree.map(pick, *drawn)
 
 
 class Pass(NamedTuple):
@@ -323,9 +289,8 @@ def read_datasets(description: experience.Experience, step_spec: types.Step) -> 
   """
   if isinstance(description, experience.Items) and description.dataset is None:
     of_actors(description)
-  parts = description.parts if isinstance(description, experience.Mixed) else {"replay": description}
   found, passes = {}, {}
-  for name, items in parts.items():
+  for name, items in _parts(description).items():
     if items.dataset is None:
       continue
     core_spec = getattr(items, "core_spec", ())
