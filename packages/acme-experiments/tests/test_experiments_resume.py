@@ -108,6 +108,13 @@ def test_a_second_ctrl_c_forces(make_run, acme_command, monkeypatch):
   assert code == 130 and "step-000000000200" in text and "Traceback" not in error
 
 
+def test_sigterm_for_each_thread_of_a_parent_that_was_killed_is_one(make_run, acme_command, monkeypatch):
+  directory = make_run()
+  monkeypatch.setattr("acme_experiments.progress.choose", lambda quiet: SignalAt(250, signal.SIGTERM, times=2))
+  code, text, _ = acme_command(f"resume {directory.path}")
+  assert code == 143 and "Stopped and saved" in text and "step-000000000200" not in text
+
+
 def test_handlers_are_put_back(make_run):
   before = signal.getsignal(signal.SIGINT)
   run(make_run(steps=10))

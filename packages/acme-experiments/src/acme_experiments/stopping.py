@@ -11,6 +11,8 @@ from types import FrameType
 from acme import LearningLoop
 from acme.environment_loop import Loop
 
+_AGAIN = 1.0  # Seconds in which a further SIGTERM is no second one.
+
 
 class Stopped(Exception):  # noqa: N818 - no error.
   """The run was asked to stop by a signal, and is saved."""
@@ -24,11 +26,13 @@ class StopRequest:
   """Whether the user or the machine has asked the run to stop.
 
   The first signal is noted, said to be noted, and makes the loop being watched return after its step; the second one
-  raises KeyboardInterrupt wherever the process is.
+  raises KeyboardInterrupt wherever the process is. Where a process of several threads was killed that had begun this
+  one, the system sends SIGTERM for more than one of them: these are one signal.
   """
 
   def __init__(self) -> None:
     self.signal: int | None = None
+    self._since = 0.0
     self._loop: Loop | LearningLoop | None = None
 
   def __bool__(self) -> bool:
@@ -70,8 +74,10 @@ class StopRequest:
   def _handle(self, number: int, frame: FrameType | None) -> None:
     del frame
     if self.signal is not None:
+      if number == self.signal == signal.SIGTERM and time.monotonic() - self._since < _AGAIN:
+        return
       raise KeyboardInterrupt
-    self.signal = number
+    self.signal, self._since = number, time.monotonic()
     with contextlib.suppress(OSError):  # Not print: the signal may have come in the middle of one.
       os.write(2, b"\nacme: Stopping after this step and saving; once more to stop at once.\n")
     if self._loop is not None:
