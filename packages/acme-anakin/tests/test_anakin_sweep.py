@@ -359,7 +359,11 @@ def test_damage_is_a_clear_line(here, capsys):
     assert code == 2 and error.count("\n") == 1 and "expected names of runs at 'together'" in error
   config.write_text(json.dumps(content))
   other = made / "trial-001" / "config.json"
-  other.write_text(other.read_text().replace('"seeds": [', '"seeds": [\n   7,'))  # Or rows of one would be another's.
+  whole = other.read_text()
+  other.write_text(whole.replace('"discount": 0.99', '"discount": 0.5'))  # Which is no number that may be traced.
+  code, _, error = call("resume tried/trial-001", capsys)
+  assert code == 2 and error.count("\n") == 1 and "of one program differ in " in error and "discount" in error
+  other.write_text(whole.replace('"seeds": [', '"seeds": [\n   7,'))  # Or rows of one would be another's.
   code, _, error = call("resume tried/trial-001", capsys)
   assert code == 2 and error.count("\n") == 1 and "trial-001/config.json" in error and "one program" in error
   (made / "trial-002" / "config.json").unlink()

@@ -345,14 +345,24 @@ def _make_loop(experiments: Sequence[Experiment]) -> Any:
     raise UsageError(f"{experiment.environment} runs on a device by acme-anakin, which is not installed.")
   lanes = [(each.config, seed) for each in experiments for seed in each.seeds or ()]
   options = _wrap(experiment)
+  differs = [field for field, value in experiment.config.items() if any(of[field] != value for of, _ in lanes)]
   with _complaints():
     make, config = _builder_maker(experiment)
     if len(experiments) > 1:
-      differs = [field for field, value in experiment.config.items() if any(of[field] != value for of, _ in lanes)]
       options["variants"] = {field: [of[field] for of, _ in lanes] for field in differs}, make
-    return found.make(
-      make(config), name, steps=experiment.steps, num_envs=experiment.envs, seeds=[seed for _, seed in lanes], **options
-    )
+    try:
+      return found.make(
+        make(config), name, steps=experiment.steps, num_envs=experiment.envs, seeds=[seed for _, seed in lanes],
+        **options,
+      )  # fmt: skip
+    except (TypeError, ValueError) as error:
+      if not differs:
+        raise
+      line = str(error).partition("\n")[0]  # JAX has more of them.
+      raise UsageError(
+        f"Runs of one program differ in {', '.join(differs)}, and no program can: {line} Put back from a copy the "
+        "config.json that was altered."
+      ) from error
 
 
 def _wrap(experiment: Experiment) -> dict[str, Any]:
