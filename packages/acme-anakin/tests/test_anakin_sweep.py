@@ -15,7 +15,7 @@ import acme_dqn
 import acme_dqn.jax
 import acme_experiments
 from acme_anakin import environments, loop, runner
-from acme_experiments import RunDirectory, cli, device, saving, sweep, together
+from acme_experiments import RunDirectory, cli, commands, saving, sweep, together
 from acme_experiments.experiment import Experiment
 
 SMALL = {"hidden_sizes": (4,), "batch_size": 4, "min_replay_size": 20, "max_replay_size": 64, "samples_per_insert": 2.0}
@@ -171,18 +171,6 @@ def test_trials_are_together_where_their_numbers_may_be_traced(monkeypatch):
   assert together.programs(experiments(*three, *three), jobs=1) == [[i] for i in range(6)]
 
 
-def test_trials_are_looked_at_on_the_cpu(monkeypatch):
-  """Or the sweep would keep most of a GPU's memory from them, as long as they run."""
-  where = []
-  for name, answer in (("fits", None), ("room", 8)):
-    monkeypatch.setattr(
-      runner, name, lambda *given, answer=answer, **others: where.append(jax.config.jax_default_device) or answer
-    )
-  made = experiments({}, {"learning_rate": 0.1})
-  assert device.find_reason(made[0]) is None and together.programs(made, jobs=1) == [[0, 1]]
-  assert where == [jax.local_devices(backend="cpu")[0]] * 2
-
-
 def call(line, capsys=None):
   code = cli.main(line.split())
   return (code, *capsys.readouterr()) if capsys is not None else code
@@ -225,6 +213,19 @@ def facts(path):
 
 
 RATES = SWEEP + "learning_rate = [1e-3, 1e-2, 3e-2]\n"
+
+
+def test_trials_are_looked_at_on_the_cpu(here, monkeypatch):
+  """Or the sweep would keep most of a GPU's memory from them, as long as they run."""
+  where = []
+  for name, answer in (("fits", None), ("room", 8)):
+    monkeypatch.setattr(
+      runner, name, lambda *given, answer=answer, **others: where.append(jax.config.jax_default_device) or answer
+    )
+  monkeypatch.setattr(commands, "_try_all", lambda *given: None)
+  (here / "try.toml").write_text(RATES)
+  assert call("sweep try.toml --out tried") == 0
+  assert where == [jax.local_devices(backend="cpu")[0]] * 4 and jax.config.jax_default_device is None
 
 
 @pytest.fixture(scope="module")

@@ -164,16 +164,17 @@ def _sweep(command: parsing.Sweep, config: Any = None) -> None:
   plan = sweep.read_plan(command.file)
   shared = parsing.config_table(command.file, plan.options)
   experiments = []
-  for values in plan.trials:  # All of them, so that none is found wrong when others have run for hours.
-    content = {**plan.options, "config": {**shared, **values}}
-    line = ["run", plan.agent, plan.env, *parsing.to_options(command.file, content)]
-    run, config = parsing.parse(line)
-    assert isinstance(run, parsing.Run)
-    if run.seed == parsing.RANDOM:
-      raise UsageError(f"{command.file}: seed: trials are compared on the same seeds: give a number.")
-    experiments.append(_experiment(run, config))
   path = command.out or rundir.timed_path(f"sweep-{pathlib.Path(command.file).stem}")
-  programs = together.programs(experiments, command.jobs) if plan.study is None else []
+  with device.looking(plan.env):
+    for values in plan.trials:  # All of them, so that none is found wrong when others have run for hours.
+      content = {**plan.options, "config": {**shared, **values}}
+      line = ["run", plan.agent, plan.env, *parsing.to_options(command.file, content)]
+      run, config = parsing.parse(line)
+      assert isinstance(run, parsing.Run)
+      if run.seed == parsing.RANDOM:
+        raise UsageError(f"{command.file}: seed: trials are compared on the same seeds: give a number.")
+      experiments.append(_experiment(run, config))
+    programs = together.programs(experiments, command.jobs) if plan.study is None else []
   _try_all(sweep.create(path, plan, experiments, programs), command.quiet, command.jobs)
 
 

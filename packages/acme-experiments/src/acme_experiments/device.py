@@ -41,9 +41,14 @@ def find_reason(experiment: Experiment) -> str | None:
     return f"Nothing installed runs {experiment.environment} there: acme-anakin does what is called jax:NAME."
   if experiment.needs_host is not None:
     return experiment.needs_host
-  with _complaints(), placement.looking():
+  with _complaints():
     reason: str | None = found.fits(_make_builder(experiment), name, **_wrap(experiment))
     return reason
+
+
+def looking(environment: str) -> contextlib.AbstractContextManager[None]:
+  """What a process looks at runs in, where others run them: see `placement.looking`."""
+  return contextlib.nullcontext() if _find(environment)[1] is None else placement.looking()
 
 
 def room(experiment: Experiment, fields: Sequence[str]) -> int:
@@ -52,11 +57,10 @@ def room(experiment: Experiment, fields: Sequence[str]) -> int:
   if not hasattr(found, "room"):
     return 0
   make, config = _builder_maker(experiment)
-  with placement.looking():
-    number: int = found.room(
-      make, config, name, fields, steps=experiment.steps, num_envs=experiment.envs, **_wrap(experiment)
-    )
-    return number
+  number: int = found.room(
+    make, config, name, fields, steps=experiment.steps, num_envs=experiment.envs, **_wrap(experiment)
+  )
+  return number
 
 
 def run(directory: RunDirectory, display: progress.Progress | None = None) -> dict[str, Any]:

@@ -134,7 +134,8 @@ def on(device: Device) -> Iterator[None]:
 def looking() -> Iterator[None]:
   """Has JAX make arrays on the CPU meanwhile: for the first one on a GPU it takes most of the memory there.
 
-  So that a process that looks at runs, and lives beside those in which they run, leaves it to them.
+  So that a process that looks at runs, and lives beside those in which they run, leaves it to them. JAX begins with it:
+  it is not for a process that is still to `prepare`.
   """
   with on("cpu") if "cpu" in _placements(AUTO) else contextlib.nullcontext():
     yield
