@@ -1,7 +1,7 @@
 """What one iteration does: a step in each environment, and what is then due to be learned.
 
-All functions are pure. Those of `Seed` in the singular are of one seed, and are mapped over all; those of `seeds` take
-all at once, since what is due to be learned, and who begins anew, is asked for all together.
+All functions are pure. What takes a `seed` is of one, and is mapped over all; what takes `seeds` is of all at once:
+whether any begins an episode anew, and whether anything is due to be learned, is asked for all together.
 
 Shapes: S seeds, N environments each, B batch.
 """
