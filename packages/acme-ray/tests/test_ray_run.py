@@ -212,6 +212,26 @@ def test_a_node_that_hangs_is_found_and_begun_anew(fake_ray, monkeypatch):
   assert "no answer in 1000 seconds" in log.messages[0]
 
 
+def test_who_begins_anew_keeps_nobody_from_saving_nor_from_acting(fake_ray, tmp_path, monkeypatch):
+  ticks = itertools.count()  # As above: who waits for it longer than patience would be found out.
+  monkeypatch.setattr(supervision, "time", types.SimpleNamespace(monotonic=lambda: next(ticks)))
+  saved, dead = [], []
+  log = Log()
+  log.saved = lambda steps, episodes: saved.append(steps)
+
+  def kill():
+    if fake_ray.steps == 40:
+      dead.append(fake_ray.alive("actor")[0])
+      fake_ray.kill(dead[0])
+    for actor in fake_ray.alive("actor") if dead else ():  # Who comes in its place begins after two checkpoints.
+      actor.hangs = actor.node.index == dead[0].node.index and len(saved) < 2
+
+  fake_ray.before_step = kill
+  outcome = run(steps=400, num_actors=2, checkpoints=tmp_path, checkpoint_every=100, watcher=log, patience=1_000.0)
+  assert outcome.steps == 400
+  assert outcome.restarts == {"actor 0": 1}
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_whatever_dies_counts_are_exact_and_nothing_hangs(fake_ray, seed, tmp_path):
   """Kills anything, ten times in a run, and never who has hardly come back."""

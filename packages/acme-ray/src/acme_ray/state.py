@@ -93,9 +93,9 @@ class RunState:
 
   @property
   def quiet(self) -> bool:
-    """Whether nothing is on its way but an evaluation."""
-    ready = all(node.ready for node in (*self.shards, self.learner, *self.actors))
-    return ready and not self.supervisor.pending("actor", "shard", "learner")
+    """Whether nothing is on its way but an evaluation; an actor that is beginning has nothing on its way."""
+    ready = all(node.ready for node in (*self.shards, self.learner))
+    return ready and not any(actor.asked for actor in self.actors) and not self.supervisor.pending("shard", "learner")
 
   def shard_of(self, actor: supervision.ActorHandle) -> supervision.ShardHandle:
     """Where an actor's blocks go."""
