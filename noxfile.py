@@ -367,10 +367,11 @@ def reverb_stack(session: nox.Session) -> None:
 
 @nox.session
 def reverb_store(session: nox.Session) -> None:
-  """Both stores through one suite, and runs of `acme` on a Reverb server."""
+  """Both stores through one suite, runs of `acme` on a Reverb server, and shards on Ray that are such servers."""
   packages = ("acme-reverb", "acme-testing", "acme-replay", "acme-experiments", "acme-dqn[tf]", "acme-envs[bsuite]")
-  install(session, *packages, constraints="reverb", others=TESTERS)
-  tests = (str(ROOT / "packages" / "acme-reverb" / "tests"), str(ROOT / "tests" / "test_reverb_runs.py"))
+  install(session, *packages, "acme-ray", constraints="reverb", others=TESTERS)
+  files = ("packages/acme-reverb/tests", "tests/test_reverb_runs.py", "packages/acme-ray/tests/test_ray_reverb.py")
+  tests = [str(ROOT / file) for file in files]
   pytest(session, *tests, "--dist", "loadfile", *session.posargs)  # A file's tests share its server.
 
 
@@ -726,7 +727,7 @@ def changed(session: nox.Session) -> None:
   for name, among in (
     ("tests(jax)", jax), ("tests(tf)", tf), ("isolation", set(affected)),
     ("conformance(jax)", jax & set(AGENTS)), ("conformance(tf)", tf & set(AGENTS) - set(BOTH)),
-    ("reverb_store", {"acme-reverb"} & set(affected)), ("ray", {"acme-ray"} & set(affected)),
+    ("reverb_store", {"acme-reverb", "acme-ray"} & set(affected)), ("ray", {"acme-ray"} & set(affected)),
   ):  # fmt: skip
     if among:
       session.notify(name, posargs=[] if name in ("reverb_store", "ray") else sorted(among))

@@ -94,6 +94,8 @@ def noted(asked, address):
     (("--actors", "1", "--seeds", "0-1"), "--actors: a run on Ray has no --seeds."),
     (("--actors", "1", "--video"), "--actors: a run on Ray has no --video."),
     (("--actors", "1", "--stop-at", "9"), "--actors: a run on Ray has no --stop-at."),
+    (("--actors", "1", "--replay", "device"), "--actors: a run on Ray has no --replay device."),
+    (("--actors", "1", "--replay", "reverb://a:1"), "--actors: a run on Ray has no --replay reverb://a:1."),
     (("--actors", "1", "--loop", "device"), "--actors: a run on Ray has no --loop device."),
   ],
 )

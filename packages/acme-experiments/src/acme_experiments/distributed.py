@@ -11,7 +11,7 @@ from typing import Any
 
 from acme import configs, plugins
 from acme_experiments import components, evaluation, progress, records, rundir, runner, stopping
-from acme_experiments.experiment import Experiment, UsageError
+from acme_experiments.experiment import AUTO, Experiment, UsageError
 from acme_experiments.rundir import RunDirectory
 from acme_experiments.stopping import Stopped
 
@@ -62,6 +62,8 @@ class _Run:
         num_actors=asked.actors,
         num_envs=asked.envs,
         num_shards=asked.shards,
+        replay=plugins.EMBEDDED if asked.replay == AUTO else asked.replay,
+        replay_options={"listen_everywhere": True} if asked.listen_everywhere else {},
         learner_gpus=asked.learner_gpus,
         address=asked.ray_address,
         checkpoints=self._directory.checkpoints,
@@ -80,7 +82,7 @@ class _Run:
     except (TypeError, ValueError, KeyError, ImportError, MemoryError) as error:
       raise UsageError(str(error)) from error
     except self._ray.NodeFailed as failed:
-      if isinstance(failed.cause, TypeError | ValueError | KeyError | ImportError | MemoryError):
+      if isinstance(failed.cause, TypeError | ValueError | KeyError | ImportError | MemoryError | plugins.PluginError):
         raise UsageError(f"{failed.cause}") from failed
       raise
     seconds = self._status["seconds"]

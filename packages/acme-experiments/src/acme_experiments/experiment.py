@@ -146,7 +146,9 @@ class Experiment:
       if options := [option for option, given in rays.items() if given]:
         raise UsageError(f"{options[0]} is for runs on Ray: give --actors, too.")
       return
-    others = self._alone | {"--seeds": self.seeds is not None, "--loop device": self.loop == "device"}
+    others = {option: given for option, given in self._alone.items() if option != "--replay"}
+    others |= {f"--replay {self.replay}": "://" in self.replay or self.replay == "device"}
+    others |= {"--seeds": self.seeds is not None, "--loop device": self.loop == "device"}
     others |= {"--observe": bool(self.observe), "--stop-at": self.stop_at is not None, "--device": self.device != AUTO}
     if options := [option for option, given in others.items() if given]:
       raise UsageError(f"--actors: a run on Ray has no {options[0]}.")

@@ -121,7 +121,7 @@ class Run:
   replay: Annotated[str, tyro.conf.arg(metavar="NAME")] = AUTO
   """embedded, in this process; mapped, observations in a temporary file; device, observations on the device; auto,
   which gives the same samples: device where JAX sees an accelerator and they fit there, else embedded; reverb, a Reverb
-  server in this process; reverb://HOST:PORT, that of `acme replay-server`."""
+  server in this process, on Ray in each shard; reverb://HOST:PORT, that of `acme replay-server`."""
   listen_everywhere: Flag = False
   """Allow the server of --replay reverb, which listens on every network interface: whoever reaches it may write."""
   simulator: Flag = False

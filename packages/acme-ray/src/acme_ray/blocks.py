@@ -6,6 +6,7 @@ plays into its store. So a step crosses once, however many items refer to it, an
 Shapes: T steps of a block, N streams.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,16 +76,34 @@ class RecordingWriter(replay.Writer):
     del state
 
 
-def write(block: Block, writer: replay.Writer, table: str) -> None:
-  """Plays a block into a writer of as many streams."""
-  items = iter([*block.items, None])
-  item = next(items)
+def write(block: Block, writer: replay.Writer, table: str, bonus: float = 0.0) -> None:
+  """Plays a block into a writer of as many streams; `bonus` is added to its priorities."""
+  items = _with_priorities(block, bonus)
+  item, priority = next(items)
   for t in range(len(block.steps.start_of_episode) + 1):
     if t:
       writer.append(types.Step(*(_map(lambda leaf, t=t: leaf[t - 1], field) for field in block.steps)))
     while item is not None and item.after == t:
-      writer.create_item(table, item.trajectory, streams=item.streams)
-      item = next(items)
+      writer.create_item(table, item.trajectory, priority, item.streams)
+      item, priority = next(items)
+
+
+def _with_priorities(block: Block, bonus: float) -> Iterator[tuple[Item | None, float | None]]:
+  """The items, each with its priority, and None in the end; where each stream has its own, an item for each."""
+  left = iter(() if block.priorities is None else block.priorities)
+  for item in block.items:
+    if block.priorities is None:
+      yield item, None
+    elif item.streams is None:
+      yield item, float(next(left)) + bonus
+    else:
+      for k in range(len(item.streams)):
+        one = item._replace(
+          trajectory=tree.map_structure(lambda leaf, k=k: leaf[k : k + 1], item.trajectory),
+          streams=item.streams[k : k + 1],
+        )
+        yield one, float(next(left)) + bonus
+  yield None, None
 
 
 def _map(function: Any, nest: types.NestedArray) -> types.NestedArray:

@@ -25,6 +25,7 @@ from acme_ray.learning import Learning
 from acme_ray.state import RunState, Schedule
 
 _POLL_SECONDS = 0.1
+_CLOSE_SECONDS = 5.0
 
 
 class Stopped(Exception):  # noqa: N818 - no error.
@@ -87,7 +88,10 @@ class Conductor:
     return run.status() | {"evaluations": self._evaluating.results, "params": ray.get(run.version.ref[0])}
 
   def close(self) -> None:
-    """Ends all nodes."""
+    """Ends all nodes, once shards have freed what they hold outside their processes."""
+    freeing = [shard.actor.close.options().remote() for shard in self._run.shards if shard.ready]
+    if freeing:
+      ray.wait(freeing, num_returns=len(freeing), timeout=_CLOSE_SECONDS)
     for node in self._run.everyone:
       node.end()
 

@@ -9,7 +9,7 @@ import dataclasses
 import importlib
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import dm_env
@@ -36,6 +36,7 @@ class Recipe:
     num_actors, num_envs, num_shards: how many actors, environments of each, and shards of replay there are.
     block_steps: environment steps of a block at the most.
     prioritize: whether actors give new items their first priorities, where the agent has such.
+    replay, replay_options: what a shard keeps its items in, by its name, and what that is made with.
   """
 
   agent: str | plugins.AgentPlugin[Any]
@@ -51,6 +52,8 @@ class Recipe:
   num_shards: int = 1
   block_steps: int = 64
   prioritize: bool = True
+  replay: str = plugins.EMBEDDED
+  replay_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
   def parts(self) -> "Parts":
     """The agent's builder, its program and its experience."""

@@ -66,6 +66,8 @@ def run(
   num_actors: int = 1,
   num_envs: int = 1,
   num_shards: int = 1,
+  replay: str = plugins.EMBEDDED,
+  replay_options: Mapping[str, Any] | None = None,
   learner_gpus: float = 0,
   address: str | None = None,
   checkpoints: str | os.PathLike[str] | None = None,
@@ -89,6 +91,8 @@ def run(
     num_actors: how many act.
     num_envs: environments of each actor, in which it acts at once.
     num_shards: parts of the replay; several share its size.
+    replay: what each keeps its items in, the name of an installed replay, such as "reverb" for a Reverb server.
+    replay_options: keyword arguments of that, such as {"listen_everywhere": True}.
     learner_gpus: of the learner; everything else computes on CPUs.
     address: of a Ray cluster, HOST:PORT or "auto", which is left running; None or "local" for Ray on this machine
       alone, ended when the run is over. Where this process is connected to Ray already, that is used and left.
@@ -128,6 +132,8 @@ def run(
     num_shards=num_shards,
     block_steps=planned.block_steps,
     prioritize=not planned.turns,  # As one process does, with which turns are compared.
+    replay=replay,
+    replay_options=replay_options or {},
   )
   with contextlib.ExitStack() as stack:
     interrupts = stack.enter_context(_interrupts())
@@ -187,6 +193,7 @@ def cluster(address: str | None = None, num_cpus: int | None = None) -> Iterator
   folder = tempfile.mkdtemp(prefix="acme-ray-")  # Short: Ray puts sockets there, whose paths may have 107 letters.
   # What works stands back behind nobody: by default Ray's workers have niceness 15, and starve where others compute.
   ours = {"RAY_AUTH_TOKEN": _token(), "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+  ours["TMPDIR"] = folder  # What nodes that are killed leave behind goes with it.
   before = mode | {name: os.environ.get(name) for name in ours}
   os.environ.update(ours)
   try:

@@ -1,6 +1,7 @@
 """A shard: a part of the replay."""
 
 import dataclasses
+import inspect
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 import tree
 
-from acme import builders, experience, replay, types
+from acme import builders, experience, plugins, replay, types
 from acme.agents.agent import split_seed
 from acme_ray import blocks, nodes
-from acme_replay import EmbeddedReplay, of_actors
+from acme_replay import of_actors
 
 
 class Inserted(NamedTuple):
@@ -32,19 +33,27 @@ class _Stream(NamedTuple):
 
 
 class Shard(nodes.Node):
-  """A part of the replay: the embedded store of the agent's experience."""
+  """A part of the replay: a store of the agent's experience, the embedded one or what else is asked for."""
 
   def start(self, state: types.State = None) -> tuple[experience.Experience, int, float, int]:
     """Makes the store; returns the experience of the whole, the size, the mass, the pre-training batches."""
     self._parts = builder, program, described = self.recipe.parts()
-    self._replay = EmbeddedReplay(
+    make, options = plugins.load_replay(self.recipe.replay), dict(self.recipe.replay_options)
+    if "frame_stack" in inspect.signature(make).parameters:
+      options["frame_stack"] = self.recipe.frame_stack
+    self._replay = make(
       share_of(described, self.recipe.num_shards),
       builder.step_spec(self.recipe.spec, program),
       nodes.derived(split_seed(self.recipe.seed)[0], self.index),
-      frame_stack=self.recipe.frame_stack,
+      **options,
     )
     self._items, table = of_actors(described)
     self._table = table.name
+    if self.recipe.num_shards > 1 and described.prioritized and not hasattr(self._replay.store, "mass"):
+      raise ValueError(
+        f"The replay {self.recipe.replay!r} cannot say the sum of its priorities, by which one of several shards is "
+        "chosen: ask for one shard, or for embedded ones."
+      )
     self._dataset = self._replay.dataset()
     self._streams: dict[int, _Stream] = {}
     if state is not None:
@@ -61,7 +70,8 @@ class Shard(nodes.Node):
 
   @property
   def _mass(self) -> float:
-    return self._replay.store.mass(self._table)  # type: ignore[attr-defined, no-any-return]
+    mass = getattr(self._replay.store, "mass", None)
+    return float(self._size) if mass is None else mass(self._table)
 
   def remember(self, params: types.NestedArray) -> None:
     """Takes the first parameters, with which recurrent states that a dataset lacks are computed."""
@@ -77,23 +87,18 @@ class Shard(nodes.Node):
     """Writes a block, once however often it comes; one that does not follow the last of its stream is passed over."""
     stream = self._streams.get(block.actor)
     if block.number == 0 and (stream is None or stream.incarnation < block.incarnation):
+      if stream is not None and hasattr(stream.writer, "close"):
+        stream.writer.close()  # A connection.
       stream = _Stream(block.incarnation, 0, self._replay.store.writer(block.num_streams))
     before = self._replay.info()[self._table].inserts
     fits = stream is not None and stream.incarnation == block.incarnation and stream.expected == block.number
     if fits:
       assert stream is not None
-      blocks.write(block, stream.writer, self._table)
+      blocks.write(block, stream.writer, self._table, self._items.priority_bonus)
       self._streams[block.actor] = stream._replace(expected=stream.expected + 1)
-      self._prioritize(before, block.priorities)
     known = stream is not None and (block.incarnation, block.number) < (stream.incarnation, stream.expected)
     items = self._replay.info()[self._table].inserts - before
     return Inserted(items, self._size, self._mass, lost=not (fits or known))
-
-  def _prioritize(self, first: int, priorities: np.ndarray | None) -> None:
-    """Gives the newest items, of keys from `first` on, the priorities that their actor found."""
-    if priorities is not None:
-      keys, bonus = first + np.arange(len(priorities)), self._items.priority_bonus
-      self._replay.store.update_priorities(self._table, keys, priorities + bonus)
 
   def sample(self, count: int, share: float) -> tuple[list[replay.Sample], int]:
     """Some batches, of the shard to which so large a share of all priorities belongs; and the bytes of one."""
@@ -113,6 +118,10 @@ class Shard(nodes.Node):
       for actor, stream in self._streams.items()
     }
     return {"replay": self._replay.save(), "streams": streams}
+
+  def close(self) -> None:
+    """Frees what it holds outside this process."""
+    self._replay.close()
 
 
 def share_of(described: experience.Experience, num_shards: int) -> experience.Experience:
