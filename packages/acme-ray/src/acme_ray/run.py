@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import logging
 import os
 import pathlib
 import secrets
@@ -220,7 +221,7 @@ def _connect(address: str) -> None:
   try:
     if address != "auto":
       socket.create_connection((host.strip("[]"), int(port)), _REACH_SECONDS).close()
-    ray.init(address=address, log_to_driver=False, logging_level="error")
+    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
   except (OSError, RuntimeError, ray.exceptions.RayError) as error:
     raise ConnectionError(
       f"No connection to Ray at {address}: {str(error).rstrip('.')}. Where it asks for a token: RAY_AUTH_MODE=token, "
@@ -243,7 +244,7 @@ def _begin(folder: str, num_cpus: int | None) -> None:
         num_cpus=num_cpus,
         include_dashboard=False,
         log_to_driver=False,
-        logging_level="error",
+        logging_level=logging.ERROR,
         object_store_memory=int(min(_STORE_BYTES, max(80 * 2**20, _STORE_SHARE * free_memory()))),
         _temp_dir=folder,
         _node_ip_address="127.0.0.1",
