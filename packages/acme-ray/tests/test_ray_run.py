@@ -232,6 +232,28 @@ def test_who_begins_anew_keeps_nobody_from_saving_nor_from_acting(fake_ray, tmp_
   assert outcome.restarts == {"actor 0": 1}
 
 
+def test_a_shard_that_lost_all_is_filled_again_before_anything_is_learned(fake_ray):
+  state = types.SimpleNamespace(killed=False)
+  log = Log()
+
+  def kill():
+    for learner in fake_ray.alive("learner"):  # It falls behind until actors wait for it; then the shard dies.
+      learner.hangs = learner.ray.steps > 20 and not state.killed
+    busy = any(node.queue for node in fake_ray.alive("actor") + fake_ray.alive("shard"))
+    if fake_ray.steps > 20 and not state.killed and not busy:
+      state.killed, state.before = True, log.statuses[-1]
+      fake_ray.kill(fake_ray.alive("shard")[0])
+
+  fake_ray.before_step = kill
+  outcome = run(steps=400, num_actors=2, watcher=log)
+  assert state.killed
+  assert outcome.steps == 400
+  assert 0 <= 4 * (outcome.inserts - 20) - outcome.samples < 8
+  after = log.statuses[log.statuses.index(state.before) :]
+  learned = next(status for status in after if status["samples"] > state.before["samples"])
+  assert learned["inserts"] >= state.before["inserts"] + 20
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_whatever_dies_counts_are_exact_and_nothing_hangs(fake_ray, seed, tmp_path):
   """Kills anything, ten times in a run, and never who has hardly come back."""

@@ -19,7 +19,7 @@ class Acting:
   def ask(self) -> None:
     """Asks for blocks, where neither the ratio nor a full queue holds actors; in turns for one, once all is learned."""
     run, turns = self._run, self._run.schedule.turns
-    if self._learning.pretraining or run.ratio.holds_actors(self._learning.unlearned):
+    if self._learning.pretraining or (run.ratio.holds_actors(self._learning.unlearned) and not run.refilling):
       return
     if turns and not (run.quiet and not self._learning.due):
       return

@@ -97,14 +97,17 @@ class Conductor:
 
   def _advance(self) -> None:
     """Asks for what may be done now, and takes the answers that have come."""
+    run = self._run
     if self._stop():
       self._save()
-      raise Stopped(f"Stopped and saved at step {self._run.steps:,}.")
+      raise Stopped(f"Stopped and saved at step {run.steps:,}.")
     if self._save_due:
       self._save()
     self._evaluating.ask_where_due()
     self._learning.ask()
     self._acting.ask()
+    if not self._supervisor.pending() and not self._over:
+      raise RuntimeError(f"A fault of acme-ray: nobody is asked for anything, and the run is not over. {run.status()}")
     self._poll()
 
   def _poll(self) -> None:

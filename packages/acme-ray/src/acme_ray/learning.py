@@ -44,7 +44,7 @@ class Learning:
       return self.pretraining
     if ratio.queue:
       return max(shard.size for shard in shards) // ratio.batch
-    if ratio.due < 1 or not any(shard.size for shard in shards):
+    if ratio.due < 1 or self._run.refilling:
       return 0
     if ratio.free:
       return min(1, self.owed) if self._run.schedule.turns else _GROUP

@@ -14,12 +14,13 @@ class Ratio:
   Attributes:
     inserts, samples: items so far.
     batch: items in a batch.
+    min_size: items to have before anything is sampled.
     queue: whether each item is sampled once.
     free: whether there is no ratio to keep.
   """
 
   def __init__(self) -> None:
-    self.inserts = self.samples = self.batch = 0
+    self.inserts = self.samples = self.batch = self.min_size = 0
     self.queue, self.free = False, True
     self._limiter = replay.RateLimiter()
     self._most_due = math.inf
@@ -33,7 +34,8 @@ class Ratio:
       isinstance(described, experience.Queue),
       per_insert is None,
     )
-    self._limiter = replay.RateLimiter(min_size=online.min_size, samples_per_insert=per_insert)
+    self.min_size = online.min_size
+    self._limiter = replay.RateLimiter(min_size=self.min_size, samples_per_insert=per_insert)
     self._most_due = math.inf if per_insert is None else max(self.batch, 2 * per_insert * ahead)
 
   @property

@@ -92,6 +92,12 @@ class RunState:
     return sum(node.deaths for node in self.everyone)
 
   @property
+  def refilling(self) -> bool:
+    """Whether shards have too little to sample from, as one that lost all; once all steps are taken an item will do."""
+    least = self.ratio.min_size if self.steps < self.schedule.steps else 1
+    return sum(shard.size for shard in self.shards) < least
+
+  @property
   def quiet(self) -> bool:
     """Whether nothing is on its way but an evaluation; an actor that is beginning has nothing on its way."""
     ready = all(node.ready for node in (*self.shards, self.learner))
