@@ -161,9 +161,10 @@ def test_what_is_no_index_is_named(tmp_path, text):
 
 def test_a_folder_without_an_index(tmp_path):
   (tmp_path / "file").touch()
-  for path in (tmp_path, tmp_path / "nowhere", tmp_path / "file"):
-    with pytest.raises(FileNotFoundError, match=r"expected a dataset with an index, found no dataset\.json"):
-      datasets.environment_spec(path)
+  missing = r"found no dataset\.json"
+  for name, message in {"": missing, "file": missing, "nowhere": "nothing is there"}.items():
+    with pytest.raises(FileNotFoundError, match=message):
+      datasets.environment_spec(tmp_path / name)
 
 
 def test_an_index_is_replaced_at_one_stroke(tmp_path, monkeypatch):
